@@ -1,0 +1,51 @@
+"""Weight-standardised convolutions and group norm, shared by BiT ResNets and the hybrids' stems."""
+
+from __future__ import annotations
+
+import math
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vitlab.models.vit import lecun_normal_
+
+
+class StdConv2d(nn.Conv2d):
+    """A convolution without bias whose filters have mean 0 and deviation 1 (arXiv 1903.10520).
+
+    `same`: pad as TensorFlow's SAME, which for stride 2 puts more at the end; else k // 2 on every side, as BiT does.
+    `eps`: added to the variance, or, with `eps_on_deviation`, to the deviation, as the official hybrids do.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, same: bool = False) -> None:
+        super().__init__(inputs, outputs, kernel, stride, padding=0 if same else kernel // 2, bias=False)
+        self.same, self.eps, self.eps_on_deviation = same, 1e-8, False
+        lecun_normal_(self.weight)
+
+    def standardized(self) -> Tensor:
+        """The filters that are convolved with: (O, I, k, k)."""
+        flat = self.weight.flatten(1)  # (O, I k k)
+        if self.eps_on_deviation:
+            centred = flat - flat.mean(dim=1, keepdim=True)
+            return (centred / (centred.square().mean(dim=1, keepdim=True).sqrt() + self.eps)).view_as(self.weight)
+        return F.layer_norm(flat, flat.shape[1:], eps=self.eps).view_as(self.weight)  # one kernel for all of it
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, I, H, W) -> (B, O, H/stride, W/stride), rounded up."""
+        if self.same:
+            x = pad_same(x, self.kernel_size[0], self.stride[0])
+        return F.conv2d(x, self.standardized(), None, self.stride, self.padding)
+
+
+def pad_same(x: Tensor, kernel: int, stride: int, value: float = 0.0) -> Tensor:
+    """Pad the last two dimensions as TensorFlow's SAME: output size = input size / stride, the odd pixel at the end."""
+    height, width = (
+        max((math.ceil(side / stride) - 1) * stride + kernel - side, 0) for side in (x.shape[-2], x.shape[-1])
+    )
+    return F.pad(x, (width // 2, width - width // 2, height // 2, height - height // 2), value=value)
+
+
+def group_norm(channels: int, *, eps: float = 1e-5) -> nn.GroupNorm:
+    """32 groups as in BiT; for narrow layers the most groups that divide the channels and hold at least 4 of them."""
+    groups = next(g for g in range(min(32, max(channels // 4, 1)), 0, -1) if channels % g == 0)
+    return nn.GroupNorm(groups, channels, eps=eps)
