@@ -1,0 +1,1 @@
+"""One module per study of the paper; each is run with `python -m experiments.<name>`."""

@@ -1,0 +1,183 @@
+"""Data requirements (section 4.3, Figures 3 and 4): ViT or CNN, when there are this many images?
+
+    python -m experiments.data_scaling                                      # 1,797 digits, no network
+    python -m experiments.data_scaling --preset cifar10_cpu                 # CIFAR-10 on two cores
+    python -m experiments.data_scaling --data path/to/folder_of_class_folders
+
+For each model, train-set size and seed: train on a class-stratified subset, choose the evaluation with the best validation
+accuracy (the early stopping of Figure 4) and report test accuracy once. As in Figure 4 the recipe is the same at every size.
+Subsets are nested, and the subset's seed is not the weights' seed. `--measure few_shot` is Figure 4 itself: the
+subsets are upstream, and what counts is few-shot linear accuracy on `downstream` sets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from vitlab.report.names import family
+from vitlab.runs.run import Data, Run
+from vitlab.study import Evidence, Study, check_train_sizes, data_of, main
+from vitlab.tasks.settings import FewShot, Recipe
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FAMILIES = ("ViT", "HybridViT", "ResNet")
+
+
+@dataclass(frozen=True)
+class DataScaling:
+    """Settings of the study."""
+
+    data: str = "digits"
+    """A card of data/, a folder of class folders, or a local copy in the hub's parquet layout."""
+    models: tuple[str, ...] = FAMILIES
+    """Families (ViT HybridViT ResNet), taken in each of `sizes`, or exact names such as ViT-Ti/4."""
+    sizes: tuple[str, ...] = ("Pico",)
+    """Sizes of the small-image families: Pico Nano Micro Mini Small."""
+    patch: int = 2
+    """Patch size of the ViTs in pixels, and the hybrids' pixels per token."""
+    train_sizes: tuple[int, ...] = (50, 100, 200, 400, 800, 1150)
+    """Numbers of training images."""
+    seeds: int = 3
+    """Repetitions, each with a subset and weights of its own."""
+    image_size: int | None = None
+    """Pixels; by default the data's own."""
+    learning_rates: Mapping[str, float] = field(default_factory=dict)
+    """Tuned peak rate of each family, taken where --lr is 0."""
+    recipe: Annotated[Recipe, tyro.conf.arg(name="")] = Recipe(lr=0.0)
+    measure: str = "test"
+    """test: accuracy on the data's own test split; few_shot: few-shot linear accuracy on --downstream."""
+    downstream: tuple[str, ...] = ()
+    """Data sets of --measure few_shot."""
+
+
+DIGITS = Recipe(steps=300, batch_size=64, lr=0.0, warmup_steps=30, evaluations=10)
+CIFAR_CPU = Recipe(
+    steps=2000, batch_size=64, lr=0.0, warmup_steps=200, evaluations=10, augment=("crop", "flip"), precision="fp32"
+)
+CIFAR_GPU = Recipe(
+    steps=20_000,
+    batch_size=512,
+    lr=0.0,
+    warmup_steps=1000,
+    evaluations=20,
+    augment=("crop", "flip"),
+    precision="bf16",
+    compile=True,
+)
+PRESETS = {
+    "quick": DataScaling(recipe=DIGITS, learning_rates={"ViT": 3e-3, "HybridViT": 3e-3, "ResNet": 3e-3}),
+    "cifar10": DataScaling(
+        data="cifar10",
+        sizes=("Micro", "Small"),
+        patch=4,
+        train_sizes=(500, 1000, 2000, 5000, 10_000, 20_000, 49_000),
+        seeds=5,
+        recipe=CIFAR_GPU,
+        learning_rates={"ViT": 1e-3, "HybridViT": 1e-3, "ResNet": 1e-3},
+    ),
+    "cifar10_cpu": DataScaling(
+        data="cifar10",
+        sizes=("Nano",),
+        patch=4,
+        train_sizes=(500, 1000, 2000, 5000, 10_000, 20_000, 49_000),
+        seeds=3,
+        recipe=CIFAR_CPU,
+        learning_rates={"ViT": 1e-3, "HybridViT": 1e-3, "ResNet": 1e-3},
+    ),
+}
+
+
+def model_names(settings: DataScaling) -> list[str]:
+    """The exact names of the models that the settings ask for."""
+    found: list[str] = []
+    for word in settings.models:
+        tokens = "" if word == "ResNet" else f"/{settings.patch}"
+        found += [f"{word}-{size}{tokens}" for size in settings.sizes] if word in FAMILIES else [word]
+    return found
+
+
+def plan(settings: DataScaling) -> list[Run]:
+    """Seed by seed, so that a study that was stopped early has all sizes of the first seeds."""
+    data, info = data_of(settings.data, image_size=settings.image_size)
+    check_train_sizes(settings.train_sizes, info)
+    trainings = [
+        _training(settings, name, replace(data, train_size=size, subset_seed=seed), seed)
+        for seed in range(settings.seeds)
+        for size in settings.train_sizes
+        for name in model_names(settings)
+    ]
+    if settings.measure == "test":
+        return trainings
+    if settings.measure != "few_shot" or not settings.downstream:
+        raise ValueError(f"--measure is {settings.measure!r}; allowed: test, or few_shot together with --downstream.")
+    sets = [data_of(source, image_size=settings.image_size or info.image_size)[0] for source in settings.downstream]
+    return [
+        Run(run.model, target, task=FewShot(), seed=run.seed, init=run, options=run.options)
+        for run in trainings
+        for target in sets
+    ]
+
+
+def _training(settings: DataScaling, name: str, data: Data, seed: int) -> Run:
+    rate = settings.recipe.lr or settings.learning_rates.get(family(name), 1e-3)
+    return Run(name, data, replace(settings.recipe, lr=rate), seed=seed)
+
+
+def draw(rows: pd.DataFrame, settings: DataScaling) -> Evidence:
+    """Accuracy against train size with its gap, and what the seeds allow to say about it."""
+    from vitlab.report.curves import accuracy_against_size
+    from vitlab.report.tables import scaling_table, to_markdown
+
+    done = rows[rows["status"] == "finished"]
+    if settings.measure == "few_shot":
+        return draw_few_shot(done, settings)
+    budget = _budget(settings)
+    figure = accuracy_against_size(done, subtitle=budget)
+    answer = " ".join(sentences(done))
+    table = to_markdown(scaling_table(done))
+    return Evidence(answer, f"{table}\n{budget}\n\n{answer}\n", {"figure": figure})
+
+
+def _budget(settings: DataScaling) -> str:
+    recipe = settings.recipe
+    length = f"{recipe.steps:,} steps" if recipe.epochs is None else f"{recipe.epochs:g} epochs"
+    augment = ", ".join(recipe.augment) or "no augmentation"
+    return (
+        f"The same recipe at every size: {length} of {recipe.batch_size} images, {augment}; best validation accuracy."
+    )
+
+
+def sentences(rows: pd.DataFrame) -> list[str]:
+    """The answer: who leads where, whether the gap shrinks, and where the curves would cross, for each matched pair."""
+    from vitlab.report.gaps import gap_intervals, gap_values
+    from vitlab.report.names import matched_pairs
+    from vitlab.report.trend import crossing, gap_slope
+
+    found = []
+    for vit, cnn in matched_pairs(rows["model"]):
+        gaps = gap_values(rows, vit, cnn)
+        cells, sizes = gap_intervals(gaps), [int(size) for size in gaps.columns]
+        parts = [f"{cells[size].format(sign=True)} points at {size:,}" for size in dict.fromkeys((sizes[0], sizes[-1]))]
+        found.append(f"{vit} − {cnn}: {' and '.join(parts)} images.")
+        if len(sizes) > 1:
+            found += [gap_slope(sizes, gaps.to_numpy()).sentence(), crossing(sizes, gaps.to_numpy()).sentence()]
+    return found
+
+
+STUDY = Study(
+    name="data_scaling",
+    question="ViT or CNN: how does accuracy grow with the number of training images?",
+    presets=PRESETS,
+    plan=plan,
+    draw=draw,
+    folder=lambda settings: data_of(settings.data)[0].name + ("_few_shot" if settings.measure == "few_shot" else ""),
+)
+
+if __name__ == "__main__":
+    main(STUDY)

@@ -1,0 +1,123 @@
+"""The command line that all studies share: presets, overrides, a recorded configuration, and errors for people."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, make_dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from vitlab.errors import suggest
+from vitlab.runs.run import build
+
+
+@dataclass(frozen=True)
+class Execution:
+    """Where and how fast a study runs, and what it shows; none of this changes a number."""
+
+    preset: str = "quick"
+    """Named settings to start from; every other option overrides them."""
+    config: Path | None = None
+    """Start from the settings that an earlier provenance.json recorded, instead of a preset."""
+    results: Path = Path("results")
+    """Where the evidence goes: rows, table, figure, provenance."""
+    runs: Path = Path("runs")
+    """The run store: weights, curves and checkpoints."""
+    jobs: str = "auto"
+    """Worker processes; auto is one a core, with one thread each (on a GPU: one)."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+    time_budget: str = ""
+    """Stop cleanly within this time, as 90s, 9m or 2h, and say what is left."""
+    wandb: str = "offline"
+    """offline, online or off."""
+    dry_run: bool = False
+    """Print the plan (runs done and to do, FLOPs, estimated time) and do nothing."""
+    redraw: bool = False
+    """Remake table and figure from the stored rows."""
+    skip_bad_images: bool = False
+    """Leave corrupt images out, and say how many, instead of stopping at the first."""
+
+
+def parse(name: str, description: str, presets: Mapping[str, Any], arguments: Sequence[str]) -> tuple[Any, Execution]:
+    """Return the study's settings and the execution options; a mistake prints one message and exits with code 2.
+
+    `presets` maps names to frozen dataclasses of one type; the first is the default.
+    """
+    try:
+        start = _recorded(arguments, presets) or _preset(arguments, presets)
+    except ValueError as error:
+        fail(str(error))
+    both = make_dataclass(
+        "Command",
+        [
+            ("study", Annotated[type(start), tyro.conf.arg(name="")]),
+            ("how", Annotated[Execution, tyro.conf.arg(name="")]),
+        ],
+        frozen=True,
+    )
+    default = both(start, Execution(preset=next(iter(presets))))
+    about = f"{description}\n\nPresets: {', '.join(presets)}."
+    command: Any = tyro.cli(
+        both, prog=f"python -m {name}", description=about, default=default, args=list(arguments), use_underscores=True
+    )
+    return command.study, command.how
+
+
+def fail(message: str) -> None:
+    """End the program with one message on standard error and exit code 2."""
+    print(f"error: {message}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def seconds(text: str) -> float:
+    """Read a length of time: `90s`, `9m`, `2h`, or plain seconds.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
+    if not found or float(found[1]) == 0:
+        raise ValueError(f"Cannot read {text!r} as a time; write it as 90s, 9m or 2h.")
+    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
+
+
+def _value_of(option: str, arguments: Sequence[str]) -> str | None:
+    for i, word in enumerate(arguments):
+        if word == f"--{option}" and i + 1 < len(arguments):
+            return arguments[i + 1]
+        if word.startswith(f"--{option}="):
+            return word.partition("=")[2]
+    return None
+
+
+def _preset(arguments: Sequence[str], presets: Mapping[str, Any]) -> Any:
+    name = _value_of("preset", arguments) or next(iter(presets))
+    if name not in presets:
+        raise ValueError(f"Unknown preset {name!r}; allowed: {', '.join(presets)}.{suggest(name, presets)}")
+    return presets[name]
+
+
+def _recorded(arguments: Sequence[str], presets: Mapping[str, Any]) -> Any:
+    path = _value_of("config", arguments)
+    if path is None:
+        return None
+    try:
+        found = json.loads(Path(path).read_text())["settings"]
+    except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"Cannot read settings from {path!r} ({error}); give a study's provenance.json.") from None
+    return build(type(next(iter(presets.values()))), found)
+
+
+def plain(value: Any) -> Any:
+    """A settings dataclass as JSON values, all settings named, so that `--config` can build it again."""
+    if hasattr(value, "__dataclass_fields__"):
+        return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, Mapping):
+        return {name: plain(item) for name, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, list | tuple) else value

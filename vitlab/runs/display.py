@@ -1,0 +1,103 @@
+"""What a person sees while a study runs: one progress bar with the time left, and a line for each finished run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from vitlab.runs.place import Outcome, Prepared
+from vitlab.runs.run import Run
+from vitlab.runs.store import Store
+
+# FLOP/s that one process reaches on small models; only a first guess, until runs of the study have finished.
+USUAL_RATE = {"cpu": 3e10, "cuda": 2e13}
+
+
+class Display:
+    """Progress over `runs`, weighted by what each costs in FLOPs; use it in a `with` statement."""
+
+    def __init__(self, console: Console, runs: Sequence[Run], flops: Mapping[str, float]) -> None:
+        self.console, self.flops = console, flops
+        self.steps = {run.id: _steps(run) for run in runs}
+        self.total = sum(flops[run.id] for run in runs) or 1.0
+        self.done, self.partly, self.began = 0.0, dict[str, float](), time.monotonic()
+        self.count, self.number = 0, len(runs)
+        columns = (BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+        self.progress = Progress(*columns, console=console, transient=True)
+
+    def __enter__(self) -> Display:
+        self.progress.start()
+        self.bar = self.progress.add_task(f"0/{self.number} runs", total=1.0)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.progress.stop()
+
+    def event(self, event: Mapping[str, Any]) -> None:
+        """Take up what a worker reports."""
+        if event["kind"] == "round" and self.steps.get(event["run"]):
+            share = min(1.0, event["step"] / self.steps[event["run"]])
+            self.partly[event["run"]] = share * self.flops.get(event["run"], 0.0)
+            self._draw()
+
+    def finished(self, run: Run, text: str) -> None:
+        """Print a run's line and move the bar."""
+        self.count += 1
+        self.partly.pop(run.id, None)
+        self.done += self.flops.get(run.id, 0.0)
+        self.progress.console.print(f"[dim]{self.count:>4}/{self.number}[/] {text}", highlight=False)
+        self._draw()
+
+    def _draw(self) -> None:
+        share = min(1.0, (self.done + sum(self.partly.values())) / self.total)
+        elapsed = time.monotonic() - self.began
+        left = f", about {duration(elapsed * (1 - share) / share)} left" if share > 0.02 else ""
+        self.progress.update(self.bar, completed=share, description=f"{self.count}/{self.number} runs{left}")
+
+
+def _steps(run: Run) -> int:
+    rounds, steps = run.recipe.rounds(run.data.train_size or run.recipe.batch_size)
+    return rounds * steps
+
+
+def duration(seconds: float) -> str:
+    """A length of time for people: `45 s`, `12 min`, `3 h 05 min`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def outcome_line(run: Run, outcome: Outcome) -> str:
+    """One line that says how a run ended."""
+    if outcome.status == "failed":
+        return f"[red]failed[/] {run}: {outcome.reason.strip().splitlines()[-1]}"
+    if outcome.status == "stopped":
+        return f"[yellow]stopped[/] {run}, goes on when asked again"
+    row = outcome.rows[0]
+    if "test_best" not in row:
+        return f"{run}"
+    return f"{run}: test {100 * row['test_best']:.1f}% (validation {100 * row['validation_best']:.1f}%), {row['wall_s']:.1f} s"
+
+
+def estimate(
+    every: Sequence[Run], left: Sequence[Run], prepared: Prepared, store: Store, jobs: int
+) -> tuple[float, str]:
+    """Seconds that the runs in `left` will take, and what the estimate rests on: finished runs, else a usual rate."""
+    rates: dict[str, list[float]] = {}
+    for run in every:
+        for row in store.rows(run):
+            if row.get("wall_s") and row["status"] == "finished":
+                rates.setdefault(run.model, []).append(prepared.flops[run.id] / row["wall_s"])
+    usual = USUAL_RATE[prepared.device]
+    mean = {model: sum(found) / len(found) for model, found in rates.items()}
+    known = sum(mean.values()) / len(mean) if mean else usual
+    spent = sum(prepared.flops[run.id] / mean.get(run.model, known) for run in left)
+    basis = (
+        f"from {sum(map(len, rates.values()))} finished runs" if rates else f"at a usual {usual:.0e} FLOP/s a process"
+    )
+    return spent / jobs, basis

@@ -1,0 +1,118 @@
+"""Executing one run, whatever its task, and turning what happens into an outcome that the study can go on with."""
+
+from __future__ import annotations
+
+import datetime
+import traceback
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vitlab.data import ImageData, load_data, select_classes
+from vitlab.errors import suggest
+from vitlab.models import count
+from vitlab.report.provenance import commit, hardware, versions
+from vitlab.runs.place import Listener, NonFiniteLoss, Outcome, Place, Prepared, Stopped
+from vitlab.runs.probing import probe
+from vitlab.runs.run import Run
+from vitlab.runs.training import run_indices, train
+from vitlab.tasks.settings import TRAINING
+
+
+@lru_cache(maxsize=4)
+def _decoded(source: str, image_size: int | None, cache: Path, skip_bad_images: bool) -> ImageData:
+    return load_data(source, image_size=image_size, cache=cache, skip_bad_images=skip_bad_images)
+
+
+def images_of(run: Run, place: Place) -> ImageData:
+    """The run's images at its resolution, decoded once a process and shared by the runs that follow.
+
+    Raises:
+        ValueError: if the images are no longer those that the plan described.
+    """
+    source = run.data.source or run.data.name
+    data = _decoded(source, run.data.image_size, place.cache, place.skip_bad_images)
+    if run.data.fingerprint and data.fingerprint != run.data.fingerprint:
+        raise ValueError(f"The images of {source!r} changed after the plan was made; start the study again.")
+    return select_classes(data, run.data.classes) if run.data.classes else data
+
+
+def execute(run: Run, place: Place, listener: Listener) -> Outcome:
+    """Do `run` unless it is finished already; never raises for what a run can do wrong."""
+    store = place.store
+    with store.open(run):
+        if store.finished(run):
+            return Outcome(run.id, "finished", store.rows(run))
+        listener.report({"kind": "start", "run": run.id})
+        try:
+            data = images_of(run, place)
+            work = train if isinstance(run.task, TRAINING) else probe
+            rows = [_signed(run, row, place) for row in work(run, data, store, listener, place.device)]
+        except Stopped:
+            return Outcome(run.id, "stopped", [])
+        except (NonFiniteLoss, ValueError, torch.OutOfMemoryError) as error:
+            return _failed(run, place, str(error))
+        except Exception:
+            return _failed(run, place, traceback.format_exc())
+        store.finish(run, rows)
+        return Outcome(run.id, "finished", rows)
+
+
+def _failed(run: Run, place: Place, reason: str) -> Outcome:
+    row = _signed(run, {"model": run.model, "data": run.data.name, "train_size": run.data.train_size}, place)
+    row |= {"seed": run.seed, "subset_seed": run.data.subset_seed, "status": "failed", "reason": reason}
+    place.store.fail(run, row)
+    return Outcome(run.id, "failed", [row], reason)
+
+
+def _signed(run: Run, row: dict[str, Any], place: Place) -> dict[str, Any]:
+    """Add who made the row: the run, the hardware, the versions, the commit and the day."""
+    gpu = torch.cuda.get_device_name() if place.device == "cuda" else None
+    head, dirty = commit()
+    return {
+        "run": run.id,
+        "status": "finished",
+        **row,
+        "precision": run.recipe.precision,
+        "hardware": hardware(gpu),
+        "threads": torch.get_num_threads(),
+        **versions(("torch", "lightning", "timm", "vitlab")),
+        "commit": (head or "unknown") + ("+changes" if dirty else ""),
+        "date": datetime.date.today().isoformat(),
+    }
+
+
+def prepare(runs: Sequence[Run], place: Place) -> Prepared:
+    """Check that every run can be built and that its images can be read, and count what each will cost.
+
+    Raises:
+        ValueError: for a model, a patch size, an augmentation, a device or images that cannot be had.
+    """
+    device = _device(place.device)
+    flops = {run.id: _cost(run, place) for run in dict.fromkeys(link for run in runs for link in run.chain())}
+    return Prepared(device, flops)
+
+
+def _device(asked: str) -> str:
+    if asked not in ("auto", "cpu", "cuda"):
+        raise ValueError(
+            f"Unknown device {asked!r}; allowed: auto, cpu, cuda.{suggest(asked, ('auto', 'cpu', 'cuda'))}"
+        )
+    if asked == "cuda" and not torch.cuda.is_available():
+        raise ValueError("Device 'cuda' was asked for, but torch sees no CUDA GPU here; use --device cpu or auto.")
+    return ("cuda" if torch.cuda.is_available() else "cpu") if asked == "auto" else asked
+
+
+def _cost(run: Run, place: Place) -> float:
+    data = images_of(run, place)
+    forward = count(
+        run.model, image_size=data.image_size, num_classes=len(data.classes), **dict(run.options)
+    ).forward_flops
+    if not isinstance(run.task, TRAINING):
+        return float(forward * (len(data.train) + len(data.test)))
+    size = len(run_indices(run, data))
+    rounds, steps = run.recipe.rounds(size)
+    return 3.0 * forward * rounds * steps * run.recipe.batch_size

@@ -1,0 +1,61 @@
+"""The words that the study's process and its workers exchange: where runs execute, what they tell, how they end. No torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vitlab.runs.store import Store
+
+
+class Stopped(Exception):
+    """The study was asked to stop; the run goes on from its last checkpoint when the study is started again."""
+
+
+class NonFiniteLoss(Exception):
+    """The loss became infinite or not a number."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where runs execute: no part of their identity."""
+
+    runs: Path
+    cache: Path
+    device: str = "cpu"
+    skip_bad_images: bool = False
+
+    @property
+    def store(self) -> Store:
+        """The run store of this place."""
+        return Store(self.runs)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: "finished", "stopped" (goes on when asked again) or "failed" (with the reason)."""
+
+    run: str
+    status: str
+    rows: list[dict[str, Any]]
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Listener:
+    """What a run tells (`report`) and asks (`stop`) while it works; `deadline` is a time as time.time() gives it."""
+
+    report: Callable[[dict[str, Any]], None]
+    stop: Callable[[], bool]
+    deadline: float = math.inf
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What is known before a study starts: the device, and the training FLOPs of each run by its id."""
+
+    device: str
+    flops: Mapping[str, float]

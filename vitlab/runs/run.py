@@ -1,0 +1,132 @@
+"""A `Run` is a value: the whole description of one training or one evaluation, and its identity.
+
+The identity is a hash of the settings that differ from their defaults. Adding a setting therefore keeps old results, if
+the new default means what was done before the setting existed, and a default may never change.
+What says where or how fast a run executes (device, number of jobs, W&B) is no part of it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from vitlab.errors import suggest
+from vitlab.tasks.settings import TASKS, Classify, Recipe, Task, task_name
+
+
+@dataclass(frozen=True)
+class Data:
+    """Which images: a data set by name and content (`fingerprint`), its size in pixels and the train subset.
+
+    `train_size` None means the whole train split; the subset's seed is not the weights' seed. `classes` keeps only those
+    classes. `source` is where the images are (what `vitlab.data.load_data` reads) and no part of the identity.
+    """
+
+    name: str
+    fingerprint: str = ""
+    image_size: int | None = None
+    train_size: int | None = None
+    subset_seed: int = 0
+    classes: tuple[int, ...] = ()
+    source: str = field(default="", compare=False, metadata={"identity": False})
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training or evaluation. `init` is the Run (or the checkpoint, as `vitlab.models.load` reads it) to start from.
+
+    `options` are arguments of the model, as sorted pairs. `snapshots` is the number of weights kept along the way.
+    """
+
+    model: str
+    data: Data
+    recipe: Recipe = field(default_factory=Recipe)
+    task: Task = field(default_factory=Classify)
+    seed: int = 0
+    init: Run | str | None = None
+    options: tuple[tuple[str, Any], ...] = ()
+    snapshots: int = 0
+
+    @property
+    def id(self) -> str:
+        """Twelve hexadecimal digits that name the run."""
+        text = json.dumps(settings(self), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def chain(self) -> Iterator[Run]:
+        """Yield the runs that this one starts from, the first in time first, and then itself."""
+        if isinstance(self.init, Run):
+            yield from self.init.chain()
+        yield self
+
+    def __str__(self) -> str:
+        size = "" if self.data.train_size is None else f" n={self.data.train_size}"
+        return f"{task_name(self.task)} {self.model} {self.data.name}{size} seed={self.seed} [{self.id}]"
+
+
+def settings(value: Any) -> Any:
+    """Return the settings of `value` that differ from their defaults, as JSON values; a task carries its name."""
+    if isinstance(value, Run | Recipe | Data) or type(value) in TASKS.values():
+        found = {f.name: settings(getattr(value, f.name)) for f in dataclasses.fields(value) if _differs(value, f)}
+        return {"kind": task_name(value), **found} if type(value) in TASKS.values() else found  # type: ignore[arg-type]
+    return [settings(item) for item in value] if isinstance(value, tuple | list) else value
+
+
+def _differs(value: Any, setting: dataclasses.Field) -> bool:
+    if not setting.metadata.get("identity", True):
+        return False
+    if setting.default_factory is not dataclasses.MISSING:
+        return getattr(value, setting.name) != setting.default_factory()
+    return getattr(value, setting.name) != setting.default
+
+
+def from_settings(found: Mapping[str, Any]) -> Run:
+    """The inverse of `settings`: rebuild a Run from the JSON values in the store.
+
+    Raises:
+        ValueError: for a task or a setting that this version does not know.
+    """
+    parts = dict(found)
+    task = dict(parts.pop("task", {"kind": "classify"}))
+    kind = task.pop("kind")
+    if kind not in TASKS:
+        raise ValueError(f"Unknown task {kind!r}; allowed: {', '.join(TASKS)}.{suggest(kind, TASKS)}")
+    init = parts.pop("init", None)
+    return Run(
+        data=build(Data, parts.pop("data")),
+        recipe=build(Recipe, parts.pop("recipe", {})),
+        task=build(TASKS[kind], task),
+        init=from_settings(init) if isinstance(init, Mapping) else init,
+        options=tuple((name, value) for name, value in parts.pop("options", ())),
+        **parts,
+    )
+
+
+def build(kind: type, found: Mapping[str, Any]) -> Any:
+    """Make a frozen dataclass from JSON values: lists become tuples, dictionaries for dataclass fields become those.
+
+    Raises:
+        ValueError: for a setting that `kind` does not have.
+    """
+    known = {f.name: f for f in dataclasses.fields(kind)}
+    for name in found:
+        if name not in known:
+            raise ValueError(f"Unknown setting {name!r} of {kind.__name__}.{suggest(name, known)}")
+    default = {name: _default(known[name]) for name in found}
+    return kind(**{name: _like(default[name], value) for name, value in found.items()})
+
+
+def _default(setting: dataclasses.Field) -> Any:
+    if setting.default_factory is not dataclasses.MISSING:
+        return setting.default_factory()
+    return setting.default
+
+
+def _like(default: Any, value: Any) -> Any:
+    if dataclasses.is_dataclass(default) and isinstance(value, Mapping):
+        return build(type(default), value)
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,206 @@
+"""Executing one training: Lightning's Trainer, a checkpoint after every round, and the row that comes out."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from vitlab.data import DataModule, ImageData, nested_subset
+from vitlab.models import count, create, load
+from vitlab.models.checkpoint import save_checkpoint
+from vitlab.runs.place import Listener, NonFiniteLoss, Stopped
+from vitlab.runs.run import Run
+from vitlab.runs.store import Store
+from vitlab.tasks.classification import Classification
+from vitlab.tasks.masked_patch import MaskedPatchPrediction
+from vitlab.tasks.settings import MaskedPatch, task_name
+
+
+class Rounds(pl.Callback):
+    """After each round: the curve, the best weights, a checkpoint to go on from, and a look at the clock."""
+
+    def __init__(self, run: Run, store: Store, listener: Listener, save: Callable[[str], None], rounds: int) -> None:
+        self.run, self.store, self.listener, self.save = run, store, listener, save
+        self.keep_at = {round((i + 1) * rounds / run.snapshots) for i in range(run.snapshots)}
+        self.curve: list[dict[str, float]] = []
+        self.best, self.best_step, self.seconds, self.wall = -math.inf, 0, 0.0, 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """What must survive a restart."""
+        return {name: getattr(self, name) for name in ("curve", "best", "best_step", "seconds", "wall")}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up again what `state_dict` gave."""
+        self.__dict__.update(state)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Start the round's clock and sums, which stay on the device so that no step waits for a number."""
+        self.started = time.perf_counter()
+        self.loss_sum = torch.zeros((), device=module.device)
+        self.bad_step = torch.full((), -1, device=module.device)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Add up the loss, remember the first step at which it was not finite, and stop if asked."""
+        loss = outputs["loss"].detach().float()
+        self.loss_sum += loss
+        bad = ~torch.isfinite(loss) & (self.bad_step < 0)
+        self.bad_step = torch.where(bad, trainer.global_step, self.bad_step)
+        if self.listener.stop():
+            raise Stopped
+
+    def on_validation_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Training time ends here: evaluation is not part of images/s."""
+        step = int(self.bad_step)  # The one point of a round that waits for the device.
+        if step >= 0:
+            raise NonFiniteLoss(f"the loss was not finite at step {step}; a lower lr or a longer warm-up may help")
+        self.seconds += time.perf_counter() - self.started
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Record the round, keep what it gave and look whether the next one fits into the time that is left."""
+        step, score = trainer.global_step, float(trainer.callback_metrics["score"])
+        loss = float(self.loss_sum) / trainer.num_training_batches
+        rate = trainer.optimizers[0].param_groups[0]["lr"]
+        self.curve.append({"step": step, "train_loss": loss, "validation": score, "lr": rate})
+        if score > self.best:
+            self.best, self.best_step = score, step
+            self.save("model.safetensors")
+        if len(self.curve) in self.keep_at:
+            self.save(f"step_{step:07d}.safetensors")
+        round_s = time.perf_counter() - self.started
+        self.wall += round_s
+        temporary = self.store.path(self.run, ".last.ckpt")
+        trainer.save_checkpoint(temporary)
+        os.replace(temporary, self.store.path(self.run, "last.ckpt"))
+        self.listener.report({"kind": "round", "run": self.run.id, **self.curve[-1]})
+        if time.time() + 1.2 * round_s > self.listener.deadline and len(self.curve) < (trainer.max_epochs or 0):
+            raise Stopped
+
+
+def build_model(run: Run, data: ImageData, store: Store) -> nn.Module:
+    """The run's model with the weights that it starts from: drawn from the run's seed, or those of `init`."""
+    torch.manual_seed(run.seed)
+    size = run.data.image_size or data.image_size
+    model = create(run.model, image_size=size, num_classes=len(data.classes), **dict(run.options))
+    if run.init is None:
+        return model
+    source = store.weights(run.init) if isinstance(run.init, Run) else run.init
+    positions = getattr(run.task, "positions", "interpolate")
+    return load(model, source, head="zero", positions=positions)
+
+
+def train(run: Run, data: ImageData, store: Store, listener: Listener, device: str) -> list[dict[str, Any]]:
+    """Train `run` to its end, from its last checkpoint if there is one, and return its one row.
+
+    Raises:
+        Stopped: when `listener` says so; what was done up to the last round is kept.
+        NonFiniteLoss: names the step.
+        ValueError: for settings that do not fit together.
+    """
+    indices = run_indices(run, data)
+    rounds, steps_per_round = run.recipe.rounds(len(indices))
+    model = build_model(run, data, store)
+    metadata = {"run": run.id, "mean": list(data.mean), "std": list(data.std), "classes": list(data.classes)}
+    callback = Rounds(
+        run, store, listener, lambda name: save_checkpoint(model, store.path(run, name), metadata=metadata), rounds
+    )
+    images = DataModule(
+        data,
+        indices=indices,
+        batch_size=run.recipe.batch_size,
+        steps_per_round=steps_per_round,
+        seed=run.seed,
+        augment=run.recipe.augment,
+    )
+    module = _module(run, model, data, rounds * steps_per_round)
+    trainer = _trainer(run, rounds, callback, device)
+    last = store.path(run, "last.ckpt")
+    trainer.fit(module, images, ckpt_path=last if last.exists() else None, weights_only=True)
+    tests = {"last": _test(trainer, module, images)}
+    model.load_state_dict(load_file(store.weights(run)))
+    tests["best"] = _test(trainer, module, images) if callback.best_step < trainer.global_step else tests["last"]
+    _write_curve(store.path(run, "curve.csv"), callback.curve)
+    return [_row(run, data, len(indices), callback, tests)]
+
+
+def run_indices(run: Run, data: ImageData) -> torch.Tensor:
+    """Which images of the train split the run sees: all, or a stratified subset of `train_size`, nested in larger ones."""
+    if run.data.train_size is None:
+        return torch.arange(len(data.train))
+    return nested_subset(data.train.labels, run.data.train_size, run.data.subset_seed)
+
+
+def _module(run: Run, model: nn.Module, data: ImageData, steps: int) -> pl.LightningModule:
+    trained = torch.compile(model) if run.recipe.compile else model
+    if isinstance(run.task, MaskedPatch):
+        return MaskedPatchPrediction(trained, run.task, run.recipe, data=data, steps=steps, seed=run.seed)
+    return Classification(trained, run.task, run.recipe, num_classes=len(data.classes), steps=steps, seed=run.seed)
+
+
+def _trainer(run: Run, rounds: int, callback: Rounds, device: str) -> pl.Trainer:
+    return pl.Trainer(
+        accelerator=device,
+        devices=1,
+        max_epochs=rounds,
+        precision={"fp32": "32-true", "bf16": "bf16-mixed"}[run.recipe.precision],
+        gradient_clip_val=run.recipe.grad_clip or None,
+        callbacks=[callback],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        log_every_n_steps=10**9,
+    )
+
+
+def _test(trainer: pl.Trainer, module: pl.LightningModule, images: DataModule) -> dict[str, float]:
+    return {name: float(value) for name, value in trainer.test(module, images, verbose=False)[0].items()}
+
+
+def _write_curve(path: Path, curve: list[dict[str, float]]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(curve[0]))
+        writer.writeheader()
+        writer.writerows(curve)
+
+
+def _row(run: Run, data: ImageData, size: int, callback: Rounds, tests: dict[str, dict[str, float]]) -> dict[str, Any]:
+    cost = count(run.model, image_size=data.image_size, num_classes=len(data.classes), **dict(run.options))
+    steps, batch = callback.curve[-1]["step"], run.recipe.batch_size
+    return {
+        "task": task_name(run.task),
+        "model": run.model,
+        "parameters": cost.parameters,
+        "train_flops_per_image": 3 * cost.forward_flops,
+        "data": run.data.name,
+        "image_size": data.image_size,
+        "train_size": size,
+        "subset_seed": run.data.subset_seed,
+        "seed": run.seed,
+        "lr": run.recipe.lr,
+        "weight_decay": run.recipe.weight_decay,
+        "batch_size": batch,
+        "steps": steps,
+        "epochs": round(steps * batch / size, 2),
+        "best_step": callback.best_step,
+        "best_epoch": round(callback.best_step * batch / size, 2),
+        "validation_best": callback.best,
+        "validation_last": callback.curve[-1]["validation"],
+        "test_best": tests["best"]["score"],
+        "test_last": tests["last"]["score"],
+        **{f"test_{name}": value for name, value in tests["best"].items() if name != "score"},
+        "wall_s": round(callback.wall, 2),
+        "images_per_s": round(steps * batch / callback.seconds, 1),
+    }

@@ -1,0 +1,228 @@
+"""A study is a question, a plan and its evidence; this module takes one from the command line to the files.
+
+The plan lists the Runs; those that the store lacks are executed; table, figures and verdicts are pure functions of the rows.
+Nothing here imports torch, so that help, a dry run's arithmetic and a redraw are quick.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vitlab.command_line import Execution, fail, parse, plain, seconds
+from vitlab.runs.place import Place, Prepared
+from vitlab.runs.run import Data, Run
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+    from rich.console import Console
+
+    from vitlab.data.describe import DataInfo
+    from vitlab.runs.launch import Launcher
+    from vitlab.runs.tracking import Tracker
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the rows say: the sentence that answers the question, the table, the figures, and further text files."""
+
+    answer: str
+    table: str
+    figures: Mapping[str, Figure]
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Study:
+    """One study of the paper.
+
+    `plan(settings)` gives the Runs, `draw(rows, settings)` the evidence, and `folder(settings)` the name under which the
+    evidence is kept in `results/<study>/`. All three are free of torch. `figures` is called when the evidence is written.
+    """
+
+    name: str
+    question: str
+    presets: Mapping[str, Any]
+    plan: Callable[[Any], list[Run]]
+    draw: Callable[[pd.DataFrame, Any], Evidence]
+    folder: Callable[[Any], str]
+
+
+def data_of(source: str, **about: Any) -> tuple[Data, DataInfo]:
+    """Describe the images at `source` (a card's name, a folder, a local copy) without decoding any.
+
+    Raises:
+        ValueError: if there is no such data, or it cannot be studied.
+    """
+    from vitlab.data.describe import describe
+
+    info = describe(source)
+    return Data(info.name, fingerprint=info.fingerprint, source=source, **about), info
+
+
+def check_train_sizes(sizes: Sequence[int], info: DataInfo) -> None:
+    """Refuse train-set sizes that the data cannot give.
+
+    Raises:
+        ValueError: for no size, a size below the number of classes, or one above the train split's.
+    """
+    low, high = info.num_classes, info.sizes["train"]
+    wrong = [size for size in sizes if not low <= size <= high]
+    if wrong or not sizes:
+        given = ", ".join(map(str, wrong)) or "none"
+        raise ValueError(
+            f"Train size {given} of {info.name}: allowed are {low} (one image a class) to {high} (the train split "
+            f"without the validation images). Set --train_sizes accordingly."
+        )
+
+
+def main(study: Study, arguments: Sequence[str] | None = None) -> None:
+    """Run `study` from the command line. Exit codes: 0 done, 1 a run failed, 2 wrong input, 3 stopped before the end."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    settings, how = parse(f"experiments.{study.name}", study.question, study.presets, arguments)
+    try:
+        raise SystemExit(_redraw(study, settings, how) if how.redraw else _conduct(study, settings, how, arguments))
+    except ValueError as error:
+        fail(str(error))
+
+
+def _redraw(study: Study, settings: Any, how: Execution) -> int:
+    import json
+
+    from vitlab.report.provenance import read_rows, write_evidence
+    from vitlab.runs.run import build
+
+    folder = how.results / study.name / study.folder(settings)
+    rows = read_rows(folder)
+    record = json.loads((folder / "provenance.json").read_text())
+    evidence = study.draw(rows, build(type(settings), record["settings"]))
+    paths = write_evidence(
+        folder, rows=rows, table_md=evidence.table, figures=evidence.figures, provenance=record, extra=evidence.extra
+    )
+    _show(evidence, paths)
+    return 0
+
+
+def _conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[str]) -> int:
+    from rich.console import Console
+
+    from vitlab.report.provenance import cores
+    from vitlab.runs.launch import Launcher
+    from vitlab.runs.tracking import Tracker
+
+    began = time.time()
+    deadline = began + seconds(how.time_budget) - 10 if how.time_budget else math.inf
+    runs = study.plan(settings)
+    every = list(dict.fromkeys(link for run in runs for link in run.chain()))
+    place = Place(how.runs, how.runs / "cache", how.device, how.skip_bad_images)
+    jobs, threads = _jobs(how.jobs, len(every), cores())
+    tracker = Tracker(study.name, how.wandb, how.runs)
+    console = Console()
+    with Launcher(jobs, threads) as launcher:
+        prepared = launcher.prepare(every, place)
+        place = replace(place, device=prepared.device)
+        left = [run for run in every if not place.store.finished(run)]
+        _announce(console, study, every, left, prepared, place, jobs)
+        if how.dry_run:
+            return 0
+        try:
+            failed = _launch(launcher, left, place, prepared, tracker, console, deadline)
+        except KeyboardInterrupt:
+            launcher.stop()
+            failed = set()
+    rows = [{"study": study.name, **row} for run in every for row in place.store.rows(run)]
+    left = [run for run in every if not place.store.finished(run) and run.id not in failed]
+    if not any(row["status"] == "finished" for row in rows):
+        console.print(f"No run has finished yet; {len(left)} are left. The same command goes on from here.")
+        return 1 if failed else 3
+    folder = how.results / study.name / study.folder(settings)
+    _write(study, settings, rows, folder, arguments, tracker)
+    if left:
+        console.print(f"{len(left)} of {len(every)} runs are left; the same command goes on from here.")
+    return 1 if failed else 3 if left else 0
+
+
+def _jobs(asked: str, runs: int, cores: int) -> tuple[int, int]:
+    """Worker processes and threads of each. Auto depends on the plan and not on what is done, as threads alter last bits."""
+    if asked == "auto":
+        jobs = max(1, min(cores, runs))
+    elif asked.isdigit() and int(asked) > 0:
+        jobs = int(asked)
+    else:
+        raise ValueError(f"--jobs is {asked!r}; allowed: auto or a whole number from 1.")
+    return jobs, max(1, cores // jobs)
+
+
+def _announce(
+    console: Console, study: Study, every: list[Run], left: list[Run], prepared: Prepared, place: Place, jobs: int
+) -> None:
+    """Say what will be done and about how long it takes."""
+    from vitlab.runs.display import duration, estimate
+
+    flops = sum(prepared.flops[run.id] for run in left)
+    time_left, basis = estimate(every, left, prepared, place.store, jobs)
+    console.print(f"[bold]{study.question}[/]", highlight=False)
+    console.print(
+        f"{len(every)} runs: {len(every) - len(left)} done, {len(left)} to do; {flops:.2e} FLOPs, about "
+        f"{duration(time_left)} on {jobs} x {prepared.device} ({basis}).",
+        highlight=False,
+    )
+
+
+def _launch(
+    launcher: Launcher,
+    left: list[Run],
+    place: Place,
+    prepared: Prepared,
+    tracker: Tracker,
+    console: Console,
+    deadline: float,
+) -> set[str]:
+    """Execute what is left, with everything that a person sees and W&B records; return the ids of the failed runs."""
+    from vitlab.runs.display import Display, outcome_line
+
+    by_id, failed = {run.id: run for run in left}, set[str]()
+
+    with Display(console, left, prepared.flops) as display:
+
+        def listen(event: dict[str, Any]) -> None:
+            display.event(event)
+            {"start": tracker.start, "round": tracker.round}[event["kind"]](by_id[event["run"]], event)
+
+        for outcome in launcher.launch(left, place, listen, deadline):
+            run = by_id[outcome.run]
+            tracker.finish(run, outcome.rows, outcome.status)
+            display.finished(run, outcome_line(run, outcome))
+            if outcome.status == "failed":
+                failed.add(run.id)
+    return failed
+
+
+def _write(
+    study: Study, settings: Any, rows: list[dict[str, Any]], folder: Path, arguments: Sequence[str], tracker: Tracker
+) -> None:
+    """Turn the rows into files, show them, and log them."""
+    from vitlab.report.provenance import frame, provenance, write_evidence
+
+    table = frame(rows)
+    evidence = study.draw(table, settings)
+    command = ["python", "-m", f"experiments.{study.name}", *arguments]
+    record = provenance(plain(settings), command, table)
+    paths = write_evidence(
+        folder, rows=table, table_md=evidence.table, figures=evidence.figures, provenance=record, extra=evidence.extra
+    )
+    tracker.evidence(rows, {path.stem: path for path in paths if path.suffix == ".png"}, evidence.answer)
+    _show(evidence, paths)
+
+
+def _show(evidence: Evidence, paths: Sequence[Path]) -> None:
+    """The table, where everything is, and the sentence that answers the question."""
+    print(f"\n{evidence.table}\n")
+    print("Written: " + ", ".join(str(path) for path in paths))
+    print(f"\n{evidence.answer}")

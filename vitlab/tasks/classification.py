@@ -1,0 +1,74 @@
+"""Supervised training as a LightningModule: pre-training, fine-tuning and training from scratch."""
+
+from __future__ import annotations
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchmetrics.classification import MulticlassAccuracy
+
+from vitlab.data.module import Batch
+from vitlab.errors import suggest
+from vitlab.tasks.optim import optimizer, schedule
+from vitlab.tasks.settings import Classify, Recipe
+
+LOSSES = ("softmax", "sigmoid")
+
+
+class TrainingTask(pl.LightningModule):
+    """What every training shares: the optimiser with its schedule, and random numbers that depend on the step alone.
+
+    Every step draws from the stream of (run seed, step). A training that is killed and goes on therefore sees the very
+    numbers that it would have seen, wherever it was killed.
+    """
+
+    def __init__(self, recipe: Recipe, *, steps: int, seed: int) -> None:
+        super().__init__()
+        self.recipe, self.steps, self.seed = recipe, steps, seed
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Seed the global streams (dropout, stochastic depth, corruption) for this step."""
+        torch.manual_seed(self.seed * 1_000_003 + self.global_step)
+
+    def configure_optimizers(self) -> dict:
+        """The recipe's optimiser, with its schedule advanced at every step."""
+        chosen = optimizer(self, self.recipe)
+        rates = torch.optim.lr_scheduler.LambdaLR(chosen, schedule(self.recipe, self.steps))
+        return {"optimizer": chosen, "lr_scheduler": {"scheduler": rates, "interval": "step"}}
+
+
+class Classification(TrainingTask):
+    """Classification with softmax or, as the authors do upstream, sigmoid cross-entropy.
+
+    `score` is top-1 accuracy on the split that is evaluated, in [0, 1].
+    """
+
+    def __init__(
+        self, model: nn.Module, task: Classify, recipe: Recipe, *, num_classes: int, steps: int, seed: int
+    ) -> None:
+        super().__init__(recipe, steps=steps, seed=seed)
+        if task.loss not in LOSSES:
+            raise ValueError(f"Unknown loss {task.loss!r}; allowed: {', '.join(LOSSES)}.{suggest(task.loss, LOSSES)}")
+        self.model, self.task, self.num_classes = model, task, num_classes
+        self.accuracy = MulticlassAccuracy(num_classes, average="micro")
+
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Mean loss over a batch of logits (B, K) and targets (B,), or soft targets (B, K) from mixup and cutmix."""
+        if self.task.loss == "softmax":
+            return F.cross_entropy(logits, targets, label_smoothing=self.task.label_smoothing)
+        soft = targets if targets.ndim == 2 else F.one_hot(targets, self.num_classes).to(logits.dtype)
+        soft = soft * (1 - self.task.label_smoothing) + self.task.label_smoothing / self.num_classes
+        # The authors sum the binary cross-entropies over the classes and average over the images.
+        return F.binary_cross_entropy_with_logits(logits, soft, reduction="none").sum(-1).mean()
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Loss of one batch."""
+        return self.loss(self.model(batch.images), batch.targets)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Count the right answers of one batch; `score` is logged at the end of the split."""
+        self.accuracy(self.model(batch.images), batch.targets)
+        self.log("score", self.accuracy, on_epoch=True)
+
+    test_step = validation_step

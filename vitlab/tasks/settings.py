@@ -1,0 +1,109 @@
+"""What a run can be asked to do, as plain values. This module imports no torch, so that a plan can be made without it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a training is done. The budget is `steps`, or `epochs` over the run's own train subset where that is set.
+
+    `evaluations` is the number of looks at the validation split, evenly spaced; the best of them is the model that
+    counts (early stopping). `lr` is the peak rate, after `warmup_steps` of linear warm-up. `precision` is "fp32" or
+    "bf16" (mixed) and belongs here, not to the machine, because it changes the numbers.
+    """
+
+    steps: int = 400
+    epochs: float | None = None
+    batch_size: int = 64
+    optimizer: str = "adamw"
+    lr: float = 1e-3
+    weight_decay: float = 0.05
+    schedule: str = "cosine"
+    warmup_steps: int = 40
+    grad_clip: float = 1.0
+    augment: tuple[str, ...] = ()
+    evaluations: int = 10
+    precision: str = "fp32"
+    compile: bool = False
+
+    def rounds(self, train_size: int) -> tuple[int, int]:
+        """Return (number of rounds, steps in each): training is cut into equal rounds with one evaluation after each."""
+        steps = self.steps if self.epochs is None else math.ceil(self.epochs * train_size / self.batch_size)
+        rounds = max(1, min(self.evaluations, steps))
+        return rounds, max(1, round(steps / rounds))
+
+
+@dataclass(frozen=True)
+class Classify:
+    """Supervised training, from scratch or from `init` (then it is fine-tuning).
+
+    `loss`: "softmax" cross-entropy, or the "sigmoid" cross-entropy that the authors use upstream. `positions` says what
+    becomes of learned position embeddings when `init` was trained at another resolution: "interpolate" (section 3.2) or
+    "fresh" (drawn anew, the control).
+    """
+
+    loss: str = "softmax"
+    label_smoothing: float = 0.0
+    positions: str = "interpolate"
+
+
+@dataclass(frozen=True)
+class MaskedPatch:
+    """Self-supervision by masked patch prediction (sections 4.6 and B.1.2).
+
+    `ratio` of the patch embeddings is corrupted: `mask` of them become the learned [mask], `swap` another patch's
+    embedding of the same image, the rest stay. `target`: "mean_color", "downsized" or "pixels".
+
+    """
+
+    ratio: float = 0.5
+    mask: float = 0.8
+    swap: float = 0.1
+    target: str = "mean_color"
+
+
+@dataclass(frozen=True)
+class FewShot:
+    """Regularised least squares on frozen features of `shots` images a class (section 4.1).
+
+    `draws` is the number of random draws; at 1 shot more are added, up to `max_draws`, until the 95% interval is
+    narrower than `width` (accuracy in [0, 1]). `l2` lists the regularisers that are evaluated; with more than one, the
+    one reported is chosen on held-out shots of the train set.
+    """
+
+    shots: tuple[int, ...] = (1, 5, 10, 25)
+    draws: int = 3
+    max_draws: int = 100
+    width: float = 0.02
+    l2: tuple[float, ...] = (1024.0,)
+
+
+@dataclass(frozen=True)
+class LinearProbe:
+    """Multinomial logistic regression on frozen features of all training images."""
+
+
+@dataclass(frozen=True)
+class NearestNeighbours:
+    """k-nearest neighbours by cosine similarity on frozen features of all training images."""
+
+    k: int = 20
+
+
+Task = Classify | MaskedPatch | FewShot | LinearProbe | NearestNeighbours
+TASKS: dict[str, type] = {
+    "classify": Classify,
+    "masked_patch": MaskedPatch,
+    "few_shot": FewShot,
+    "linear_probe": LinearProbe,
+    "nearest_neighbours": NearestNeighbours,
+}
+TRAINING = (Classify, MaskedPatch)
+
+
+def task_name(task: Task) -> str:
+    """The word that rows and run descriptions use for a task."""
+    return next(name for name, kind in TASKS.items() if isinstance(task, kind))
