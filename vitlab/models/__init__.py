@@ -1,7 +1,10 @@
 """The paper's models as plain modules: `create` one by name, `load` weights into it, `inspect` what it computes."""
 
+from vitlab.models.checkpoint import read_metadata, save_checkpoint
+from vitlab.models.config import ViTConfig
+from vitlab.models.load import load
 from vitlab.models.resnet import ResNet, ResNetConfig
-from vitlab.models.vit import Inspection, ViT, ViTConfig
+from vitlab.models.vit import Inspection, ViT
 from vitlab.models.zoo import Count, Settings, count, create, names
 
 __all__ = [
@@ -14,5 +17,8 @@ __all__ = [
     "ViTConfig",
     "count",
     "create",
+    "load",
     "names",
+    "read_metadata",
+    "save_checkpoint",
 ]

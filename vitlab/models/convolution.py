@@ -7,7 +7,7 @@ import math
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vitlab.models.vit import lecun_normal_
+from vitlab.models.layers import lecun_normal_
 
 
 class StdConv2d(nn.Conv2d):

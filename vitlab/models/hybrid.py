@@ -35,10 +35,12 @@ class ResidualUnit(nn.Module):
 
 
 class HybridBackbone(nn.Module):
-    """The ResNet under the official hybrids: 7x7 root and pooling (stride 4), then a stage of units for each of `layers`.
+    """The ResNet under the official hybrids: 7x7 root and pooling (stride 4), then a stage for each of `layers`.
 
-    `numerics`: "official" for the constants of google-research/vision_transformer: 1e-5 added to the deviation of filters,
-    1e-6 in group norm; "timm" for those of timm 1.0: 1e-8 added to the variance, 1e-5 in group norm. All padding is SAME.
+    All padding is SAME. `numerics`: "official" for the constants of google-research/vision_transformer, 1e-5 added to
+    the deviation of filters and 1e-6 in group norm; "timm" for those of timm 1.0, 1e-8 added to the variance and 1e-5.
+    Without stages the stride is 4, root and pooling, so that the official "R+ViT-Ti/16", with patches of 8 on it,
+    has tokens of 32 px, whatever its name says.
     """
 
     def __init__(self, in_channels: int, layers: tuple[int, ...], *, numerics: str = "official") -> None:
@@ -59,7 +61,7 @@ class HybridBackbone(nn.Module):
         """Take the small constants of the implementation that weights come from; ValueError if it is unknown."""
         if numerics not in NUMERICS:
             raise ValueError(f"numerics={numerics!r}: choose from {', '.join(NUMERICS)}.")
-        official = numerics == "official"
+        self.numerics, official = numerics, numerics == "official"
         for module in self.modules():
             if isinstance(module, StdConv2d):
                 module.eps, module.eps_on_deviation = (1e-5, True) if official else (1e-8, False)

@@ -1,12 +1,9 @@
-"""Position embeddings of section 3.1 and the ablation D.4: none, 1-D, 2-D, sin-cos. Relative ones are in `attention`."""
+"""Position embeddings of section 3.1 and the ablation D.4: 1-D, 2-D, sine-cosine. Relative ones are in `attention`."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-
-KINDS = ("none", "1d", "2d", "relative", "sincos2d")
-PLACES = ("stem", "every_layer", "every_layer_shared")
 
 
 class Learned1D(nn.Module):
@@ -24,7 +21,7 @@ class Learned1D(nn.Module):
 
 
 class Learned2D(nn.Module):
-    """Two sets of D/2, one for each axis, concatenated by the patch's column and row (D.4); class tokens have own vectors."""
+    """Two sets of D/2, for columns and rows, concatenated for each patch (D.4); class tokens have their own vectors."""
 
     def __init__(self, grid: tuple[int, int], width: int, *, prefix: int) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """The paper's ResNet baseline, BiT: group norm, weight standardisation, pre-activation (section 4.1; arXiv 1912.11370).
 
-Same function as the authors' PyTorch code in google-research/big_transfer, except that they add 1e-10 to the variance of
-filters where timm, whose results we match to rounding, adds 1e-8: of no consequence at the deviations of trained filters.
+The function of the authors' PyTorch code in google-research/big_transfer, except that they add 1e-10 to the variance of
+filters where timm, whose results we match to rounding, adds 1e-8.
 """
 
 from __future__ import annotations
@@ -12,16 +12,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vitlab.models.convolution import StdConv2d, group_norm
-from vitlab.models.vit import Inspection, zero_linear
+from vitlab.models.layers import zero_linear
+from vitlab.models.vit import Inspection
 
 
 @dataclass(frozen=True)
 class ResNetConfig:
     """The shape of a BiT ResNet.
 
-    `layers`: blocks in each stage; `widths`: output channels of each stage; `stem_width`: channels of the first convolution.
-    `small_images`: 3x3 stem without stride, no pooling and blocks of two 3x3 convolutions; else the
-    7x7 stem with stride 2, max-pooling with stride 2 and bottleneck blocks. Each stage but the first halves the resolution.
+    `layers`: blocks in each stage; `widths`: output channels of each stage; `stem_width`: channels of the stem.
+    `small_images`: 3x3 stem without stride, no pooling and blocks of two 3x3 convolutions; else the 7x7 stem with
+    stride 2, max-pooling with stride 2 and bottleneck blocks. Each stage but the first halves the resolution.
     """
 
     layers: tuple[int, ...]
@@ -35,7 +36,7 @@ class ResNetConfig:
 
 
 class BottleneckBlock(nn.Module):
-    """Pre-activation bottleneck: x + conv1x1 conv3x3 conv1x1, each after group norm and ReLU; the stride is in the 3x3."""
+    """Pre-activation bottleneck: x + conv1x1 conv3x3 conv1x1, each after group norm and ReLU; stride in the 3x3."""
 
     def __init__(self, inputs: int, outputs: int, *, stride: int, project: bool) -> None:
         super().__init__()

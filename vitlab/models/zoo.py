@@ -12,14 +12,15 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from vitlab.errors import suggest
+from vitlab.models.config import ViTConfig
 from vitlab.models.hybrid import HybridBackbone, SmallBackbone
 from vitlab.models.resnet import ResNet, ResNetConfig
-from vitlab.models.vit import ViT, ViTConfig
+from vitlab.models.vit import ViT
 
 PATCHES = (1, 2, 4, 7, 8, 14, 16, 32)
 SMALL_STRIDES = tuple(SmallBackbone.STRIDES)
 
-# Width, depth, heads: Table 1 of the paper; Ti and S from "How to train your ViT?" (arXiv 2106.10270); b halves B (fig. 4).
+# Width, depth, heads: Table 1; Ti and S from "How to train your ViT?" (arXiv 2106.10270); b is B at half width (fig. 4).
 PAPER_VITS = {
     "Ti": (192, 12, 3),
     "S": (384, 12, 6),
@@ -65,7 +66,7 @@ HYBRIDS = {
 
 @dataclass(frozen=True)
 class Settings:
-    """The arguments that a model was created with, so that it can be created again: `create(**vars)`."""
+    """The arguments that make a model again: `create(name, image_size=..., num_classes=..., ..., **overrides)`."""
 
     name: str
     image_size: tuple[int, int]
@@ -113,16 +114,35 @@ def count(model: nn.Module | str, **arguments: Any) -> Count:
     Matrix products, convolutions and attention count; norms, non-linearities and additions do not.
     """
     with torch.device("meta"):
-        if isinstance(model, nn.Module):
-            settings = model.settings
-            num_classes = model.head.out_features
-            model, arguments = settings.name, {**settings.overrides}
-            arguments |= dict(image_size=settings.image_size, num_classes=num_classes, in_channels=settings.in_channels)
-        copy = create(model, **arguments).eval()
+        copy = (create(model, **arguments) if isinstance(model, str) else recreate(settings_of(model))).eval()
         images = torch.empty(1, copy.in_channels, *copy.image_size)
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             copy(images)
     return Count(sum(p.numel() for p in copy.parameters()), counter.get_total_flops())
+
+
+def settings_of(model: nn.Module) -> Settings:
+    """What a model is now: its creation's settings, and what `reset_head` and loaded weights have changed since."""
+    made: Settings = model.settings
+    overrides = dict(made.overrides)
+    now: dict[str, Any] = {}
+    if isinstance(model, ViT):
+        default = ViTConfig(1, 1, 1, 1)
+        for name in ("head", "activation", "norm_eps"):
+            now[name] = getattr(model.config, name), getattr(default, name)
+        if isinstance(model.backbone, HybridBackbone):
+            now["numerics"] = model.backbone.numerics, "official"
+    for name, (value, usual) in now.items():
+        overrides.pop(name, None)
+        if value != usual:
+            overrides[name] = value
+    return replace(made, num_classes=model.head.out_features, overrides=overrides)
+
+
+def recreate(settings: Settings) -> ViT | ResNet:
+    """A model with these settings and random weights."""
+    arguments = {f.name: getattr(settings, f.name) for f in fields(settings) if f.name != "overrides"}
+    return create(**arguments, **settings.overrides)
 
 
 Builder = Callable[..., ViT | ResNet]
@@ -166,8 +186,9 @@ def small_hybrid(config: ViTConfig, channels: int, stride: int) -> Builder:
 def hybrid(config: ViTConfig, layers: tuple[int, ...]) -> Builder:
     """A builder of official hybrids. Two more overrides:
 
-    `stage`: 4 for the output of stage 4 of a regular ResNet-50 (/32), 3 for stage 3 extended to the same number of layers
-    (/16, a four times longer sequence; section 3.1); by default what the name says. `numerics`: see `HybridBackbone`.
+    `stage`: 4 for the output of stage 4 of a regular ResNet-50 (/32), 3 for stage 3 extended to the same number of
+    layers (/16, a four times longer sequence; section 3.1); by default what the name says.
+    `numerics`: see `HybridBackbone`.
     """
 
     def build(overrides: Mapping[str, Any], *, in_channels: int, **arguments: Any) -> ViT:
@@ -181,7 +202,7 @@ def hybrid(config: ViTConfig, layers: tuple[int, ...]) -> Builder:
 
 
 def hybrid_layers(layers: tuple[int, ...], stage: int | None) -> tuple[int, ...]:
-    """Blocks of each stage: 3-4-6-3 to stage 4, or 3-4-9, where the blocks of stage 4 are in stage 3; else ValueError."""
+    """Blocks of each stage: 3-4-6-3 to stage 4, or 3-4-9 with the blocks of stage 4 in stage 3; else ValueError."""
     if stage is None:
         return layers
     if sum(layers) != 16 or stage not in (3, 4):

@@ -1,0 +1,89 @@
+"""vitlab's own weight files: `.safetensors` that say which model they belong to, with a model card in the header."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from vitlab import __version__
+from vitlab.models.zoo import Settings, settings_of
+
+KEY = "vitlab"
+
+
+def save_checkpoint(model: nn.Module, path: str | Path, *, metadata: Mapping[str, Any] | None = None) -> Path:
+    """Write a model's weights with everything that `load(path)` needs to make the model again; returns the path.
+
+    `metadata`: more to remember, of plain JSON values, such as "mean" and "std" of the pixels, "classes" (their names) or
+    "card" (free text for the model card). The file appears complete or not at all. ValueError for values that JSON lacks.
+    """
+    path = Path(path)
+    record = {**asdict(settings_of(model)), **dict(metadata or {}), "vitlab": __version__}
+    try:
+        header = {KEY: json.dumps(record), "card": model_card(model, record), "format": "pt"}
+    except TypeError as error:
+        raise ValueError(f"metadata must be plain JSON values (str, numbers, lists, dicts): {error}") from error
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    write_safetensors(weights, path, header)
+    return path
+
+
+def write_safetensors(weights: Mapping[str, Tensor], path: Path, header: Mapping[str, str]) -> None:
+    """Write a `.safetensors` file under another name first, so that a killed process leaves no half file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    save_file(dict(weights), part, metadata=dict(header))
+    part.replace(path)
+
+
+def read_metadata(path: str | Path) -> dict[str, Any]:
+    """What `save_checkpoint` wrote beside the weights: name, image_size, num_classes, in_channels, overrides, and more.
+
+    Reads only the header. Raises ValueError if the file is not one of vitlab's.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} cannot be read as .safetensors: {error}") from error
+    if KEY not in header:
+        raise ValueError(f"{path} does not say which vitlab model it belongs to: name the model, load(name, path)")
+    return json.loads(header[KEY])
+
+
+def settings_from(record: Mapping[str, Any]) -> Settings:
+    """The settings in what `read_metadata` returned."""
+    height, width = record["image_size"]
+    overrides = {key: tuple(v) if isinstance(v, list) else v for key, v in record["overrides"].items()}
+    return Settings(record["name"], (height, width), record["num_classes"], record["in_channels"], overrides)
+
+
+def read_weights(path: str | Path) -> dict[str, Tensor]:
+    """All tensors of a `.safetensors` file, on the CPU."""
+    with safe_open(path, framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (a file, not a dict)
+
+
+def model_card(model: nn.Module, record: Mapping[str, Any]) -> str:
+    """A few lines of Markdown for people who find the file."""
+    height, width = record["image_size"]
+    parameters = sum(p.numel() for p in model.parameters())
+    lines = [
+        f"# {record['name']}",
+        f"{parameters:,} parameters, {record['num_classes']} classes, {height} x {width} px, "
+        f"{record['in_channels']} channels, made with vitlab {__version__}.",
+        f"Settings that differ from the model's defaults: {record['overrides'] or 'none'}.",
+        f"Pixels in [0, 1] are normalised with mean {record['mean']} and deviation {record['std']}."
+        if "mean" in record and "std" in record
+        else "",
+        str(record.get("card", "")),
+    ]
+    return "\n\n".join(line for line in lines if line)
