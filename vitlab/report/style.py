@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's palette (Wong, Nature Methods 8, 2011, doi:10.1038/nmeth.1618).
 BLUE, VERMILION, GREEN = "#0072B2", "#D55E00", "#009E73"
-OTHERS = ("#CC79A7", "#E69F00", "#56B4E9", "#5B5B5B", "#8C6D1F", "#7B4EA3")
+OTHERS = ("#56B4E9", "#E69F00", "#CC79A7", "#5B5B5B", "#8C6D1F", "#7B4EA3")
 FAMILY_COLOURS = {"ViT": BLUE, "ResNet": VERMILION, "HybridViT": GREEN}
 INK, GREY, FAINT = "#1A1A1A", "#666666", "#D9D9D9"
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
@@ -72,25 +72,24 @@ class SeriesStyle:
 
 
 def series_styles(names: Iterable[str]) -> dict[str, SeriesStyle]:
-    """A style per name: a family's colour with a dash and marker per member; other names differ by colour first."""
+    """A style per name: a family's colour with a dash and marker per member; other names differ by colour, in the order given."""
+    names = list(dict.fromkeys(names))
     ordered = in_order(names)
-    others = [name for name in ordered if family(name) not in FAMILY_COLOURS]
+    others = [name for name in names if family(name) not in FAMILY_COLOURS]
+    # Families differ in marker too, so that a grey print can be read.
+    first_marker = {"ViT": 0, "HybridViT": 2, "ResNet": 1}
     seen: dict[str, int] = {}
     styles = {}
     for name in ordered:
         of = family(name)
         if of in FAMILY_COLOURS:
             place = seen[of] = seen.get(of, -1) + 1
-            colour = FAMILY_COLOURS[of]
+            colour, marker = FAMILY_COLOURS[of], MARKERS[(place + first_marker[of]) % len(MARKERS)]
         else:
-            colour, place = OTHERS[others.index(name) % len(OTHERS)], others.index(name) // len(OTHERS)
-        styles[name] = SeriesStyle(colour, DASHES[place % len(DASHES)], MARKERS[place % len(MARKERS)])
-    # Families differ in marker too, so that a grey print can be read.
-    shift = {"ViT": 0, "HybridViT": 2, "ResNet": 1}
-    return {
-        name: SeriesStyle(s.colour, s.dash, MARKERS[(MARKERS.index(s.marker) + shift.get(family(name), 0)) % 6])
-        for name, s in styles.items()
-    }
+            at = others.index(name)
+            colour, marker, place = OTHERS[at % len(OTHERS)], MARKERS[at % len(MARKERS)], at // len(OTHERS)
+        styles[name] = SeriesStyle(colour, DASHES[place % len(DASHES)], marker)
+    return styles
 
 
 @contextmanager

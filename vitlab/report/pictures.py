@@ -1,0 +1,172 @@
+"""Grids of images and of maps: reconstructions, filters, position similarity, attention over an image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vitlab.report.style import DIVERGING, GREY, SEQUENTIAL, look, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Image = NDArray[np.uint8]
+
+
+def _bare(axes: Axes) -> None:
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+
+
+def _head(figure: Figure, title: str, subtitle: str) -> None:
+    """Title and the line of explanation above a grid, where no panel's title may be used for it."""
+    from textwrap import fill
+
+    wide = figure.get_figwidth()
+    lines = [fill(title, width=max(20, int(wide * 11.5)))]
+    figure.suptitle(lines[0], x=0.012, ha="left")
+    if subtitle:
+        figure.supxlabel(fill(subtitle, width=max(30, int(wide * 15))), x=0.012, ha="left", fontsize=8, color=GREY)
+
+
+def image_grid(
+    images: Sequence[Sequence[Image | None]],
+    *,
+    title: str,
+    subtitle: str = "",
+    columns: Sequence[str] = (),
+    rows: Sequence[str] = (),
+    captions: Sequence[Sequence[str]] = (),
+    cell: float = 1.1,
+) -> Figure:
+    """Rows of uint8 images (H, W, 3) or (H, W), with titles over columns, labels left of rows, captions under images.
+
+    `cell` is the side of an image in inches; None leaves a place empty; `subtitle` is printed below the grid.
+    Raises ValueError when an image is not uint8 or the grid is empty.
+    """
+    if len(images) == 0 or len(images[0]) == 0:
+        raise ValueError("There are no images to draw.")
+    across = max(len(row) for row in images)
+    tall = cell + (0.18 if captions else 0.0)
+    wide = max(3.4, across * cell + (0.9 if rows else 0.2))
+    with look():
+        figure = new_figure(wide, len(images) * tall + 0.5 + (0.3 if subtitle else 0.0) + (0.2 if columns else 0.0))
+        panels = figure.subplots(len(images), across, squeeze=False)
+        for i, row in enumerate(images):
+            for j in range(across):
+                axes = panels[i, j]
+                _bare(axes)
+                if i == 0 and j < len(columns):
+                    axes.set_title(columns[j], fontsize=8)
+                if j == 0 and i < len(rows):
+                    axes.set_ylabel(rows[i], rotation=0, ha="right", va="center", fontsize=8)
+                if captions and i < len(captions) and j < len(captions[i]):
+                    axes.set_xlabel(captions[i][j], fontsize=7, labelpad=2)
+                picture = row[j] if j < len(row) else None
+                if picture is not None:
+                    if picture.dtype != np.uint8:
+                        raise ValueError(f"Images must be uint8, not {picture.dtype}: scale to 0..255 and convert.")
+                    axes.imshow(picture, cmap="gray", vmin=0, vmax=255)
+        _head(figure, title, subtitle)
+    return figure
+
+
+def map_grid(
+    maps: ArrayLike,
+    *,
+    title: str,
+    colour_label: str,
+    subtitle: str = "",
+    columns: Sequence[str] = (),
+    rows: Sequence[str] = (),
+    limits: tuple[float, float] | None = None,
+    diverging: bool = False,
+    each: bool = False,
+    cell: float = 0.8,
+    xlabel: str = "",
+    ylabel: str = "",
+) -> Figure:
+    """A grid (R, C, h, w) of maps with one colour bar: position similarity per patch, attention per layer and head.
+
+    All share one scale, unless `each` gives every map its own (the colour bar then says least to most).
+    Raises ValueError when `maps` has not four dimensions.
+    """
+    values = np.asarray(maps, dtype=np.float64)
+    if values.ndim != 4:
+        raise ValueError(f"A grid of maps needs the shape (rows, columns, h, w), not {values.shape}.")
+    low, high = limits or (float(np.nanmin(values)), float(np.nanmax(values)))
+    if diverging and limits is None:
+        low, high = -max(abs(low), abs(high)), max(abs(low), abs(high))
+    colours: dict[str, Any] = {"cmap": DIVERGING if diverging else SEQUENTIAL}
+    r, c, h, w = values.shape
+    wide, tall = max(3.6, c * cell + 1.4), r * cell * h / w + 0.9
+    with look():
+        figure = new_figure(wide, tall)
+        panels = figure.subplots(r, c, squeeze=False)
+        figure.set_layout_engine("constrained", w_pad=0.02, h_pad=0.02, wspace=0.02, hspace=0.02)
+        for i, j in np.ndindex(r, c):
+            axes: Axes = panels[i, j]
+            _bare(axes)
+            shown = _unit(values[i, j]) if each else values[i, j]
+            image = axes.imshow(shown, vmin=0.0 if each else low, vmax=1.0 if each else high, **colours)
+            if i == 0 and j < len(columns):
+                axes.set_title(columns[j], fontsize=7)
+            if j == 0 and i < len(rows):
+                axes.set_ylabel(rows[i], rotation=0, ha="right", va="center", fontsize=7)
+        bar = figure.colorbar(image, ax=panels, label=colour_label, fraction=0.03, aspect=30)
+        bar.outline.set_visible(False)  # type: ignore[operator]
+        if each:
+            bar.set_ticks([0.0, 1.0], labels=["least", "most"])
+        figure.supylabel(ylabel, fontsize=8)
+        _head(figure, title, "  ".join(part for part in (xlabel, subtitle) if part))
+    return figure
+
+
+def _unit(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Scaled to [0, 1]; a constant becomes 0."""
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    return (values - low) / (high - low) if high > low else np.zeros_like(values)
+
+
+def to_uint8(values: ArrayLike) -> Image:
+    """Any numbers as grey or RGB bytes, the least 0 and the most 255 (filters have no scale of their own)."""
+    return np.round(_unit(np.asarray(values, dtype=np.float64)) * 255).astype(np.uint8)
+
+
+def resized(heat: ArrayLike, height: int, width: int) -> NDArray[np.float64]:
+    """A map (h, w) brought to (height, width) pixels bilinearly, patch centres staying where they are."""
+    values = np.asarray(heat, dtype=np.float64)
+    for axis, size in ((0, height), (1, width)):
+        n = values.shape[axis]
+        at = np.clip((np.arange(size) + 0.5) * n / size - 0.5, 0, n - 1)
+        low = np.floor(at).astype(int)
+        part = (at - low).reshape([-1, 1] if axis == 0 else [1, -1])
+        upper = np.minimum(low + 1, n - 1)
+        values = np.take(values, low, axis) * (1 - part) + np.take(values, upper, axis) * part
+    return values
+
+
+def overlay(image: Image, heat: ArrayLike, *, strength: float = 0.55, cmap: str = "inferno") -> Image:
+    """An image (H, W, 3) uint8 in grey with the map (h, w) over it in colour, the map scaled to its own range.
+
+    `strength` is the share of the colour where the map is largest. Made for rollout and CLS attention (Figure 6).
+    """
+    from matplotlib import colormaps
+
+    weight = _unit(resized(heat, *image.shape[:2]))[..., None]  # (H, W, 1)
+    grey = image.astype(np.float64).mean(axis=-1, keepdims=True).repeat(3, axis=-1)
+    colour = colormaps[cmap](weight[..., 0])[..., :3] * 255
+    share = strength * (0.35 + 0.65 * weight)
+    return np.round(grey * (1 - share) + colour * share).astype(np.uint8)
+
+
+def mask_by(image: Image, heat: ArrayLike, *, floor: float = 0.12) -> Image:
+    """An image (H, W, 3) uint8 darkened where the map (h, w) is small, as the paper's Figure 6 shows attention."""
+    weight = _unit(resized(heat, *image.shape[:2]))[..., None]
+    return np.round(image * (floor + (1 - floor) * weight)).astype(np.uint8)
