@@ -193,13 +193,15 @@ def scatter(
             chosen = rows[rows[series].astype(str) == name] if series else rows
             style = styles[name]
             colour = style.colour if series else BLUE
+            label = name if name and not mean_line else "_nolegend_"
             axes.scatter(
-                chosen[x], chosen[y], s=16, color=colour, marker=style.marker, alpha=0.65, lw=0, label=name, zorder=3
+                chosen[x], chosen[y], s=16, color=colour, marker=style.marker, alpha=0.65, lw=0, label=label, zorder=3
             )
             if mean_line:
                 means = chosen.groupby(x)[y].mean()
                 label = f"{name} (line: mean)" if series else "mean"
-                axes.plot(means.index, means, color=colour, linestyle=style.dash, linewidth=1.3, alpha=0.9, label=label)
+                drawn = {"color": colour, "linestyle": style.dash, "marker": style.marker, "markevery": []}
+                axes.plot(means.index, means, **drawn, linewidth=1.3, alpha=0.9, label=label)
         for label, level in references:
             axes.axhline(level, color=GREY, linewidth=1.0, linestyle=(0, (2, 2)), label=label)
         if log_x:
@@ -210,17 +212,9 @@ def scatter(
         axes.set_xlabel(xlabel)
         axes.set_ylabel(ylabel)
         if series or references or mean_line:
-            _without_empty_labels(axes)
+            legend_beside(axes)
         entitle(figure, axes, title, subtitle)
     return figure
-
-
-def _without_empty_labels(axes: Axes) -> None:
-    """The legend beside the panel, without the series that has no name."""
-    for handle in [*axes.collections, *axes.lines]:
-        if handle.get_label() == "":
-            handle.set_label("_nolegend_")
-    legend_beside(axes)
 
 
 def heatmap(

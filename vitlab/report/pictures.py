@@ -53,10 +53,12 @@ def image_grid(
     if len(images) == 0 or len(images[0]) == 0:
         raise ValueError("There are no images to draw.")
     across = max(len(row) for row in images)
-    tall = cell + (0.18 if captions else 0.0)
-    wide = max(3.4, across * cell + (0.9 if rows else 0.2))
+    height, width = next((p.shape[:2] for row in images for p in row if p is not None), (1, 1))
+    tall = cell * height / width + (0.2 if captions else 0.05)
+    wide = max(3.4, across * (cell + 0.06) + (0.15 + 0.075 * max(map(len, rows)) if rows else 0.1))
     with look():
         figure = new_figure(wide, len(images) * tall + 0.5 + (0.3 if subtitle else 0.0) + (0.2 if columns else 0.0))
+        figure.set_layout_engine("constrained", w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0.01)
         panels = figure.subplots(len(images), across, squeeze=False)
         for i, row in enumerate(images):
             for j in range(across):
@@ -108,10 +110,10 @@ def map_grid(
     wide, tall = max(3.6, c * cell + 1.4), r * cell * h / w + 0.9
     with look():
         figure = new_figure(wide, tall)
-        panels = figure.subplots(r, c, squeeze=False)
+        panels: Any = figure.subplots(r, c, squeeze=False)
         figure.set_layout_engine("constrained", w_pad=0.02, h_pad=0.02, wspace=0.02, hspace=0.02)
         for i, j in np.ndindex(r, c):
-            axes: Axes = panels[i, j]
+            axes = panels[i, j]
             _bare(axes)
             shown = _unit(values[i, j]) if each else values[i, j]
             image = axes.imshow(shown, vmin=0.0 if each else low, vmax=1.0 if each else high, **colours)

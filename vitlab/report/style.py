@@ -72,7 +72,7 @@ class SeriesStyle:
 
 
 def series_styles(names: Iterable[str]) -> dict[str, SeriesStyle]:
-    """A style per name: a family's colour with a dash and marker per member; other names differ by colour, in the order given."""
+    """A style per name: a family's colour with a dash and marker per member; others by colour, in the order given."""
     names = list(dict.fromkeys(names))
     ordered = in_order(names)
     others = [name for name in names if family(name) not in FAMILY_COLOURS]
