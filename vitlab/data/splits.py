@@ -42,7 +42,7 @@ def stratified_split(
 
 
 def nested_subset(labels: Labels, size: int, seed: int) -> LongTensor:
-    """The first `size` indices of a fixed order of all images, so that for one seed small subsets lie within large ones.
+    """The first `size` indices of a fixed order of all images: for one seed, small subsets lie within large ones.
 
     The order begins with one image of each class; after that a class c with a share p of the images holds at most
     size * p + 1 of them, and more than size * p - 1 once the rarest class has come to its own (size * min(p) >= 1):
@@ -122,10 +122,13 @@ def _shares(counts: Indices, total: int) -> Indices:
 
 
 def _need_two_each(names: Indices, counts: Indices, what: str, classes: Sequence[str] | None) -> None:
-    small = [str(classes[name]) if classes else str(name) for name, count in zip(names, counts, strict=True) if count < 2]
+    small = [
+        str(classes[name]) if classes else str(name) for name, count in zip(names, counts, strict=True) if count < 2
+    ]
     if small:
         shown = ", ".join(small[:5]) + (f" and {len(small) - 5} more" if len(small) > 5 else "")
         raise ValueError(
-            f"No {what} split can be carved out: {len(small)} of {len(names)} classes have a single image left ({shown}). "
+            f"No {what} split can be carved out: {len(small)} of {len(names)} classes have a single image left "
+            f"({shown}). "
             "Every class needs an image in each split: add images, remove the class, or provide the split yourself."
         )

@@ -1,0 +1,204 @@
+"""Load a data set: decoded into memory where it fits, else decoded on demand."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vitlab.data.cache import Decoded, decoded_bytes, decoded_images
+from vitlab.data.cards import Card
+from vitlab.data.decode import decode_square
+from vitlab.data.info import Layout, default_size, fingerprint, remember, resolve, title
+from vitlab.data.rows import ReadableRows
+from vitlab.data.sources import find_source
+
+
+class Split(Protocol):
+    """Images with labels."""
+
+    @property
+    def labels(self) -> Tensor:
+        """The classes' numbers (N,) int64, on the CPU."""
+        ...
+
+    @property
+    def streaming(self) -> bool:
+        """Whether images are decoded when asked for, and so should be asked for by a DataLoader's workers."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def images(self, indices: Tensor) -> Tensor:
+        """The images at `indices` (B,) as uint8 (B, 3, H, W)."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class ArraySplit:
+    """A split in memory, or mapped into it: rows of `store` (M, 3, H, W) uint8."""
+
+    store: Tensor
+    rows: Tensor  # (N,)
+    labels: Tensor  # (N,)
+    streaming: bool = False
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def images(self, indices: Tensor) -> Tensor:
+        return self.store.index_select(0, self.rows[indices].to(self.store.device))
+
+    def to(self, device: torch.device, indices: Tensor | None = None) -> ArraySplit:
+        """The images at `indices` (all of them by default), copied to `device`."""
+        chosen = torch.arange(len(self)) if indices is None else indices
+        return ArraySplit(self.images(chosen).to(device), torch.arange(len(chosen)), self.labels[chosen])
+
+
+@dataclass(frozen=True, eq=False)
+class StreamingSplit:
+    """A split too large for memory, decoded when asked for; use it through the workers of a DataLoader."""
+
+    source: ReadableRows
+    rows: Tensor  # (N,)
+    labels: Tensor  # (N,)
+    image_size: int
+    skip_bad_images: bool
+    streaming: bool = True
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def images(self, indices: Tensor) -> Tensor:
+        return torch.from_numpy(np.stack([self._image(row) for row in self.rows[indices].tolist()]))
+
+    def _image(self, row: int) -> np.ndarray:
+        try:
+            return decode_square(self.source.read(row), self.image_size)
+        except ValueError as error:
+            if self.skip_bad_images:
+                return np.full((3, self.image_size, self.image_size), 128, dtype=np.uint8)
+            raise ValueError(
+                f"The image {self.source.where(row)} cannot be read: {error}. Repair or remove it, or show grey in its "
+                "place with --skip_bad_images."
+            ) from error
+
+
+@dataclass(frozen=True, eq=False)
+class ImageData:
+    """A data set ready to train on. `mean` and `std` are those of pixels in [0, 1], per channel.
+
+    `fingerprint` is the identity of images, splits and normalisation, whatever the place that they were read from;
+    `skipped` counts corrupt images that were dropped.
+    """
+
+    name: str
+    title: str
+    classes: tuple[str, ...]
+    image_size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    fingerprint: str
+    card: Card | None
+    train: Split
+    validation: Split
+    test: Split
+    skipped: int = 0
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.classes)
+
+    @property
+    def group(self) -> str | None:
+        """The VTAB group of the card: natural, specialized or structured."""
+        return self.card.group if self.card else None
+
+
+def load_data(
+    source: str,
+    *,
+    image_size: int | None = None,
+    cache: Path,
+    skip_bad_images: bool = False,
+    memory_fraction: float = 0.5,
+) -> ImageData:
+    """Load the data set that `source` names (see `find_source`) at `image_size` pixels, its own size by default.
+
+    The decoded images are kept in the folder `cache`. Data that would take more than `memory_fraction` of the machine's
+    memory is decoded on demand instead. Raises ValueError for bad sources, sizes and images, and a full disk.
+    """
+    if image_size is not None and image_size < 1:
+        raise ValueError(f"Image size {image_size} is no size; give a number of pixels from 1 on.")
+    found = find_source(source, cache / "downloads")
+    assert not isinstance(found, Card)
+    layout = resolve(found)
+    identity = fingerprint(layout, cache)
+    if found.card and found.card.name == source and found.card.hub:
+        remember(cache, found.card.hub, identity)
+    size = image_size or default_size(layout)
+    facts = dict(name=found.name, title=title(layout), classes=found.classes, image_size=size, fingerprint=identity)
+    if decoded_bytes(layout, size) > memory_fraction * _memory():
+        return _streaming(layout, cache, skip_bad_images, facts)
+    return _in_memory(layout, decoded_images(layout, identity, size, cache, skip_bad_images), facts)
+
+
+def _in_memory(layout: Layout, decoded: Decoded, facts: dict[str, Any]) -> ImageData:
+    store = torch.from_numpy(decoded.images)
+    starts, start = {}, 0
+    for name, rows in layout.source.rows.items():
+        starts[name], start = start, start + len(rows.labels)
+    splits: dict[str, Any] = {}
+    for name, (raw, indices) in layout.splits.items():
+        kept = indices[~np.isin(indices, list(decoded.bad[raw]))]
+        labels = torch.from_numpy(layout.source.rows[raw].labels[kept])
+        splits[name] = ArraySplit(store, torch.from_numpy(kept + starts[raw]), labels)
+    mean, std = _normalisation(layout, decoded.mean, decoded.std)
+    skipped = sum(map(len, decoded.bad.values()))
+    return ImageData(**facts, mean=mean, std=std, card=layout.source.card, skipped=skipped, **splits)
+
+
+def _streaming(layout: Layout, cache: Path, skip_bad_images: bool, facts: dict[str, Any]) -> ImageData:
+    readable = {name: rows.readable(cache / "downloads") for name, rows in layout.source.rows.items()}
+    splits: dict[str, Any] = {
+        name: StreamingSplit(
+            readable[raw],
+            torch.from_numpy(indices),
+            torch.from_numpy(layout.source.rows[raw].labels[indices]),
+            facts["image_size"],
+            skip_bad_images,
+        )
+        for name, (raw, indices) in layout.splits.items()
+    }
+    mean, std = _normalisation(layout, *_sampled(splits["train"]))
+    return ImageData(**facts, mean=mean, std=std, card=layout.source.card, **splits)
+
+
+Triple = tuple[float, float, float]
+
+
+def _normalisation(layout: Layout, mean: Triple, std: Triple) -> tuple[Triple, Triple]:
+    """The card's figures, else those measured."""
+    card = layout.source.card
+    return (card.mean, card.std) if card and card.mean and card.std else (mean, std)
+
+
+def _sampled(split: StreamingSplit) -> tuple[Triple, Triple]:
+    """Mean and deviation of 512 images, evenly spread; more would take long."""
+    some = torch.linspace(0, len(split) - 1, min(512, len(split))).long()
+    pixels = split.images(some).double().div(255).transpose(0, 1).flatten(1)  # (3, n*H*W)
+    mean, std = pixels.mean(1).tolist(), pixels.std(1).clamp_min(1e-3).tolist()
+    return (round(mean[0], 4), round(mean[1], 4), round(mean[2], 4)), (
+        round(std[0], 4),
+        round(std[1], 4),
+        round(std[2], 4),
+    )
+
+
+def _memory() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

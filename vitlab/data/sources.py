@@ -1,0 +1,87 @@
+"""Find a data set by a card's name or a path, without decoding an image: its splits, classes and labels."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vitlab.data.cards import Card, cards, get_card, matching_card
+from vitlab.data.folders import class_folders, hidden
+from vitlab.data.rows import MemoryRows, Rows
+from vitlab.errors import suggest
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A data set as found: `rows` by split (train, and validation and test where it has them)."""
+
+    name: str
+    card: Card | None
+    classes: tuple[str, ...]
+    rows: Mapping[str, Rows]
+
+
+def find_source(source: str, downloads: Path | None = None) -> Source | Card:
+    """Open the data set that `source` names: a card, a folder of class folders, or a folder of parquet files.
+
+    A card wins over a folder of the same name in the current folder; write `./name` for the folder. A card that must
+    be fetched from the hub is returned as it is when `downloads` is None. Raises ValueError that says what was looked
+    for, what is allowed, and what is wrong with the folder.
+    """
+    if source in cards():
+        card = get_card(source)
+        if card.name == "digits":
+            return _digits(card)
+        if card.hub is None:
+            raise ValueError(f"{card.title} is not on the hub. Give the path of a local copy instead of {source!r}.")
+        return card if downloads is None else _from_hub(card, downloads)
+    path = Path(source).expanduser()
+    if not path.exists():
+        raise ValueError(
+            f"There is no data card and no folder {source!r}.{suggest(source, cards())} "
+            f"Give one of {', '.join(cards())}, or the path of a folder of class folders or of parquet files."
+        )
+    if not path.is_dir():
+        raise ValueError(f"{source} is a file; give the folder that holds the class folders or the parquet files.")
+    return _from_folder(path)
+
+
+def _digits(card: Card) -> Source:
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    grey = np.round(digits.images * (255 / 16)).astype(np.uint8)
+    images = [b"P5 8 8 255\n" + picture.tobytes() for picture in grey]  # PGM: a header and the pixels
+    assert card.classes
+    rows = MemoryRows(digits.target.astype(np.int64), images, "scikit-learn's digits")
+    return Source(card.name, card, card.classes, {"train": rows})
+
+
+def _from_hub(card: Card, downloads: Path) -> Source:
+    from vitlab.data.tables import hub_rows
+
+    classes, rows = hub_rows(card, downloads)
+    return Source(card.name, card, _names(card, classes), rows)
+
+
+def _from_folder(path: Path) -> Source:
+    card = matching_card(path.resolve().name)
+    name = re.sub(r"[^a-z0-9_.-]+", "_", path.resolve().name.lower()) or "data"
+    if parquet := sorted(file for file in path.rglob("*.parquet") if not hidden(file, path)):
+        from vitlab.data.tables import parquet_rows
+
+        classes, rows = parquet_rows(path, parquet, card)
+        return Source(name, card, _names(card, classes), rows)
+    classes, files = class_folders(path)
+    return Source(name, card if card and card.num_classes == len(classes) else None, classes, files)
+
+
+def _names(card: Card | None, classes: tuple[str, ...]) -> tuple[str, ...]:
+    """The data set's own names; the card's where it only has numbers."""
+    if card and card.classes and len(card.classes) == len(classes) and classes == tuple(map(str, range(len(classes)))):
+        return card.classes
+    return classes
