@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from vitlab.report.gaps import PAIR, gap_values
-from vitlab.report.intervals import Interval, bootstrap_mean
+from vitlab.report.intervals import Bounds, Interval, bootstrap_mean
 from vitlab.report.names import family, in_order, matched_pairs, size
 from vitlab.report.style import (
     DASHES,
@@ -48,7 +48,7 @@ def _dots(axes: Axes, rows: pd.DataFrame, x: str, y: str, colour: str, scale: fl
     axes.scatter(rows[x], rows[y] * scale, s=9, color=colour, alpha=0.45, linewidths=0, zorder=2)
 
 
-def _limits(axes: Axes, values: np.ndarray, ends: np.ndarray, bounds: tuple[float, float] | None) -> None:
+def _limits(axes: Axes, values: np.ndarray, ends: np.ndarray, bounds: Bounds | None) -> None:
     """Show all runs, and of the bands as much as leaves the runs legible (two seeds give bands of many points)."""
     least, most = float(np.nanmin(values)), float(np.nanmax(values))
     room = max(most - least, 1e-9 + abs(most) * 0.02)
@@ -84,7 +84,9 @@ def _value_ticks(axes: Axes, values: Sequence[float], *, log: bool, inches: floa
     axes.xaxis.set_minor_locator(NullLocator())
 
 
-def _cells(rows: pd.DataFrame, x: str, y: str, unit: Sequence[str], bounds: tuple[float, float] | None):
+def _cells(
+    rows: pd.DataFrame, x: str, y: str, unit: Sequence[str], bounds: Bounds | None
+) -> tuple[list[float], list[Interval], pd.DataFrame]:
     """x values, their intervals, and the rows averaged by `unit`, which are the dots."""
     rows = rows.dropna(subset=[y])
     runs = rows.groupby([x, *unit], dropna=False)[y].mean().reset_index() if unit else rows[[x, y]]
@@ -100,7 +102,7 @@ def _series(
     y: str,
     series: str,
     scale: float,
-    bounds: tuple[float, float] | None,
+    bounds: Bounds | None,
     unit: Sequence[str],
     labels: Mapping[str, str],
     names: Sequence[str],

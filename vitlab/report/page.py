@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from urllib.parse import quote
 
 from vitlab.report.files import write_text
 from vitlab.report.tables import Table
@@ -123,7 +124,7 @@ def _verdicts(verdicts: Sequence[Verdict]) -> str:
 def _source(path: Path, base: Path, inline: bool) -> str:
     """The image's address: its content, or its path as seen from the page."""
     if not inline:
-        return Path(os.path.relpath(path.resolve(), base.resolve())).as_posix()
+        return quote(Path(os.path.relpath(path.resolve(), base.resolve())).as_posix())
     kind = {".svg": "svg+xml", ".jpg": "jpeg"}.get(path.suffix, path.suffix[1:])
     return f"data:image/{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
 

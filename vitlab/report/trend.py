@@ -34,7 +34,7 @@ class Slope:
     def sentence(self) -> str:
         """One sentence in points per doubling, with the interval, p and the number of seeds."""
         change = self.interval.format(sign=True)
-        return f"The gap changes by {change} points per doubling of the train set (p = {format_p(self.p)}, " + (
+        return f"The gap changes by {change} points per doubling of the train set ({format_p(self.p)}, " + (
             f"{self.interval.n} seeds)."
         )
 
@@ -62,10 +62,10 @@ class Crossing:
 
 
 def format_p(p: float) -> str:
-    """A p-value for reading: `0.013`, `< 0.001`, or `none` where no test was possible."""
+    """A p-value for reading: `p = 0.013`, `p < 0.001`, or `no test` where none was possible."""
     if math.isnan(p):
-        return "none"
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+        return "no test"
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
 def round_size(size: float) -> int:
@@ -101,7 +101,9 @@ def gap_slope(sizes: Sequence[int], gaps: ArrayLike) -> Slope:
     return Slope(bootstrap_mean(slopes), p_mean(slopes))
 
 
-def _continued(x: NDArray[np.float64], gaps: NDArray[np.float64], at: NDArray[np.float64], tail: int):
+def _continued(
+    x: NDArray[np.float64], gaps: NDArray[np.float64], at: NDArray[np.float64], tail: int
+) -> NDArray[np.float64]:
     """Gap of every seed at log2 sizes `at`: straight between sizes, beyond the last by the slope of the last `tail`."""
     slopes = _slopes(x[-tail:], gaps[:, -tail:])
     inside = np.stack([np.interp(at, x, row) for row in gaps])

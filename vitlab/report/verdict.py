@@ -32,7 +32,9 @@ class Verdict:
         return f"{word}: {self.statement.rstrip('.')} ({self.evidence}; {self.source})."
 
 
-def decide(interval: Interval, p: float, claim: Claim, *, null: float = 0.0, margin: float = 0.0, alpha: float = 0.05):
+def decide(
+    interval: Interval, p: float, claim: Claim, *, null: float = 0.0, margin: float = 0.0, alpha: float = 0.05
+) -> Holds:
     """`yes`, `no` or `undecided` about a claim on a mean over seeds.
 
     `above` and `below` need the interval off `null` and p < `alpha`, in the claimed direction for yes, in the other for
@@ -75,7 +77,7 @@ def judge(
     p = p_mean(values, null=null)
     holds = decide(interval, p, claim, null=null, margin=margin, alpha=alpha)
     numbers = interval.format(scale=scale, digits=digits, sign=null == 0)
-    words = f", alike within {margin * scale:g} {unit}" if claim == "alike" else f", p = {format_p(p)}"
+    words = f", alike within {margin * scale:g} {unit}" if claim == "alike" else f", {format_p(p)}"
     return Verdict(statement, holds, f"{numbers} {unit}{words}, n = {interval.n}", source)
 
 
