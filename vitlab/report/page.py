@@ -24,13 +24,13 @@ h2{font-size:1.25rem;margin:2.4em 0 .5em;padding-bottom:.25em;border-bottom:1px 
 p{margin:.6em 0;max-width:78ch}.lead{font-size:1.08rem;color:var(--soft)}
 nav{margin:1.2em 0;color:var(--soft);font-size:.9rem}nav a{margin-right:1.1em;white-space:nowrap}
 a{color:#0072b2;text-decoration:none}a:hover{text-decoration:underline}
-figure{margin:1.4em 0}figure img{max-width:100%;height:auto;display:block}
+figure{margin:1.4em 0}figure img{max-width:min(100%,860px);height:auto;display:block}
 figcaption,caption{color:var(--soft);font-size:.88rem;max-width:90ch;text-align:left}
-figcaption{margin-top:.5em}caption{caption-side:bottom;padding-top:.6em}
+figcaption{margin-top:.5em}caption{caption-side:bottom;padding-top:.6em;white-space:normal}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;font-size:.88rem;margin:1em 0;font-variant-numeric:tabular-nums}
 th,td{padding:.38em .8em;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}
-td.n,th.n{text-align:right;white-space:nowrap}thead th{border-bottom:2px solid var(--soft)}
+td.n,th.n{text-align:right;white-space:nowrap}.data td,.data th{white-space:nowrap;padding:.38em .6em}thead th{border-bottom:2px solid var(--soft)}
 .badge{display:inline-block;padding:.05em .65em;border-radius:1em;font-size:.8rem;font-weight:600;white-space:nowrap}
 .yes{background:#d9f2e6;color:#00593f}.no{background:#fbe1d2;color:#8a3a00}.undecided{background:#eceef1;color:#4a515b}
 pre{background:var(--back);padding:.8em 1em;overflow-x:auto;font-size:.85rem;border-radius:6px}
@@ -112,7 +112,9 @@ def _table(table: Table) -> str:
     head = _row([escape(cell) for cell in table.titles], "th", table.labels)
     body = "\n".join(_row([escape(cell) for cell in row], "td", table.labels) for row in table.cells)
     caption = f"<caption>{escape(table.caption)}</caption>" if table.caption else ""
-    return f'<div class="scroll"><table>{caption}<thead>{head}</thead><tbody>\n{body}\n</tbody></table></div>'
+    return (
+        f'<div class="scroll"><table class="data">{caption}<thead>{head}</thead><tbody>\n{body}\n</tbody></table></div>'
+    )
 
 
 def _verdicts(verdicts: Sequence[Verdict]) -> str:
