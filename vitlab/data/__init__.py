@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from vitlab.data.batches import Batch as Batch
     from vitlab.data.cards import Card as Card
     from vitlab.data.cards import get_card as get_card
     from vitlab.data.info import DataInfo as DataInfo
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from vitlab.data.loading import ImageData as ImageData
     from vitlab.data.loading import Split as Split
     from vitlab.data.loading import load_data as load_data
-    from vitlab.data.module import Batch as Batch
     from vitlab.data.module import DataModule as DataModule
     from vitlab.data.splits import check_train_size as check_train_size
     from vitlab.data.splits import nested_subset as nested_subset
@@ -28,7 +28,7 @@ _HOMES = {
     "ImageData": "loading",
     "Split": "loading",
     "load_data": "loading",
-    "Batch": "module",
+    "Batch": "batches",
     "DataModule": "module",
     "check_train_size": "splits",
     "nested_subset": "splits",

@@ -81,7 +81,8 @@ def read_card(path: Path) -> Card:
     if not isinstance(raw, dict):
         raise ValueError(f"The data card {path} must be a list of `key: value` lines.")
     _check_keys(path, raw)
-    card = Card(**{key: tuple(value) if isinstance(value, list) else value for key, value in raw.items()})
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in raw.items()}
+    card = Card(**values)
     _check_values(path, card)
     return card
 

@@ -26,6 +26,7 @@ def parquet_rows(folder: Path, files: Sequence[Path], card: Card | None) -> tupl
     chosen = our_splits(list(groups), card, folder)
     schema = _schema(groups[chosen["train"]][0])
     image, label = find_columns(schema.names, card, folder)
+    _check_same_classes(folder, files, label, schema)
     columns = {ours: _column(groups[raw], label) for ours, raw in chosen.items()}
     classes, labels = read_labels(columns, _class_names(schema, label), folder)
     if len(classes) < 2:
@@ -125,6 +126,16 @@ def _schema(file: Path) -> arrow.Schema:
         return parquet.read_schema(file)
     except (arrow.ArrowException, OSError) as error:
         raise ValueError(f"{file} is not a readable parquet file: {error}") from None
+
+
+def _check_same_classes(folder: Path, files: Sequence[Path], label: str, schema: arrow.Schema) -> None:
+    for file in files:
+        other = _schema(file)
+        if label not in other.names or _class_names(other, label) != _class_names(schema, label):
+            raise ValueError(
+                f"{folder} holds tables with different columns or classes, such as {file}; "
+                "give the folder of a single data set."
+            )
 
 
 def _column(files: Sequence[Path], name: str) -> arrow.ChunkedArray:
