@@ -18,7 +18,7 @@ CSS = """
 :root{--ink:#1a1a1a;--soft:#5c6470;--line:#e3e6ea;--paper:#fff;--back:#f6f7f9}
 *{box-sizing:border-box}
 body{margin:0;background:var(--back);color:var(--ink);font:16px/1.55 system-ui,"Segoe UI",Helvetica,Arial,sans-serif}
-main{max-width:1040px;margin:0 auto;padding:40px 32px 64px;background:var(--paper);min-height:100vh}
+main{max-width:1180px;margin:0 auto;padding:40px 32px 64px;background:var(--paper);min-height:100vh}
 h1{font-size:1.9rem;line-height:1.2;margin:0 0 .4em}
 h2{font-size:1.25rem;margin:2.4em 0 .5em;padding-bottom:.25em;border-bottom:1px solid var(--line)}
 p{margin:.6em 0;max-width:78ch}.lead{font-size:1.08rem;color:var(--soft)}
@@ -30,7 +30,8 @@ figcaption{margin-top:.5em}caption{caption-side:bottom;padding-top:.6em;white-sp
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;font-size:.88rem;margin:1em 0;font-variant-numeric:tabular-nums}
 th,td{padding:.38em .8em;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}
-td.n,th.n{text-align:right;white-space:nowrap}.data td,.data th{white-space:nowrap;padding:.38em .6em}thead th{border-bottom:2px solid var(--soft)}
+td.n,th.n{text-align:right;white-space:nowrap}.data td,.data th{white-space:nowrap;padding:.38em .6em}
+thead th{border-bottom:2px solid var(--soft)}
 .badge{display:inline-block;padding:.05em .65em;border-radius:1em;font-size:.8rem;font-weight:600;white-space:nowrap}
 .yes{background:#d9f2e6;color:#00593f}.no{background:#fbe1d2;color:#8a3a00}.undecided{background:#eceef1;color:#4a515b}
 pre{background:var(--back);padding:.8em 1em;overflow-x:auto;font-size:.85rem;border-radius:6px}
