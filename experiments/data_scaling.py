@@ -4,10 +4,10 @@
     python -m experiments.data_scaling --preset cifar10_cpu                 # CIFAR-10 on two cores
     python -m experiments.data_scaling --data path/to/folder_of_class_folders
 
-For each model, train-set size and seed: train on a class-stratified subset, choose the evaluation with the best validation
-accuracy (the early stopping of Figure 4) and report test accuracy once. As in Figure 4 the recipe is the same at every size.
-Subsets are nested, and the subset's seed is not the weights' seed. `--measure few_shot` is Figure 4 itself: the
-subsets are upstream, and what counts is few-shot linear accuracy on `downstream` sets.
+For each model, train-set size and seed: train on a class-stratified subset, choose the evaluation with the best
+validation accuracy (the early stopping of Figure 4) and report test accuracy once. As in Figure 4 the recipe is the
+same at every size. Subsets are nested, and the subset's seed is not the weights' seed. `--measure few_shot` is Figure 4
+itself: the subsets are upstream, and what counts is few-shot linear accuracy on `downstream` sets.
 """
 
 from __future__ import annotations
@@ -140,8 +140,7 @@ def draw(rows: pd.DataFrame, settings: DataScaling) -> Evidence:
     budget = _budget(settings)
     figure = accuracy_against_size(done, subtitle=budget)
     answer = " ".join(sentences(done))
-    table = to_markdown(scaling_table(done))
-    return Evidence(answer, f"{table}\n{budget}\n\n{answer}\n", {"figure": figure})
+    return Evidence(answer, f"{to_markdown(scaling_table(done))}\n{budget}\n", {"figure": figure})
 
 
 def _budget(settings: DataScaling) -> str:

@@ -1,7 +1,7 @@
 """A study is a question, a plan and its evidence; this module takes one from the command line to the files.
 
-The plan lists the Runs; those that the store lacks are executed; table, figures and verdicts are pure functions of the rows.
-Nothing here imports torch, so that help, a dry run's arithmetic and a redraw are quick.
+The plan lists the Runs; those that the store lacks are executed; table, figures and verdicts are pure functions of
+the rows. Nothing here imports torch, so that help, a dry run's arithmetic and a redraw are quick.
 """
 
 from __future__ import annotations
@@ -23,14 +23,20 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from rich.console import Console
 
-    from vitlab.data.describe import DataInfo
+    from vitlab.data.info import DataInfo
     from vitlab.runs.launch import Launcher
     from vitlab.runs.tracking import Tracker
 
 
+Plan = list[Run] | Mapping[Run, Mapping[str, Any]]
+
+
 @dataclass(frozen=True)
 class Evidence:
-    """What the rows say: the sentence that answers the question, the table, the figures, and further text files."""
+    """What the rows say: the sentence that answers the question, the table, the figures, and further text files.
+
+    `table` is Markdown; `table.md` gets the answer below it.
+    """
 
     answer: str
     table: str
@@ -42,14 +48,16 @@ class Evidence:
 class Study:
     """One study of the paper.
 
-    `plan(settings)` gives the Runs, `draw(rows, settings)` the evidence, and `folder(settings)` the name under which the
-    evidence is kept in `results/<study>/`. All three are free of torch. `figures` is called when the evidence is written.
+    `plan(settings)` gives the Runs, or a mapping from each to columns that the study adds to its rows (its place in the
+    study); `draw(rows, settings)` the evidence, and `folder(settings)` the name under which
+    the evidence is kept in `results/<study>/`. All three are free of torch. `figures` is called when the evidence is
+    written.
     """
 
     name: str
     question: str
     presets: Mapping[str, Any]
-    plan: Callable[[Any], list[Run]]
+    plan: Callable[[Any], Plan]
     draw: Callable[[pd.DataFrame, Any], Evidence]
     folder: Callable[[Any], str]
 
@@ -60,30 +68,30 @@ def data_of(source: str, **about: Any) -> tuple[Data, DataInfo]:
     Raises:
         ValueError: if there is no such data, or it cannot be studied.
     """
-    from vitlab.data.describe import describe
+    from vitlab.data.info import describe
 
     info = describe(source)
-    return Data(info.name, fingerprint=info.fingerprint, source=source, **about), info
+    return Data(info.name, fingerprint=info.fingerprint or "", source=source, **about), info
 
 
 def check_train_sizes(sizes: Sequence[int], info: DataInfo) -> None:
-    """Refuse train-set sizes that the data cannot give.
+    """Refuse train-set sizes that the data cannot give, before anything is trained.
 
     Raises:
         ValueError: for no size, a size below the number of classes, or one above the train split's.
     """
-    low, high = info.num_classes, info.sizes["train"]
-    wrong = [size for size in sizes if not low <= size <= high]
-    if wrong or not sizes:
-        given = ", ".join(map(str, wrong)) or "none"
-        raise ValueError(
-            f"Train size {given} of {info.name}: allowed are {low} (one image a class) to {high} (the train split "
-            f"without the validation images). Set --train_sizes accordingly."
-        )
+    from vitlab.data.splits import check_train_size
+
+    if not sizes:
+        raise ValueError(f"No train size was given; name some from {info.num_classes} to {info.sizes['train']}.")
+    for size in sizes:
+        check_train_size(size, info.sizes["train"], info.num_classes)
 
 
 def main(study: Study, arguments: Sequence[str] | None = None) -> None:
-    """Run `study` from the command line. Exit codes: 0 done, 1 a run failed, 2 wrong input, 3 stopped before the end."""
+    """Run `study` from the command line. Exit codes: 0 done, 1 a run failed, 2 wrong input, 3 stopped before the
+    end.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
     settings, how = parse(f"experiments.{study.name}", study.question, study.presets, arguments)
     try:
@@ -103,7 +111,12 @@ def _redraw(study: Study, settings: Any, how: Execution) -> int:
     record = json.loads((folder / "provenance.json").read_text())
     evidence = study.draw(rows, build(type(settings), record["settings"]))
     paths = write_evidence(
-        folder, rows=rows, table_md=evidence.table, figures=evidence.figures, provenance=record, extra=evidence.extra
+        folder,
+        rows=rows,
+        table_md=f"{evidence.table}\n{evidence.answer}\n",
+        figures=evidence.figures,
+        provenance=record,
+        extra=evidence.extra,
     )
     _show(evidence, paths)
     return 0
@@ -119,6 +132,7 @@ def _conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[st
     began = time.time()
     deadline = began + seconds(how.time_budget) - 10 if how.time_budget else math.inf
     runs = study.plan(settings)
+    columns = runs if isinstance(runs, Mapping) else {}
     every = list(dict.fromkeys(link for run in runs for link in run.chain()))
     place = Place(how.runs, how.runs / "cache", how.device, how.skip_bad_images)
     jobs, threads = _jobs(how.jobs, len(every), cores())
@@ -136,7 +150,7 @@ def _conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[st
         except KeyboardInterrupt:
             launcher.stop()
             failed = set()
-    rows = [{"study": study.name, **row} for run in every for row in place.store.rows(run)]
+    rows = [{"study": study.name, **row, **columns.get(run, {})} for run in every for row in place.store.rows(run)]
     left = [run for run in every if not place.store.finished(run) and run.id not in failed]
     if not any(row["status"] == "finished" for row in rows):
         console.print(f"No run has finished yet; {len(left)} are left. The same command goes on from here.")
@@ -149,7 +163,9 @@ def _conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[st
 
 
 def _jobs(asked: str, runs: int, cores: int) -> tuple[int, int]:
-    """Worker processes and threads of each. Auto depends on the plan and not on what is done, as threads alter last bits."""
+    """Worker processes and threads of each. Auto depends on the plan and not on what is done, as threads alter last
+    bits.
+    """
     if asked == "auto":
         jobs = max(1, min(cores, runs))
     elif asked.isdigit() and int(asked) > 0:
@@ -172,6 +188,7 @@ def _announce(
         f"{len(every)} runs: {len(every) - len(left)} done, {len(left)} to do; {flops:.2e} FLOPs, about "
         f"{duration(time_left)} on {jobs} x {prepared.device} ({basis}).",
         highlight=False,
+        soft_wrap=True,
     )
 
 
@@ -215,7 +232,12 @@ def _write(
     command = ["python", "-m", f"experiments.{study.name}", *arguments]
     record = provenance(plain(settings), command, table)
     paths = write_evidence(
-        folder, rows=table, table_md=evidence.table, figures=evidence.figures, provenance=record, extra=evidence.extra
+        folder,
+        rows=table,
+        table_md=f"{evidence.table}\n{evidence.answer}\n",
+        figures=evidence.figures,
+        provenance=record,
+        extra=evidence.extra,
     )
     tracker.evidence(rows, {path.stem: path for path in paths if path.suffix == ".png"}, evidence.answer)
     _show(evidence, paths)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from vitlab.runs.place import Outcome, Prepared
@@ -49,7 +50,7 @@ class Display:
         self.count += 1
         self.partly.pop(run.id, None)
         self.done += self.flops.get(run.id, 0.0)
-        self.progress.console.print(f"[dim]{self.count:>4}/{self.number}[/] {text}", highlight=False)
+        self.progress.console.print(f"[dim]{self.count:>4}/{self.number}[/] {text}", highlight=False, soft_wrap=True)
         self._draw()
 
     def _draw(self) -> None:
@@ -73,15 +74,17 @@ def duration(seconds: float) -> str:
 
 
 def outcome_line(run: Run, outcome: Outcome) -> str:
-    """One line that says how a run ended."""
+    """One line that says how a run ended, in rich's markup."""
+    name = escape(str(run))
     if outcome.status == "failed":
-        return f"[red]failed[/] {run}: {outcome.reason.strip().splitlines()[-1]}"
+        return f"[red]failed[/] {name}: {escape(outcome.reason.strip().splitlines()[-1])}"
     if outcome.status == "stopped":
-        return f"[yellow]stopped[/] {run}, goes on when asked again"
+        return f"[yellow]stopped[/] {name}, goes on when asked again"
     row = outcome.rows[0]
     if "test_best" not in row:
-        return f"{run}"
-    return f"{run}: test {100 * row['test_best']:.1f}% (validation {100 * row['validation_best']:.1f}%), {row['wall_s']:.1f} s"
+        return name
+    test, validation = 100 * row["test_best"], 100 * row["validation_best"]
+    return f"{name}: test {test:.1f}% (validation {validation:.1f}%), {row['wall_s']:.1f} s"
 
 
 def estimate(

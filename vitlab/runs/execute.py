@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from vitlab.data import ImageData, load_data, select_classes
+from vitlab.data.loading import ImageData, load_data
+from vitlab.data.selection import select_classes
 from vitlab.errors import suggest
 from vitlab.models import count
 from vitlab.report.provenance import commit, hardware, versions
@@ -91,12 +92,17 @@ def prepare(runs: Sequence[Run], place: Place) -> Prepared:
     Raises:
         ValueError: for a model, a patch size, an augmentation, a device or images that cannot be had.
     """
-    device = _device(place.device)
+    device = pick_device(place.device)
     flops = {run.id: _cost(run, place) for run in dict.fromkeys(link for run in runs for link in run.chain())}
     return Prepared(device, flops)
 
 
-def _device(asked: str) -> str:
+def pick_device(asked: str) -> str:
+    """Turn "auto" into what is here.
+
+    Raises:
+        ValueError: for an unknown device, or "cuda" where there is none.
+    """
     if asked not in ("auto", "cpu", "cuda"):
         raise ValueError(
             f"Unknown device {asked!r}; allowed: auto, cpu, cuda.{suggest(asked, ('auto', 'cpu', 'cuda'))}"
@@ -108,9 +114,7 @@ def _device(asked: str) -> str:
 
 def _cost(run: Run, place: Place) -> float:
     data = images_of(run, place)
-    forward = count(
-        run.model, image_size=data.image_size, num_classes=len(data.classes), **dict(run.options)
-    ).forward_flops
+    forward = count(run.model, image_size=data.image_size, num_classes=len(data.classes), **dict(run.options)).flops
     if not isinstance(run.task, TRAINING):
         return float(forward * (len(data.train) + len(data.test)))
     size = len(run_indices(run, data))

@@ -1,7 +1,7 @@
 """Launching many runs on the cores of one machine. This is the one module that knows the engine: a process pool.
 
-The workers are forked from one server process that has imported torch once, so that a study of fifty short runs pays for
-that import a single time. This module itself stays free of torch.
+The workers are forked from one server process that has imported torch once, so that a study of fifty short runs pays
+for that import a single time. This module itself stays free of torch.
 """
 
 from __future__ import annotations
@@ -85,10 +85,15 @@ _worker: dict[str, Any] = {}
 
 def _begin(events: Any, stop: Any, threads: int) -> None:
     """Set a worker up: its threads, and an end as soon as the study's process is gone, however it went."""
+    import logging
     import signal
+    import warnings
 
     import torch
 
+    for name in ("lightning.pytorch", "lightning.fabric"):  # A study shows one progress display for all runs.
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="lightning")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the study, which then asks the workers to stop.
     torch.set_num_threads(threads)
     _worker.update(events=events, stop=stop)

@@ -1,4 +1,6 @@
-"""The words that the study's process and its workers exchange: where runs execute, what they tell, how they end. No torch."""
+"""The words that the study's process and its workers exchange: where runs execute, what they tell, how they end. No
+torch.
+"""
 
 from __future__ import annotations
 

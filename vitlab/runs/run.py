@@ -22,8 +22,8 @@ from vitlab.tasks.settings import TASKS, Classify, Recipe, Task, task_name
 class Data:
     """Which images: a data set by name and content (`fingerprint`), its size in pixels and the train subset.
 
-    `train_size` None means the whole train split; the subset's seed is not the weights' seed. `classes` keeps only those
-    classes. `source` is where the images are (what `vitlab.data.load_data` reads) and no part of the identity.
+    `train_size` None means the whole train split; the subset's seed is not the weights' seed. `classes` keeps only
+    those classes. `source` is where the images are (what `vitlab.data.load_data` reads) and no part of the identity.
     """
 
     name: str
@@ -37,7 +37,8 @@ class Data:
 
 @dataclass(frozen=True)
 class Run:
-    """One training or evaluation. `init` is the Run (or the checkpoint, as `vitlab.models.load` reads it) to start from.
+    """One training or evaluation. `init` is the Run (or the checkpoint, as `vitlab.models.load` reads it) to start
+    from.
 
     `options` are arguments of the model, as sorted pairs. `snapshots` is the number of weights kept along the way.
     """

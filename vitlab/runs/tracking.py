@@ -1,6 +1,7 @@
 """Weights & Biases. This is the one module that knows it, and no failure in here ever costs a run.
 
-The study's own process mirrors what the workers report: one W&B run per training, however many trainings share a worker.
+The study's own process mirrors what the workers report: one W&B run per training, however many trainings share a
+worker.
 """
 
 from __future__ import annotations
@@ -50,15 +51,15 @@ class Tracker:
         self.open: dict[str, Any] = {}
 
     @_never_fatal
-    def start(self, run: Run) -> None:
+    def start(self, run: Run, values: Mapping[str, Any]) -> None:
         """Open the W&B run of `run`, with its settings as config; a run that goes on keeps its W&B id."""
         self.open[run.id] = self._init(id=run.id, name=str(run), config=settings(run))
 
     @_never_fatal
     def round(self, run: Run, values: Mapping[str, Any]) -> None:
         """Log one point of the curves."""
-        numbers = {name: value for name, value in values.items() if isinstance(value, int | float)}
-        self.open[run.id].log({name: value for name, value in numbers.items() if name != "step"}, step=numbers["step"])
+        curves = {name: value for name, value in values.items() if isinstance(value, int | float) and name != "step"}
+        self.open[run.id].log(curves, step=values["step"])
 
     @_never_fatal
     def finish(self, run: Run, rows: list[dict[str, Any]], status: str) -> None:

@@ -15,9 +15,12 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from vitlab.data import DataModule, ImageData, nested_subset
+from vitlab.data.loading import ImageData
+from vitlab.data.module import DataModule
+from vitlab.data.splits import nested_subset
 from vitlab.models import count, create, load
 from vitlab.models.checkpoint import save_checkpoint
+from vitlab.runs.origin import origin
 from vitlab.runs.place import Listener, NonFiniteLoss, Stopped
 from vitlab.runs.run import Run
 from vitlab.runs.store import Store
@@ -65,7 +68,8 @@ class Rounds(pl.Callback):
         step = int(self.bad_step)  # The one point of a round that waits for the device.
         if step >= 0:
             raise NonFiniteLoss(f"the loss was not finite at step {step}; a lower lr or a longer warm-up may help")
-        self.seconds += time.perf_counter() - self.started
+        self.round_seconds = time.perf_counter() - self.started
+        self.seconds += self.round_seconds
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Record the round, keep what it gave and look whether the next one fits into the time that is left."""
@@ -83,7 +87,7 @@ class Rounds(pl.Callback):
         temporary = self.store.path(self.run, ".last.ckpt")
         trainer.save_checkpoint(temporary)
         os.replace(temporary, self.store.path(self.run, "last.ckpt"))
-        self.listener.report({"kind": "round", "run": self.run.id, **self.curve[-1]})
+        self.listener.report({"kind": "round", "run": self.run.id, "seconds": self.round_seconds, **self.curve[-1]})
         if time.time() + 1.2 * round_s > self.listener.deadline and len(self.curve) < (trainer.max_epochs or 0):
             raise Stopped
 
@@ -96,8 +100,7 @@ def build_model(run: Run, data: ImageData, store: Store) -> nn.Module:
     if run.init is None:
         return model
     source = store.weights(run.init) if isinstance(run.init, Run) else run.init
-    positions = getattr(run.task, "positions", "interpolate")
-    return load(model, source, head="zero", positions=positions)
+    return load(model, source, head="zero", positions=getattr(run.task, "positions", "interpolate"))
 
 
 def train(run: Run, data: ImageData, store: Store, listener: Listener, device: str) -> list[dict[str, Any]]:
@@ -135,7 +138,9 @@ def train(run: Run, data: ImageData, store: Store, listener: Listener, device: s
 
 
 def run_indices(run: Run, data: ImageData) -> torch.Tensor:
-    """Which images of the train split the run sees: all, or a stratified subset of `train_size`, nested in larger ones."""
+    """Which images of the train split the run sees: all, or a stratified subset of `train_size`, nested in larger
+    ones.
+    """
     if run.data.train_size is None:
         return torch.arange(len(data.train))
     return nested_subset(data.train.labels, run.data.train_size, run.data.subset_seed)
@@ -183,7 +188,9 @@ def _row(run: Run, data: ImageData, size: int, callback: Rounds, tests: dict[str
         "task": task_name(run.task),
         "model": run.model,
         "parameters": cost.parameters,
-        "train_flops_per_image": 3 * cost.forward_flops,
+        "train_flops_per_image": 3 * cost.flops,
+        **origin(run, callback.store),
+        "positions": getattr(run.task, "positions", None) if run.init else None,
         "data": run.data.name,
         "image_size": data.image_size,
         "train_size": size,

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics.classification import MulticlassAccuracy
 
-from vitlab.data.module import Batch
+from vitlab.data.batches import Batch, derived_seed
 from vitlab.errors import suggest
 from vitlab.tasks.optim import optimizer, schedule
 from vitlab.tasks.settings import Classify, Recipe
@@ -29,7 +29,7 @@ class TrainingTask(pl.LightningModule):
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Seed the global streams (dropout, stochastic depth, corruption) for this step."""
-        torch.manual_seed(self.seed * 1_000_003 + self.global_step)
+        torch.manual_seed(derived_seed(self.seed, "step", self.global_step))
 
     def configure_optimizers(self) -> dict:
         """The recipe's optimiser, with its schedule advanced at every step."""

@@ -1,4 +1,6 @@
-"""What a run can be asked to do, as plain values. This module imports no torch, so that a plan can be made without it."""
+"""What a run can be asked to do, as plain values. This module imports no torch, so that a plan can be made without
+it.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ class Recipe:
     compile: bool = False
 
     def rounds(self, train_size: int) -> tuple[int, int]:
-        """Return (number of rounds, steps in each): training is cut into equal rounds with one evaluation after each."""
+        """Return (number of rounds, steps in each): training is cut into equal rounds with one evaluation after
+        each.
+        """
         steps = self.steps if self.epochs is None else math.ceil(self.epochs * train_size / self.batch_size)
         rounds = max(1, min(self.evaluations, steps))
         return rounds, max(1, round(steps / rounds))

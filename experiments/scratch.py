@@ -1,0 +1,154 @@
+"""Why is my ViT so bad on CIFAR? A plain ViT from scratch, and its recipe taken apart one step at a time.
+
+    python -m experiments.scratch                                    # 1,150 digits: the shape of the study, in minutes
+    python -m experiments.scratch --preset cifar10_cpu --data PATH   # two cores: every step of the ladder, short
+    trainings python -m experiments.scratch --preset cifar10_best_cpu --data PATH   # two cores: the last step alone,
+    trained longer
+
+The ladder begins with what tutorials do (large patches, Adam at a constant rate, no augmentation) and changes one thing
+at a time, keeping what came before. Every step has the same number of optimiser steps and the same seeds, and
+reports the test accuracy of the evaluation with the best validation accuracy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from vitlab.errors import suggest
+from vitlab.runs.run import Run
+from vitlab.study import Evidence, Study, data_of, main
+from vitlab.tasks.settings import Classify, Recipe
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """Settings of the study."""
+
+    data: str = "digits"
+    """A card of data/, a folder of class folders, or a local copy in the hub's parquet layout."""
+    size: str = "Pico"
+    """Size of the ViT: Pico Nano Micro Mini Small."""
+    patches: tuple[int, int] = (4, 2)
+    """Patch size in pixels at the first step of the ladder, and after the step "smaller patches"."""
+    ladder: tuple[str, ...] = ()
+    """Steps of the ladder to train; all by default."""
+    seeds: int = 3
+    """Seeds of each step."""
+    recipe: Annotated[Recipe, tyro.conf.arg(name="")] = Recipe()
+    """Budget and peak rate of every step."""
+
+
+def ladder(settings: Scratch) -> dict[str, Run]:
+    """Each step of the ladder by its name, as a Run of seed 0; a step keeps all changes of those before it."""
+    data, _ = data_of(settings.data)
+    coarse, fine = settings.patches
+    plain = replace(
+        settings.recipe,
+        optimizer="adam",
+        weight_decay=0.0,
+        schedule="constant",
+        warmup_steps=0,
+        grad_clip=0.0,
+        augment=(),
+    )
+    run = Run(f"ViT-{settings.size}/{coarse}", data, plain)
+    steps: dict[str, Run] = {"tutorial": run}
+
+    def then(name: str, recipe: dict[str, Any] | None = None, **changes: Any) -> None:
+        before = list(steps.values())[-1]
+        steps[name] = replace(before, recipe=replace(before.recipe, **(recipe or {})), **changes)
+
+    then("smaller patches", model=f"ViT-{settings.size}/{fine}")
+    then("warm-up and cosine", {"schedule": "cosine", "warmup_steps": settings.recipe.warmup_steps, "grad_clip": 1.0})
+    then("weight decay", {"optimizer": "adamw", "weight_decay": settings.recipe.weight_decay})
+    then("crop and flip", {"augment": ("crop", "flip")})
+    then("label smoothing", task=Classify(label_smoothing=0.1))
+    then("stochastic depth", options=(("drop_path", 0.1),))
+    then("colour, shear and erasing", {"augment": ("crop", "flip", "trivial", "erasing")})
+    then("mean pooling", options=(("drop_path", 0.1), ("pooling", "gap")))
+    return steps
+
+
+def plan(settings: Scratch) -> dict[Run, dict[str, Any]]:
+    """Every chosen step of the ladder with every seed, seed by seed; rows get the step's name and number."""
+    steps = ladder(settings)
+    for name in settings.ladder:
+        if name not in steps:
+            raise ValueError(f"There is no step {name!r}; allowed: {', '.join(steps)}.{suggest(name, steps)}")
+    return {
+        replace(run, seed=seed): {"ladder_step": name, "ladder_number": number}
+        for seed in range(settings.seeds)
+        for number, (name, run) in enumerate(steps.items())
+        if name in (settings.ladder or steps)
+    }
+
+
+def draw(rows: pd.DataFrame, settings: Scratch) -> Evidence:
+    """Accuracy at each step of the ladder with its interval, and what each step changed."""
+    from vitlab.report.charts import bars
+    from vitlab.report.intervals import bootstrap_mean, paired_gap
+    from vitlab.report.tables import Table, describe, to_markdown
+
+    done = rows[rows["status"] == "finished"].sort_values(["ladder_number", "seed"])
+    names = list(dict.fromkeys(done["ladder_step"]))
+    scores = {name: done[done["ladder_step"] == name].set_index("seed")["test_best"] for name in names}
+    cells = []
+    for i, name in enumerate(names):
+        change = paired_gap(scores[name], scores[names[i - 1]]).format(sign=True) if i else ""
+        cells.append((name, bootstrap_mean(scores[name].to_numpy(), bounds=(0.0, 1.0)).format(), change))
+    caption = f"Test accuracy in %, mean over seeds [95% interval]; change in points, by seed. {describe(done)}."
+    table = to_markdown(Table(("step (each keeps those above)", "test accuracy", "change"), tuple(cells), caption))
+    last = bootstrap_mean(scores[names[-1]].to_numpy(), bounds=(0.0, 1.0))
+    answer = f"{done['model'].iloc[-1]} from scratch on {done['data'].iloc[0]}: {last.format()}% after {names[-1]!r}."
+    if len(names) > 1:
+        gain = paired_gap(scores[names[-1]], scores[names[0]])
+        answer += f" That is {gain.format(sign=True)} points from {names[0]!r}, at the same number of steps."
+    figure = bars(
+        done,
+        category="ladder_step",
+        value="test_best",
+        xlabel="test accuracy (%)",
+        title=f"A ViT from scratch on {done['data'].iloc[0]}, one step at a time",
+        subtitle=f"{settings.recipe.steps:,} steps of {settings.recipe.batch_size} images; whiskers: 95% interval",
+        scale=100,
+        digits=1,
+        bounds=(0.0, 1.0),
+        order=names,
+    )
+    return Evidence(answer, table, {"figure": figure})
+
+
+CPU = Recipe(steps=3000, batch_size=64, lr=1e-3, warmup_steps=200, evaluations=10)
+LONG = replace(CPU, steps=18_000, warmup_steps=500, evaluations=12)
+PRESETS = {
+    "quick": Scratch(recipe=Recipe(steps=300, lr=3e-3, warmup_steps=30)),
+    "cifar10_cpu": Scratch("cifar10", "Nano", (8, 4), seeds=3, recipe=CPU),
+    "cifar10_best_cpu": Scratch("cifar10", "Micro", (8, 4), ("mean pooling",), seeds=2, recipe=LONG),
+    "cifar10": Scratch(
+        "cifar10",
+        "Small",
+        (8, 4),
+        seeds=3,
+        recipe=Recipe(
+            steps=40_000, batch_size=512, lr=1e-3, warmup_steps=1000, evaluations=20, precision="bf16", compile=True
+        ),
+    ),
+}
+
+STUDY = Study(
+    name="scratch",
+    question="Why is a ViT from scratch so bad on small images, and which part of the recipe helps?",
+    presets=PRESETS,
+    plan=plan,
+    draw=draw,
+    folder=lambda settings: data_of(settings.data)[0].name + ("_best" if settings.ladder else ""),
+)
+
+if __name__ == "__main__":
+    main(STUDY)
