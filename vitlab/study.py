@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from vitlab.data.info import DataInfo
     from vitlab.runs.launch import Launcher
+    from vitlab.runs.store import Store
     from vitlab.runs.tracking import Tracker
 
 
@@ -50,8 +51,8 @@ class Study:
 
     `plan(settings)` gives the Runs, or a mapping from each to columns that the study adds to its rows (its place in the
     study); `draw(rows, settings)` the evidence, and `folder(settings)` the name under which
-    the evidence is kept in `results/<study>/`. All three are free of torch. `figures` is called when the evidence is
-    written.
+    the evidence is kept in `results/<study>/`. `pictures(settings, store)` gives figures of what runs kept beside their
+    rows; a redraw, which has rows alone, leaves them as they are. All are free of torch.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Study:
     plan: Callable[[Any], Plan]
     draw: Callable[[pd.DataFrame, Any], Evidence]
     folder: Callable[[Any], str]
+    pictures: Callable[[Any, Store], Mapping[str, Figure]] = lambda settings, store: {}
 
 
 def data_of(source: str, **about: Any) -> tuple[Data, DataInfo]:
@@ -156,7 +158,7 @@ def _conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[st
         console.print(f"No run has finished yet; {len(left)} are left. The same command goes on from here.")
         return 1 if failed else 3
     folder = how.results / study.name / study.folder(settings)
-    _write(study, settings, rows, folder, arguments, tracker)
+    _write(study, settings, rows, place.store, folder, arguments, tracker)
     if left:
         console.print(f"{len(left)} of {len(every)} runs are left; the same command goes on from here.")
     return 1 if failed else 3 if left else 0
@@ -222,7 +224,13 @@ def _launch(
 
 
 def _write(
-    study: Study, settings: Any, rows: list[dict[str, Any]], folder: Path, arguments: Sequence[str], tracker: Tracker
+    study: Study,
+    settings: Any,
+    rows: list[dict[str, Any]],
+    store: Store,
+    folder: Path,
+    arguments: Sequence[str],
+    tracker: Tracker,
 ) -> None:
     """Turn the rows into files, show them, and log them."""
     from vitlab.report.provenance import frame, provenance, write_evidence
@@ -235,7 +243,7 @@ def _write(
         folder,
         rows=table,
         table_md=f"{evidence.table}\n{evidence.answer}\n",
-        figures=evidence.figures,
+        figures={**evidence.figures, **study.pictures(settings, store)},
         provenance=record,
         extra=evidence.extra,
     )

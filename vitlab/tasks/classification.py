@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import lightning.pytorch as pl
 import torch
 from torch import Tensor, nn
@@ -30,6 +32,13 @@ class TrainingTask(pl.LightningModule):
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Seed the global streams (dropout, stochastic depth, corruption) for this step."""
         torch.manual_seed(derived_seed(self.seed, "step", self.global_step))
+
+    def configure_gradient_clipping(
+        self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """Clip the global norm. Lightning's own refuses fused optimisers under bf16, which scales no gradients."""
+        if gradient_clip_val:
+            nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
 
     def configure_optimizers(self) -> dict:
         """The recipe's optimiser, with its schedule advanced at every step."""

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from vitlab.data.augment import denormalise, normalise
+from vitlab.data.batches import derived_seed
 from vitlab.data.loading import ImageData
 from vitlab.data.module import Batch
 from vitlab.models.vit import ViT
@@ -30,8 +31,6 @@ from vitlab.tasks.patch_targets import (
 )
 from vitlab.tasks.settings import MaskedPatch, Recipe
 
-CORRUPTION_STREAM = 1 << 40  # keeps the corruption's random numbers apart from those of dropout at the same step
-EVALUATION_STREAM = 1 << 41
 COUNTED_IMAGES = 4096  # train images in which the most frequent colour is looked for
 PICTURES = 6
 
@@ -122,9 +121,9 @@ class MaskedPatchPrediction(TrainingTask):
         self.encode: Callable[[Tensor], Tensor] = torch.compile(model.encode) if recipe.compile else model.encode
         self.sums: dict[str, Tensor] = {}
 
-    def corruption(self, images: int, stream: int, number: int) -> Corruption:
-        """The corruption of a batch: a function of the stream and the batch's number, alike on every device."""
-        generator = torch.Generator().manual_seed(stream + number)
+    def corruption(self, images: int, *stream: int | str) -> Corruption:
+        """The corruption of a batch: a function of its stream of random numbers alone, alike on every device."""
+        generator = torch.Generator().manual_seed(derived_seed(*stream))
         return draw_corruption(self.task, images, self.patches, generator).to(self.device)
 
     def outputs(self, images: Tensor, corruption: Corruption) -> Tensor:
@@ -139,8 +138,7 @@ class MaskedPatchPrediction(TrainingTask):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of one batch, under a corruption of its own."""
-        stream = CORRUPTION_STREAM + self.seed * 1_000_003
-        corruption = self.corruption(len(batch.images), stream, self.global_step)
+        corruption = self.corruption(len(batch.images), self.seed, "corruption", self.global_step)
         truth = _at(self.target.truth(self.cut(batch.images)), corruption)
         return self.target.loss(self.outputs(batch.images, corruption), truth)
 
@@ -150,7 +148,7 @@ class MaskedPatchPrediction(TrainingTask):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add one batch to the sums: each metric is a ratio of two."""
-        corruption = self.corruption(len(batch.images), EVALUATION_STREAM, batch_idx)
+        corruption = self.corruption(len(batch.images), "evaluation", batch_idx)
         patches, target = self.cut(batch.images), self.target
         colors = patches.mean((-2, -1))  # (B, N, 3)
         outputs, truth = self.outputs(batch.images, corruption), _at(target.truth(patches), corruption)
@@ -196,7 +194,7 @@ class MaskedPatchPrediction(TrainingTask):
         split = self.data.validation
         chosen = torch.linspace(0, len(split) - 1, min(PICTURES, len(split))).long()
         images = normalise(split.images(chosen).to(self.device), self.data.mean, self.data.std)
-        corruption, patches = self.corruption(len(images), EVALUATION_STREAM, 0), self.cut(images)
+        corruption, patches = self.corruption(len(images), "evaluation", 0), self.cut(images)
         was_training = self.training
         self.eval()
         guess = self.target.guess(self.outputs(images, corruption))
