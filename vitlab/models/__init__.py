@@ -4,6 +4,7 @@ from vitlab.models.checkpoint import read_metadata, save_checkpoint
 from vitlab.models.config import ViTConfig
 from vitlab.models.load import load
 from vitlab.models.resnet import ResNet, ResNetConfig
+from vitlab.models.save import save
 from vitlab.models.vit import Inspection, ViT
 from vitlab.models.zoo import Count, Settings, count, create, names
 
@@ -20,5 +21,6 @@ __all__ = [
     "load",
     "names",
     "read_metadata",
+    "save",
     "save_checkpoint",
 ]

@@ -22,18 +22,21 @@ KEY = "vitlab"
 def save_checkpoint(model: nn.Module, path: str | Path, *, metadata: Mapping[str, Any] | None = None) -> Path:
     """Write a model's weights with everything that `load(path)` needs to make the model again; returns the path.
 
-    `metadata`: more to remember, of plain JSON values, such as "mean" and "std" of the pixels, "classes" (their names) or
-    "card" (free text for the model card). The file appears complete or not at all. ValueError for values that JSON lacks.
+    `metadata`: more to remember, of plain JSON values, such as "mean" and "std" of the pixels, "classes" (their names)
+    or "card" (free text for the model card). The file appears complete or not at all. ValueError for other values.
     """
-    path = Path(path)
-    record = {**asdict(settings_of(model)), **dict(metadata or {}), "vitlab": __version__}
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    write_safetensors(weights, Path(path), header_of(model, metadata or {}))
+    return Path(path)
+
+
+def header_of(model: nn.Module, metadata: Mapping[str, Any]) -> dict[str, str]:
+    """The header of a file: what makes the model again, as JSON, and a model card; ValueError if JSON cannot."""
+    record = {**asdict(settings_of(model)), **metadata, "vitlab": __version__}
     try:
-        header = {KEY: json.dumps(record), "card": model_card(model, record), "format": "pt"}
+        return {KEY: json.dumps(record), "card": model_card(model, record), "format": "pt"}
     except TypeError as error:
         raise ValueError(f"metadata must be plain JSON values (str, numbers, lists, dicts): {error}") from error
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    write_safetensors(weights, path, header)
-    return path
 
 
 def write_safetensors(weights: Mapping[str, Tensor], path: Path, header: Mapping[str, str]) -> None:
@@ -49,14 +52,19 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
 
     Reads only the header. Raises ValueError if the file is not one of vitlab's.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path} cannot be read as .safetensors: {error}") from error
+    header = read_header(path)
     if KEY not in header:
         raise ValueError(f"{path} does not say which vitlab model it belongs to: name the model, load(name, path)")
     return json.loads(header[KEY])
+
+
+def read_header(path: str | Path) -> dict[str, str]:
+    """The free text in the header of a `.safetensors` file; ValueError if it is none."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} cannot be read as .safetensors: {error}") from error
 
 
 def settings_from(record: Mapping[str, Any]) -> Settings:

@@ -28,7 +28,9 @@ class StdConv2d(nn.Conv2d):
         if self.eps_on_deviation:
             centred = flat - flat.mean(dim=1, keepdim=True)
             return (centred / (centred.square().mean(dim=1, keepdim=True).sqrt() + self.eps)).view_as(self.weight)
-        return F.layer_norm(flat, flat.shape[1:], eps=self.eps).view_as(self.weight)  # one kernel for all of it
+        # Batch norm over one "image" whose channels are the filters: a single operation, and timm's, so that results agree
+        # to the bit. Rounding alone flips ReLUs, which changes single gradients of a deep ResNet by per cents.
+        return F.batch_norm(flat[None], None, None, training=True, eps=self.eps).view_as(self.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, I, H, W) -> (B, O, H/stride, W/stride), rounded up."""
@@ -46,6 +48,7 @@ def pad_same(x: Tensor, kernel: int, stride: int, value: float = 0.0) -> Tensor:
 
 
 def group_norm(channels: int, *, eps: float = 1e-5) -> nn.GroupNorm:
-    """32 groups as in BiT; for narrow layers the most groups that divide the channels and hold at least 4 of them."""
-    groups = next(g for g in range(min(32, max(channels // 4, 1)), 0, -1) if channels % g == 0)
-    return nn.GroupNorm(groups, channels, eps=eps)
+    """32 groups as in BiT; in layers too narrow for that, the most groups that divide them and have 4 channels."""
+    fits = channels % 32 == 0 and channels >= 64
+    most = 32 if fits else max(min(32, channels // 4), 1)
+    return nn.GroupNorm(next(groups for groups in range(most, 0, -1) if channels % groups == 0), channels, eps=eps)

@@ -1,18 +1,230 @@
-"""Weights in."""
+"""Weights in: any source that `sources` reads, into a model of the zoo."""
 
 from __future__ import annotations
 
+import math
+import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-from vitlab.models.checkpoint import read_metadata, read_weights, settings_from
-from vitlab.models.zoo import recreate
+from vitlab.models.hybrid import HybridBackbone
+from vitlab.models.layouts import entries
+from vitlab.models.positions import resize_grid, resize_table, sincos2d
+from vitlab.models.resnet import ResNet
+from vitlab.models.sources import INTERPOLATION, Found, Source, read_source
+from vitlab.models.vit import ViT
+from vitlab.models.zoo import create, recreate
+
+HEADS = {  # names, in any layout, that are not read
+    "keep": r"(?!)",
+    "zero": r"(head|classifier|resnet/head)[./]",
+    "drop": r"(head|classifier|resnet/head|pre_logits|pooler)[./]",
+}
+TABLES = ("pos_embed", "Transformer/posembed_input/pos_embedding", "embeddings.position_embeddings")
 
 
-def load(model: nn.Module | str | Path | None, source: str | Path | None = None) -> nn.Module:
-    """The model of a vitlab `.safetensors` file: `load(path)`, or into a model of the same shape: `load(model, path)`."""
-    path = source or model
-    target = model if isinstance(model, nn.Module) else recreate(settings_from(read_metadata(path)))
-    target.load_state_dict(read_weights(path))
+def load(
+    model: nn.Module | str | Path | None,
+    source: Source | None = None,
+    *,
+    head: str = "keep",
+    image_size: int | tuple[int, int] | None = None,
+    num_classes: int | None = None,
+    in_channels: int | None = None,
+    source_grid: tuple[int, int] | None = None,
+    interpolation: str | None = None,
+    **overrides: Any,
+) -> ViT | ResNet:
+    """Put weights into a model, changed in place, or make the model first if a name is given; returns the model.
+
+    `model`: a module of the zoo, a name, or None if `source` is a file that vitlab wrote; `load(path)` does too.
+    `source`: an official `.npz`, `.safetensors`, `.ckpt`/`.pt`/`.pth`/`.bin` (read with `weights_only`), a Hugging Face
+    directory, a timm name or a state dict, in the layout of vitlab, timm, the authors or Hugging Face.
+    `head`: "keep" it; "zero": all but the classifier, which becomes zero; "drop": neither classifier nor tanh layer.
+    `image_size`, `num_classes`, `in_channels`, `overrides`: for `create`; by default what the source says.
+    `source_grid`: rows and columns of the source's position embeddings, if they are not square and it does not say.
+    `interpolation`: see `resize_grid`; by default that of the library whose layout the source has.
+    The model computes with the non-linearity and small constants that the weights were trained with, unless overridden.
+    Raises ValueError that lists everything missing, left over and of the wrong shape; the model is then unchanged.
+    """
+    if source is None:
+        model, source = None, source_of(model)
+    if head not in HEADS:
+        raise ValueError(f"head={head!r}: choose from {', '.join(HEADS)}.")
+    found = read_source(source)
+    arguments = {"image_size": image_size, "num_classes": num_classes, "in_channels": in_channels}
+    if isinstance(model, nn.Module):
+        given = [name for name, value in {**arguments, **overrides}.items() if value is not None]
+        if given:
+            raise ValueError(
+                f"{', '.join(given)} would not change a model that exists: give its name, or leave them out"
+            )
+        target = model
+    else:
+        target = create_for(found, None if model is None else str(model), head, arguments, overrides)
+    state = matched(target, found, head, source_grid, interpolation or INTERPOLATION[found.layout])
+    if head == "drop":
+        target.reset_head(target.head.out_features)
+    target.load_state_dict(state, strict=False)  # `matched` has made sure of everything but the head
+    if head == "zero":
+        nn.init.zeros_(target.head.weight)
+        nn.init.zeros_(target.head.bias)
+    adopt(target, found.numerics, keep=overrides)
     return target
+
+
+def source_of(model: object) -> str | Path:
+    """The path in `load(path)`."""
+    if isinstance(model, str | Path):
+        return model
+    raise ValueError("load needs a source: load(model_or_name, source), or load(path) for a file that vitlab wrote")
+
+
+def create_for(
+    found: Found, name: str | None, head: str, arguments: dict[str, Any], overrides: dict[str, Any]
+) -> ViT | ResNet:
+    """The model to fill: what the caller says, then what the file says, then what the shapes of the weights say."""
+    made = found.settings
+    if name is None and made is None:
+        raise ValueError(f"{found.where} does not say which model it belongs to: name the model, load(name, source)")
+    if made is not None and name in (None, made.name):
+        name, overrides = made.name, {**made.overrides, **overrides}
+        if head == "drop":
+            overrides.pop("head", None)
+    assert name is not None
+    hidden = any(re.match(r"(pre_logits|pooler)[./]", key) for key in found.weights)
+    if hidden and head != "drop":
+        overrides = {"head": "tanh", **overrides}
+    known = {} if made is None else {key: getattr(made, key) for key in arguments}
+    arguments = {key: value if value is not None else known.get(key) for key, value in arguments.items()}
+    arguments["num_classes"] = arguments["num_classes"] or classes_in(found)
+    arguments["in_channels"] = arguments["in_channels"] or 3
+    arguments["image_size"] = arguments["image_size"] or image_size_of(found, name, overrides)
+    return create(name, **arguments, **overrides)
+
+
+def classes_in(found: Found) -> int:
+    """The number of classes of the source's classifier."""
+    names = ("head.bias", "head.fc.bias", "head/bias", "resnet/head/conv2d/bias", "classifier.bias")
+    sizes = [len(found.weights[name]) for name in names if name in found.weights]
+    if not sizes:
+        raise ValueError(f"{found.where} has no classifier: give num_classes, and head='drop'")
+    return sizes[0]
+
+
+def image_size_of(found: Found, name: str, overrides: Mapping[str, Any]) -> tuple[int, int]:
+    """Pixels that the source's positions are for; ValueError if they do not tell."""
+    with torch.device("meta"):
+        probe = create(name, image_size=224, num_classes=1, **overrides)
+    if isinstance(probe, ResNet):
+        return 224, 224
+    tables = [found.weights[table] for table in (*TABLES, "positions.0.table") if table in found.weights]
+    grid = found.grid
+    if grid is None and tables:
+        side = math.isqrt(tables[0].shape[1] - probe.prefix_tokens)
+        grid = (side, side) if side**2 == tables[0].shape[1] - probe.prefix_tokens else None
+    if grid is None:
+        raise ValueError(f"{found.where} does not tell the size of its images: give image_size")
+    return grid[0] * probe.token_stride, grid[1] * probe.token_stride
+
+
+def matched(
+    model: ViT | ResNet, found: Found, head: str, source_grid: tuple[int, int] | None, how: str
+) -> dict[str, Tensor]:
+    """The model's new state; ValueError that lists every name without a partner and every wrong shape."""
+    skipped = re.compile(HEADS[head])
+    table = entries(model, found.layout)
+    wanted = [entry for entry in table if not skipped.match(entry.ours)]
+    own, state = model.state_dict(), {}
+    missing, misshapen = [], []
+    for entry in wanted:
+        absent = [name for name in entry.theirs if name not in found.weights]
+        missing += absent
+        if absent:
+            continue
+        parts = [found.weights[name] for name in entry.theirs]
+        value, reason = turned(entry.turn.back, parts), ""
+        if value is not None and (entry.ours.startswith("positions.") or entry.ours.endswith(".relative.offsets")):
+            try:
+                value = resized(model, entry.ours, value, own[entry.ours], source_grid or grid_of(found), how)
+            except ValueError as error:
+                value, reason = None, f" ({error})"
+        if value is None or value.shape != own[entry.ours].shape:
+            is_, should = ", ".join(str(tuple(part.shape)) for part in parts), tuple(own[entry.ours].shape)
+            misshapen.append(f"{', '.join(entry.theirs)} is {is_}, but the model's {entry.ours} is {should}{reason}")
+        else:
+            state[entry.ours] = value
+    used = {name for entry in table for name in entry.theirs}
+    left = [n for n in found.weights if n not in used and not skipped.match(n) and not recomputed(model, found, n)]
+    if missing or left or misshapen:
+        raise ValueError(mismatch(model, found, missing, left, misshapen))
+    return state
+
+
+def turned(back: Any, parts: list[Tensor]) -> Tensor | None:
+    """The foreign tensors in our form, or None where their shapes make that impossible."""
+    try:
+        return back(*parts)
+    except (RuntimeError, IndexError):
+        return None
+
+
+def resized(
+    model: ViT | ResNet, name: str, value: Tensor, own: Tensor, grid: tuple[int, int] | None, how: str
+) -> Tensor:
+    """Position embeddings for the model's grid: tables and 2-D sets by location, relative ones by offset."""
+    assert isinstance(model, ViT)
+    if name.endswith(".cls") or value.shape[-1] != own.shape[-1] or value.ndim != own.ndim:
+        return value
+    if name.endswith((".rows", ".columns", ".offsets")):
+        return resize_grid(value[:, None], (len(own), 1), how=how)[:, 0]
+    patches = value.shape[1] - model.prefix_tokens
+    if grid is None and value.shape == own.shape:
+        return value
+    side = math.isqrt(max(patches, 0))
+    return resize_table(value, grid or (side, side), model.grid, prefix=model.prefix_tokens, how=how)
+
+
+def grid_of(found: Found) -> tuple[int, int] | None:
+    """Rows and columns of patches that the source was made for, if it says."""
+    if found.settings is None:
+        return found.grid
+    with torch.device("meta"):
+        return getattr(recreate(found.settings), "grid", None)
+
+
+def recomputed(model: ViT | ResNet, found: Found, name: str) -> bool:
+    """Whether a left-over table is the sines and cosines that the model computes itself for its own grid."""
+    if name not in TABLES or not isinstance(model, ViT) or model.config.positions != "sincos2d":
+        return False
+    table = found.weights[name]
+    side = math.isqrt(table.shape[1] - model.prefix_tokens)
+    grid = found.grid or (side, side)
+    if table.shape[1] != model.prefix_tokens + grid[0] * grid[1] or table.shape[2] != model.width:
+        return False
+    return torch.allclose(table[:, model.prefix_tokens :].float(), sincos2d(grid, model.width), atol=1e-4)
+
+
+def mismatch(model: ViT | ResNet, found: Found, missing: list[str], left: list[str], misshapen: list[str]) -> str:
+    """The message of the error, with everything in it."""
+    lists = {"missing": missing, "left over": left, "wrong shape": misshapen}
+    lines = [f"{model.settings.name} does not take the weights of {found.where} ({found.layout} layout)."]
+    lines += [f"  {what} ({len(items)}): {'; '.join(items)}" for what, items in lists.items() if items]
+    if any(re.match(HEADS["drop"], item) for items in lists.values() for item in items):
+        lines.append("The classifier differs: head='zero' leaves it out, head='drop' its tanh layer too.")
+    return "\n".join(lines)
+
+
+def adopt(model: ViT | ResNet, numerics: Mapping[str, Any], *, keep: Mapping[str, Any]) -> None:
+    """Compute as the weights' origin does, except for what the caller has fixed."""
+    if not isinstance(model, ViT):
+        return
+    chosen = {**numerics, **{name: value for name, value in keep.items() if name in numerics}}
+    now = {"activation": model.config.activation, "norm_eps": model.config.norm_eps}
+    model.set_numerics(**{name: chosen.get(name, value) for name, value in now.items()})
+    if isinstance(model.backbone, HybridBackbone) and "numerics" in chosen:
+        model.backbone.set_numerics(chosen["numerics"])

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+
+from vitlab.errors import suggest
 
 
 class Learned1D(nn.Module):
@@ -71,3 +76,46 @@ def position_embedding(kind: str, grid: tuple[int, int], width: int, *, prefix: 
     """The module for `kind`, or None where nothing is added to the tokens ("none", "relative")."""
     made = {"1d": Learned1D, "2d": Learned2D, "sincos2d": SinCos2D}.get(kind)
     return None if made is None else made(grid, width, prefix=prefix)
+
+
+INTERPOLATIONS: dict[str, dict[str, Any]] = {
+    "corners": {"mode": "bilinear", "align_corners": True},
+    "bilinear": {"mode": "bilinear", "align_corners": False},
+    "bicubic": {"mode": "bicubic", "align_corners": False},
+    "bicubic_antialias": {"mode": "bicubic", "align_corners": False, "antialias": True},
+}
+
+
+def resize_grid(table: Tensor, size: tuple[int, int], *, how: str = "corners") -> Tensor:
+    """Interpolate a grid of vectors by location in the image (section 3.2): (h, w, D) -> (*size, D).
+
+    The target is a size, not a factor, whose rounding would be off by one for some sizes. The same size gives the very
+    same tensor. `how`: "corners" is what the authors do (`scipy.ndimage.zoom` of order 1: the corner patches keep their
+    vectors); "bicubic_antialias" is timm's way with its own weights and "bilinear" its way with the authors'; "bicubic"
+    is that of transformers. Raises ValueError for other values.
+    """
+    if how not in INTERPOLATIONS:
+        allowed = ", ".join(INTERPOLATIONS)
+        raise ValueError(f"interpolation={how!r}: choose from {allowed}.{suggest(how, INTERPOLATIONS)}")
+    if table.shape[:2] == size:
+        return table
+    precise = table.permute(2, 0, 1)[None].double()  # (1, D, h, w)
+    return F.interpolate(precise, size, **INTERPOLATIONS[how])[0].permute(1, 2, 0).to(table.dtype)
+
+
+def resize_table(
+    table: Tensor, old: tuple[int, int], new: tuple[int, int], *, prefix: int, how: str = "corners"
+) -> Tensor:
+    """`resize_grid` for a sequence in raster order behind `prefix` vectors, which stay: (1, P+hw, D) -> (1, P+h'w', D).
+
+    Raises ValueError if the table is not that long.
+    """
+    if table.shape[1] != prefix + old[0] * old[1]:
+        raise ValueError(
+            f"{table.shape[1]} position embeddings are not {prefix} for class tokens and {old[0]} x {old[1]} for "
+            "patches: give the grid that they were made for as source_grid=(rows, columns)"
+        )
+    if old == new:
+        return table
+    grid = resize_grid(table[0, prefix:].unflatten(0, old), new, how=how)
+    return torch.cat([table[:, :prefix], grid.flatten(0, 1)[None]], dim=1)

@@ -108,7 +108,7 @@ class ViT(nn.Module):
         self.head = zero_linear(self.width, num_classes).to(self.head.weight)
 
     def set_numerics(self, *, activation: str, norm_eps: float) -> None:
-        """Take the non-linearity and the constant of layer norms that weights were trained with; ValueError if unknown."""
+        """Take the non-linearity and the constant of layer norms that weights were made with; ValueError if unknown."""
         self.config = replace(self.config, activation=activation, norm_eps=norm_eps)
         for module in self.modules():
             if isinstance(module, nn.LayerNorm):

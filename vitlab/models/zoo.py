@@ -20,7 +20,7 @@ from vitlab.models.vit import ViT
 PATCHES = (1, 2, 4, 7, 8, 14, 16, 32)
 SMALL_STRIDES = tuple(SmallBackbone.STRIDES)
 
-# Width, depth, heads: Table 1; Ti and S from "How to train your ViT?" (arXiv 2106.10270); b is B at half width (fig. 4).
+# Width, depth, heads: Table 1; Ti and S from "How to train your ViT" (arXiv 2106.10270); b is B at half width (fig. 4).
 PAPER_VITS = {
     "Ti": (192, 12, 3),
     "S": (384, 12, 6),

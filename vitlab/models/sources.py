@@ -1,0 +1,164 @@
+"""Reading weight files of every kind that `load` takes, without ever running code from them."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vitlab.models.checkpoint import KEY, read_header, read_weights, settings_from
+from vitlab.models.layouts import canonical, detect
+from vitlab.models.zoo import Settings
+
+Source = str | Path | Mapping[str, Tensor]
+
+# What each implementation computes with: non-linearity, constant in layer norms, constants in hybrids' CNNs.
+NUMERICS = {
+    "official": {"activation": "gelu_tanh", "norm_eps": 1e-6, "numerics": "official"},
+    "timm": {"activation": "gelu", "norm_eps": 1e-6, "numerics": "timm"},
+    "huggingface": {"activation": "gelu", "norm_eps": 1e-12},
+}
+INTERPOLATION = {
+    "official": "corners",
+    "vitlab": "corners",
+    "timm": "bicubic_antialias",
+    "huggingface": "bicubic",
+}
+HUGGINGFACE_ACTIVATIONS = {"gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "relu": "relu"}
+
+
+@dataclass(frozen=True)
+class Found:
+    """Weights and what is known of them.
+
+    `weights`: under `canonical` names; `layout`: where the names come from; `settings`: of the model, if vitlab wrote
+    the file; `numerics`: the constants that they were trained with; `grid`: rows and columns of patches, if known.
+    """
+
+    where: str
+    weights: dict[str, Tensor]
+    layout: str
+    settings: Settings | None = None
+    numerics: Mapping[str, Any] = field(default_factory=dict)
+    grid: tuple[int, int] | None = None
+
+
+def read_source(source: Source) -> Found:
+    """Weights from a file, a Hugging Face directory, a timm name or a state dict; ValueError if it is none of these."""
+    if isinstance(source, Mapping):
+        return found("the state dict", source)
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return read_huggingface(path)
+    if not path.exists():
+        return read_timm(str(source))
+    if path.suffix == ".npz":
+        return found(str(path), read_npz(path), record=npz_record(path))
+    if path.suffix == ".safetensors":
+        return found(str(path), read_weights(path), record=read_header(path).get(KEY))
+    return found(str(path), read_torch(path))
+
+
+def found(where: str, weights: Mapping[str, Tensor], *, record: str | None = None, **known: Any) -> Found:
+    """`Found` for raw weights; `record` is the JSON that `vitlab` leaves in files. ValueError for an unknown layout."""
+    names = canonical(weights)
+    layout = detect(names)
+    if layout is None:
+        some = ", ".join(sorted(names)[:5]) or "nothing"
+        raise ValueError(
+            f"{where} holds no ViT or BiT ResNet in a layout of vitlab, timm, the authors' .npz or Hugging Face. "
+            f"It holds {some}{' ...' if len(names) > 5 else ''}"
+        )
+    settings = None if record is None else settings_from(json.loads(record))
+    numerics = NUMERICS.get(layout, {})
+    if settings is not None:
+        usual = {"activation": "gelu", "norm_eps": 1e-6, "numerics": "official"}
+        numerics = {name: settings.overrides.get(name, value) for name, value in usual.items()}
+    return Found(where, names, layout, **{"settings": settings, "numerics": numerics, **known})
+
+
+def read_npz(path: Path) -> dict[str, Tensor]:
+    """The arrays of an `.npz`, never unpickled; ValueError if it is damaged or holds pickled objects."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: torch.from_numpy(np.ascontiguousarray(file[name])) for name in file.files}
+    except (ValueError, TypeError, OSError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} cannot be read as .npz of plain arrays: {error}") from error
+
+
+def npz_record(path: Path) -> str | None:
+    """The JSON that `save` leaves in the comment of the zip archive, where no other reader looks."""
+    with zipfile.ZipFile(path) as file:
+        comment = file.comment.decode(errors="ignore")
+    return comment if comment.startswith("{") else None
+
+
+def read_torch(path: Path) -> dict[str, Tensor]:
+    """Tensors of a `.ckpt`, `.pt`, `.pth` or `.bin`, read with `weights_only`; ValueError if that is refused."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+        raise ValueError(
+            f"{path} cannot be read as plain tensors, and nothing else in it will be run: {error}. "
+            "Have its maker save the weights as .safetensors."
+        ) from error
+    for key in ("state_dict", "model", "model_state_dict"):
+        if isinstance(content, dict) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    if not isinstance(content, Mapping):
+        raise ValueError(f"{path} holds a {type(content).__name__}, not named weights")
+    return {name: value for name, value in content.items() if isinstance(value, Tensor)}
+
+
+def read_huggingface(folder: Path) -> Found:
+    """A directory that `save_pretrained` wrote; ValueError if config or weights are missing or not a ViT's."""
+    try:
+        config = json.loads((folder / "config.json").read_text())
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{folder} is no Hugging Face model: config.json cannot be read: {error}") from error
+    files = sorted(folder.glob("model*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
+    if config.get("model_type") != "vit" or not files:
+        raise ValueError(
+            f"{folder} holds model_type {config.get('model_type')!r} and {len(files)} weight files, not a ViT"
+        )
+    weights: dict[str, Tensor] = {}
+    for file in files:
+        weights |= read_weights(file) if file.suffix == ".safetensors" else read_torch(file)
+    activation = HUGGINGFACE_ACTIVATIONS.get(config.get("hidden_act", "gelu"))
+    if activation is None:
+        raise ValueError(
+            f"{folder}: hidden_act {config['hidden_act']!r} is none of {', '.join(HUGGINGFACE_ACTIVATIONS)}"
+        )
+    numerics = {"activation": activation, "norm_eps": config.get("layer_norm_eps", 1e-12)}
+    size, patch = (as_pair(config.get(name, usual)) for name, usual in (("image_size", 224), ("patch_size", 16)))
+    return found(str(folder), weights, numerics=numerics, grid=(size[0] // patch[0], size[1] // patch[1]))
+
+
+def as_pair(value: int | list[int]) -> tuple[int, int]:
+    """(height, width) from one number or two."""
+    return (value, value) if isinstance(value, int) else (value[0], value[1])
+
+
+def read_timm(name: str) -> Found:
+    """The pretrained weights that timm has under `name`; ValueError if timm knows no such model or cannot get them."""
+    import timm  # after the ground floor's own imports: it takes seconds, and only this source needs it
+
+    if not (timm.is_model(name.split(".")[0]) or name.startswith("hf")):
+        raise ValueError(
+            f"There is no file {name!r}, and timm knows no such model. A source is a path (.npz, .safetensors, .ckpt, "
+            ".pt, .pth, .bin), a Hugging Face directory, the name of a timm model, or a state dict."
+        )
+    try:
+        model = timm.create_model(name, pretrained=True)
+    except (RuntimeError, OSError, ValueError) as error:
+        raise ValueError(f"timm could not give weights for {name!r}: {error}") from error
+    grid = getattr(getattr(model, "patch_embed", None), "grid_size", None)
+    return found(f"timm's {name}", model.state_dict(), grid=None if grid is None else (grid[0], grid[1]))

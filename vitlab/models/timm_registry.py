@@ -1,0 +1,118 @@
+"""vitlab's models under timm's names, so that timm's own tools can train and test them.
+
+`timm.create_model("vitlab_vit_tiny_patch4_32")` is ViT-Ti/4 for 32 px; `timm.list_models("vitlab_*")` lists all.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import timm
+from timm.models import register_model
+from torch import Tensor, nn
+
+from vitlab.models.zoo import create, names
+
+SIZES = {"Ti": "tiny", "S": "small", "b": "halfbase", "B": "base", "L": "large", "H": "huge", "Small": "smallimage"}
+SMALL_PX, LARGE_PX = (8, 28, 32, 48, 64), (224, 384)
+IGNORED = ("pretrained_cfg_overlay", "cache_dir", "global_pool", "scriptable", "exportable", "no_jit")
+
+
+class TimmModel(nn.Module):
+    """A model of the zoo with the methods and attributes that timm's tools expect."""
+
+    def __init__(self, name: str, *, image_size: int | tuple[int, int], num_classes: int, **arguments: Any) -> None:
+        super().__init__()
+        self.model = create(name, image_size=image_size, num_classes=max(num_classes, 1), **arguments)
+        self.num_classes, self.num_features = num_classes, self.model.width
+        self.head_hidden_size = self.num_features
+        size = (self.model.in_channels, *self.model.image_size)
+        half = (0.5,) * self.model.in_channels
+        config = {
+            "url": "",
+            "architecture": name,
+            "num_classes": num_classes,
+            "input_size": size,
+            "mean": half,
+            "std": half,
+        }
+        self.pretrained_cfg = self.default_cfg = {**config, "crop_pct": 1.0, "interpolation": "bicubic"}
+
+    def forward_features(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, F), the input of the last linear layer."""
+        return self.model.features(images)
+
+    def forward_head(self, features: Tensor, pre_logits: bool = False) -> Tensor:
+        """(B, F) -> (B, K), or the features themselves without a classifier."""
+        return features if pre_logits or self.num_classes == 0 else self.model.head(features)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, K)."""
+        return self.forward_head(self.forward_features(images))
+
+    def get_classifier(self) -> nn.Module:
+        """The last linear layer."""
+        return self.model.head
+
+    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
+        """A new classifier, zero; with 0 classes the model gives features."""
+        self.num_classes = num_classes
+        if num_classes:
+            self.model.reset_head(num_classes)
+
+    def no_weight_decay(self) -> set[str]:
+        """Class token and position embeddings."""
+        return {name for name, _ in self.named_parameters() if name.startswith(("model.cls", "model.positions."))}
+
+    def group_matcher(self, coarse: bool = False) -> dict[str, str]:
+        """Layers for timm's layer-wise learning rates."""
+        return {"stem": r"^model\.(cls|positions|patch|backbone|stem)", "blocks": r"^model\.(?:blocks|stages)\.(\d+)"}
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """ValueError if enabled: there is none."""
+        if enable:
+            raise ValueError("vitlab's models have no gradient checkpointing: leave --grad-checkpointing out")
+
+
+def timm_names() -> dict[str, tuple[str, int]]:
+    """timm's name -> the zoo's name and the size of images in pixels."""
+    table = {}
+    for name in names():
+        family, _, patch = name.partition("/")
+        kind, _, size = family.rpartition("-")
+        words = "_".join([*kind.lower().replace("+", "_").split("_"), SIZES.get(size, size.lower())]).strip("_")
+        patched = re.sub(r"[^a-z0-9_]", "", words) + (f"_patch{patch}" if patch else "")
+        for px in SMALL_PX + LARGE_PX:
+            if fits(name, patch, px):
+                table[f"vitlab_{patched}_{px}"] = (name, px)
+    return table
+
+
+def fits(name: str, patch: str, px: int) -> bool:
+    """Whether a model is registered for images of `px`: patches divide it, and large models have large images."""
+    large = name.startswith("R") and not name.startswith("ResNet")
+    return px % int(patch or 1) == 0 and not (large and px in SMALL_PX)
+
+
+def register() -> None:
+    """Make all names known to timm; harmless when repeated."""
+    for timm_name, (name, px) in timm_names().items():
+        if not timm.is_model(timm_name):
+            register_model(entry_point(timm_name, name, px))
+
+
+def entry_point(timm_name: str, name: str, px: int) -> Any:
+    """The function that timm calls for one of our names; it takes `img_size`, `in_chans`, `num_classes`, `drop_rate`,
+    `drop_path_rate`, and the settings of the model."""
+
+    def make(pretrained: bool = False, pretrained_cfg: Any = None, **arguments: Any) -> TimmModel:
+        if pretrained:
+            raise ValueError(f"{timm_name} has no pretrained weights: take timm's own, or vitlab.models.load")
+        ours = {"in_chans": "in_channels", "drop_rate": "dropout", "drop_path_rate": "drop_path"}
+        kept = {ours.get(key, key): value for key, value in arguments.items() if key not in IGNORED}
+        return TimmModel(name, image_size=kept.pop("img_size", px), num_classes=kept.pop("num_classes", 1000), **kept)
+
+    make.__name__ = make.__qualname__ = timm_name
+    make.__doc__ = f"{name} for {px} px."
+    return make
