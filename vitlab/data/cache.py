@@ -40,12 +40,10 @@ def decoded_images(layout: Layout, identity: str, size: int, cache: Path, skip_b
     """Decode the images of `layout`, whose fingerprint is `identity`, or map the file of an earlier time.
 
     Safe for several processes at once: the first decodes, the others wait; the file appears whole or not at all.
-    Raises ValueError for a corrupt image unless `skip_bad_images`, for a disk that is too small, and for a `cache` that
-    cannot be written.
+    Raises ValueError for a corrupt image unless `skip_bad_images`, and for a disk that is too small.
     """
     file = cache / f"{layout.source.name}-{identity[:12]}-{size}px.npy"
     notes = file.with_suffix(".json")
-    _make_folder(cache)
     with FileLock(f"{file}.lock"):
         if not (file.is_file() and notes.is_file()):
             _write(layout, size, file, notes, skip_bad_images)
@@ -144,11 +142,14 @@ def _corrupt(rows: Rows, index: int, why: str) -> ValueError:
     )
 
 
-def _make_folder(cache: Path) -> None:
+def make_cache(cache: Path) -> None:
+    """Make the folder `cache` if there is none. Raises ValueError where that, or writing into it, is not allowed."""
     try:
         cache.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ValueError(f"The cache folder {cache} cannot be made: {error}. Give another one.") from error
+    if not os.access(cache, os.W_OK):
+        raise ValueError(f"The cache folder {cache} cannot be written to. Give another one.")
 
 
 def _check_disk(folder: Path, need: int) -> None:

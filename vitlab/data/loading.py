@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vitlab.data.cache import Decoded, decoded_bytes, decoded_images
+from vitlab.data.cache import Decoded, decoded_bytes, decoded_images, make_cache
 from vitlab.data.cards import Card
 from vitlab.data.decode import decode_square
 from vitlab.data.info import Layout, default_size, fingerprint, remember, resolve, title
@@ -135,6 +135,7 @@ def load_data(
     """
     if image_size is not None and image_size < 1:
         raise ValueError(f"Image size {image_size} is no size; give a number of pixels from 1 on.")
+    make_cache(cache)
     found = find_source(source, cache / "downloads")
     assert not isinstance(found, Card)
     layout = resolve(found)

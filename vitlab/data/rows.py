@@ -141,8 +141,8 @@ class ParquetRows:
 
         table = load_dataset(
             "parquet",
-            data_files={"all": [str(file) for file in self.files]},
-            split="all",
+            data_files={"rows": [str(file) for file in self.files]},
+            split="rows",
             columns=[self.image],
             features=Features({self.image: {"bytes": Value("binary"), "path": Value("string")}}),
             cache_dir=str(downloads),

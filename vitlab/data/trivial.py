@@ -67,14 +67,14 @@ def autocontrast(images: Tensor, strength: Tensor) -> Tensor:
 
 
 def equalise(images: Tensor, strength: Tensor) -> Tensor:
-    """Make each channel's histogram flat: a pixel becomes the share of pixels that are not brighter."""
+    """Make each channel's histogram flat: a pixel becomes the share of pixels that are darker; the brightest is 1."""
     levels = (images * 255).round().long().flatten(2)  # (b, 3, H*W)
     histogram = torch.zeros(*levels.shape[:2], 256, device=images.device)
     histogram.scatter_add_(2, levels, torch.ones_like(levels, dtype=histogram.dtype))
-    below = histogram.cumsum(2)
-    lowest = below.gather(2, levels.amin(2, keepdim=True))
-    span = (below[..., -1:] - lowest).clamp_min(1)
-    return ((below - lowest) / span).gather(2, levels).view_as(images)
+    darker = histogram.cumsum(2) - histogram
+    most = darker.gather(2, levels.amax(2, keepdim=True))  # 0 where the channel has one level only, which stays
+    equal = (darker / most.clamp_min(1)).gather(2, levels).view_as(images)
+    return torch.where(most[..., None] > 0, equal, images)
 
 
 def rotate(images: Tensor, strength: Tensor) -> Tensor:

@@ -1,0 +1,106 @@
+"""Real image files of every odd kind, as Pillow writes them, become RGB squares."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vitlab.data.decode import decode_square
+
+RED = (200, 30, 60)
+
+
+def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def solid(mode: str, value: Any, size: tuple[int, int] = (20, 20)) -> Image.Image:
+    return Image.new(mode, size, value)
+
+
+def palette(transparent: bool) -> bytes:
+    image = solid("RGB", RED).convert("P", palette=Image.Palette.ADAPTIVE)
+    return encoded(image, "PNG", **({"transparency": image.getpixel((0, 0))} if transparent else {}))
+
+
+KINDS: dict[str, tuple[bytes, tuple[int, int, int]]] = {
+    "rgb": (encoded(solid("RGB", RED), "PNG"), RED),
+    "grey": (encoded(solid("L", 77), "PNG"), (77, 77, 77)),
+    "black and white": (encoded(solid("1", 1), "PNG"), (255, 255, 255)),
+    "palette": (palette(transparent=False), RED),
+    "palette, transparent": (palette(transparent=True), (255, 255, 255)),
+    "rgba, opaque": (encoded(solid("RGBA", (*RED, 255)), "PNG"), RED),
+    "rgba, half over white": (encoded(solid("RGBA", (0, 0, 0, 128)), "PNG"), (127, 127, 127)),
+    "grey with alpha": (encoded(solid("LA", (10, 0)), "PNG"), (255, 255, 255)),
+    "cmyk": (encoded(solid("CMYK", (0, 255, 255, 0)), "TIFF"), (255, 0, 0)),
+    "cmyk jpeg": (encoded(solid("CMYK", (0, 0, 0, 255)), "JPEG", quality=95), (0, 0, 0)),
+    "grey jpeg": (encoded(solid("L", 90), "JPEG", quality=95), (90, 90, 90)),
+    "16 bits": (encoded(Image.fromarray(np.full((20, 20), 0x4D12, np.uint16)), "PNG"), (77, 77, 77)),
+    "32-bit integers": (encoded(solid("I", 0x4D12), "TIFF"), (77, 77, 77)),
+    "floats": (encoded(solid("F", 0.5), "TIFF"), (128, 128, 128)),
+    "animation": (
+        encoded(solid("RGB", RED), "GIF", save_all=True, append_images=[solid("RGB", (0, 255, 0))], duration=50),
+        RED,
+    ),
+    "animated webp": (
+        encoded(solid("RGB", RED), "WEBP", lossless=True, save_all=True, append_images=[solid("RGB", (0, 255, 0))]),
+        RED,
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("size", [20, 8])
+def test_any_mode_becomes_an_rgb_square(kind: str, size: int) -> None:
+    data, expected = KINDS[kind]
+    pixels = decode_square(data, size)
+    assert pixels.shape == (3, size, size) and pixels.dtype == np.uint8
+    assert np.abs(pixels.astype(int) - np.array(expected).reshape(3, 1, 1)).max() <= 2
+
+
+@pytest.mark.parametrize("shape", [(30, 10), (10, 30), (31, 17), (10, 10)])
+def test_odd_sizes_are_cut_to_the_centre_square(shape: tuple[int, int]) -> None:
+    image = solid("RGB", (0, 0, 0), shape)
+    side = min(shape)
+    box = ((shape[0] - side) // 2, (shape[1] - side) // 2)
+    image.paste(solid("RGB", RED, (side + shape[0] % 2, side + shape[1] % 2)), box)
+    centre = decode_square(encoded(image, "PNG"), 8)[:, 2:6, 2:6]
+    assert np.abs(centre.astype(int) - np.array(RED).reshape(3, 1, 1)).max() <= 2
+
+
+def test_a_sliver_of_an_image_is_no_error() -> None:
+    assert decode_square(encoded(solid("L", 5, (1, 40)), "PNG"), 8).shape == (3, 8, 8)
+
+
+def test_exif_rotation_is_applied() -> None:
+    image = solid("RGB", (0, 0, 0), (16, 16))
+    image.paste((255, 255, 255), (0, 0, 16, 8))  # white above
+    exif = Image.Exif()
+    exif[0x0112] = 3  # to be turned by 180 degrees
+    pixels = decode_square(encoded(image, "JPEG", quality=95, exif=exif), 16)
+    assert pixels[:, :6].max() < 20 and pixels[:, 10:].min() > 235
+
+
+def test_an_image_of_the_size_asked_for_is_untouched() -> None:
+    noise = np.random.RandomState(0).randint(0, 256, (12, 12, 3)).astype(np.uint8)
+    assert np.array_equal(decode_square(encoded(Image.fromarray(noise), "PNG"), 12), noise.transpose(2, 0, 1))
+
+
+def test_scaling_down_is_antialiased() -> None:
+    checks = np.indices((64, 64)).sum(0) % 2 * 255
+    small = decode_square(encoded(Image.fromarray(checks.astype(np.uint8)), "PNG"), 8)
+    assert np.abs(small.astype(int) - 127).max() < 15
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"no image", KINDS["rgb"][0][:40], KINDS["grey jpeg"][0][:300], KINDS["animation"][0][:20]]
+)
+def test_what_is_no_image_is_an_error(data: bytes) -> None:
+    with pytest.raises(ValueError, match="."):
+        decode_square(data, 8)
