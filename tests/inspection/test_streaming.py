@@ -20,6 +20,7 @@ class Recorder(nn.Module):
         self.sizes: list[int] = []
 
     def inspect(self, images: torch.Tensor) -> Seen:
+        assert not self.training and not torch.is_grad_enabled()
         self.sizes.append(len(images))
         return Seen((images,))
 
@@ -32,7 +33,7 @@ def test_mean_and_deviation_are_those_of_all_images_at_once(batch_size, sizes):
     model = Recorder()
     statistics = {"map": lambda seen: seen.maps[0].mean(1), "brightness": lambda seen: seen.maps[0].mean((1, 2, 3))}
     found = accumulate(model, IMAGES.split(6), statistics, batch_size=batch_size)
-    assert model.sizes == sizes
+    assert model.sizes == sizes and model.training
     expected = IMAGES.mean(1).double()
     torch.testing.assert_close(found["map"].mean, expected.mean(0), atol=1e-5, rtol=0)
     torch.testing.assert_close(found["map"].deviation, expected.std(0), atol=1e-4, rtol=0)

@@ -54,23 +54,29 @@ def accumulate(
         })["distance"].mean  # (layers, heads), in pixels
     """
     size = batch_size or _batch_size_of(model)
-    inspect: Any = model.inspect
-    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     totals: dict[str, tuple[Tensor, Tensor]] = {}
-    images = 0
-    for batch in batches:
-        for piece in batch.split(size or len(batch)):
-            with torch.no_grad():
-                seen = inspect(piece.to(device))
-                for name, statistic in statistics.items():
-                    values = statistic(seen).double().cpu()  # (B, ...)
-                    sums = values.sum(0), values.square().sum(0)
-                    totals[name] = (totals[name][0] + sums[0], totals[name][1] + sums[1]) if name in totals else sums
-            del seen  # before the next piece makes its own
+    images, was_training = 0, model.training
+    model.eval()
+    try:
+        for piece in (piece for batch in batches for piece in batch.split(size or len(batch))):
+            for name, values in _measure(model, piece, statistics).items():
+                sums = values.sum(0), values.square().sum(0)
+                totals[name] = (totals[name][0] + sums[0], totals[name][1] + sums[1]) if name in totals else sums
             images += len(piece)
+    finally:
+        model.train(was_training)
     if not images:
         raise ValueError("No images to inspect: the batches were empty.")
     return {name: _summary(*sums, images) for name, sums in totals.items()}
+
+
+def _measure(model: nn.Module, images: Tensor, statistics: Mapping[str, Callable[[Any], Tensor]]) -> dict[str, Tensor]:
+    """Return each statistic (B, ...), float64 on the CPU; the inspection that it came from is freed on return."""
+    inspect: Any = model.inspect
+    device = next((parameter.device for parameter in model.parameters()), images.device)
+    with torch.no_grad():
+        seen = inspect(images.to(device))
+        return {name: statistic(seen).double().cpu() for name, statistic in statistics.items()}
 
 
 def _summary(total: Tensor, squares: Tensor, images: int) -> Summary:
