@@ -45,8 +45,8 @@ def accumulate(
 
     `batches` yields normalised images (B, C, H, W). Each is cut into pieces of `batch_size` images (by default
     `safe_batch_size` for a model with heads, and the batch as it is for one without), the inspection of a piece is
-    given to every function in `statistics`, which returns (B, ...), and forgotten. The model runs without gradients,
-    in the mode that it is in. Raises ValueError when there are no images.
+    given to every function in `statistics`, which returns (B, ...), and forgotten. The model runs in evaluation
+    mode, without gradients. Raises ValueError when there are no images.
 
         accumulate(model, batches, {
             "distance": lambda seen: attention_distances(
