@@ -74,7 +74,7 @@ def test_digits_come_with_scikit_learn(tmp_path: Path) -> None:
     )
     pixels = everything.float() / 255
     assert abs(pixels.mean() - data.mean[0]) < 1e-3 and abs(pixels.std() - data.std[0]) < 1e-3
-    levels = np.round(everything[:, 0].numpy() * 16 / 255).astype(int).reshape(1797, 64)
+    levels = np.round(everything[:, 0].double().numpy() * (16 / 255)).astype(int).reshape(1797, 64)
     labels = torch.cat([split.labels for split in (data.train, data.validation, data.test)]).numpy()
     known = load_digits()
     ours, theirs = np.column_stack([levels, labels]), np.column_stack([known.data.astype(int), known.target])
