@@ -58,7 +58,7 @@ class DataScaling:
 
 DIGITS = Recipe(steps=300, batch_size=64, lr=0.0, warmup_steps=30, evaluations=10)
 CIFAR_CPU = Recipe(
-    steps=2000, batch_size=64, lr=0.0, warmup_steps=200, evaluations=10, augment=("crop", "flip"), precision="fp32"
+    steps=1300, batch_size=64, lr=0.0, warmup_steps=130, evaluations=6, augment=("crop", "flip"), precision="bf16"
 )
 CIFAR_GPU = Recipe(
     steps=20_000,
