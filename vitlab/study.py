@@ -158,7 +158,7 @@ def _conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[st
         console.print(f"No run has finished yet; {len(left)} are left. The same command goes on from here.")
         return 1 if failed else 3
     folder = how.results / study.name / study.folder(settings)
-    _write(study, settings, rows, place.store, folder, arguments, tracker)
+    conclude(study, settings, rows, place.store, folder, arguments, tracker)
     if left:
         console.print(f"{len(left)} of {len(every)} runs are left; the same command goes on from here.")
     return 1 if failed else 3 if left else 0
@@ -223,7 +223,7 @@ def _launch(
     return failed
 
 
-def _write(
+def conclude(
     study: Study,
     settings: Any,
     rows: list[dict[str, Any]],

@@ -16,11 +16,12 @@ from vitlab.data.selection import select_classes
 from vitlab.errors import suggest
 from vitlab.models import count
 from vitlab.report.provenance import commit, hardware, versions
+from vitlab.runs.inspecting import inspect_run
 from vitlab.runs.place import Listener, NonFiniteLoss, Outcome, Place, Prepared, Stopped
 from vitlab.runs.probing import probe
 from vitlab.runs.run import Run
 from vitlab.runs.training import run_indices, train
-from vitlab.tasks.settings import TRAINING
+from vitlab.tasks.settings import TRAINING, Inspect
 
 
 @lru_cache(maxsize=4)
@@ -50,7 +51,7 @@ def execute(run: Run, place: Place, listener: Listener) -> Outcome:
         listener.report({"kind": "start", "run": run.id})
         try:
             data = images_of(run, place)
-            work = train if isinstance(run.task, TRAINING) else probe
+            work = train if isinstance(run.task, TRAINING) else inspect_run if isinstance(run.task, Inspect) else probe
             rows = [_signed(run, row, place) for row in work(run, data, store, listener, place.device)]
         except Stopped:
             return Outcome(run.id, "stopped", [])

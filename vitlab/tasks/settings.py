@@ -97,13 +97,21 @@ class NearestNeighbours:
     k: int = 20
 
 
-Task = Classify | MaskedPatch | FewShot | LinearProbe | NearestNeighbours
+@dataclass(frozen=True)
+class Inspect:
+    """Attention distances over `images` test images, and the position embeddings, of a training's weights (section 4.5)."""
+
+    images: int = 128
+
+
+Task = Classify | MaskedPatch | FewShot | LinearProbe | NearestNeighbours | Inspect
 TASKS: dict[str, type] = {
     "classify": Classify,
     "masked_patch": MaskedPatch,
     "few_shot": FewShot,
     "linear_probe": LinearProbe,
     "nearest_neighbours": NearestNeighbours,
+    "inspect": Inspect,
 }
 TRAINING = (Classify, MaskedPatch)
 

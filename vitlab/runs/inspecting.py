@@ -1,0 +1,162 @@
+"""What can be read off the weights of a trained model: a run's rows of attention distances and position similarities."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vitlab.data.loading import ImageData
+from vitlab.inspection import (
+    accumulate,
+    attention_distances,
+    effective_receptive_field,
+    field_size,
+    position_similarity,
+    position_structure,
+    uniform_distance,
+)
+from vitlab.models import ResNet, ViT, load
+from vitlab.runs.place import Listener, Stopped
+from vitlab.runs.run import Run
+from vitlab.runs.shapes import shape_rows
+from vitlab.runs.store import Store
+from vitlab.runs.training import build_model
+from vitlab.tasks.settings import Inspect, task_name
+
+Rows = list[dict[str, Any]]
+
+
+def inspect_run(run: Run, data: ImageData, store: Store, listener: Listener, device: str) -> Rows:
+    """Measure the training that `run` starts from: before it, at each of its snapshots, and the weights that it chose.
+
+    Raises:
+        Stopped: when `listener` says so.
+        ValueError: if `run` does not start from a training.
+    """
+    if not isinstance(run.init, Run) or not isinstance(run.task, Inspect):
+        raise ValueError("Inspecting needs a training to start from; open other weights with --checkpoint.")
+    images = normalised(data, run.task.images).to(device)
+    rows: Rows = []
+    for stage, step, model in stages(run.init, data, store):
+        if listener.stop():
+            raise Stopped
+        found = measure(model.to(device), images, shapes=stage == "selected")
+        rows += [{"stage": stage, "step": step, **row} for row in found]
+    about = {"task": task_name(run.task), "model": run.model, "data": run.data.name, "image_size": data.image_size}
+    return [{**about, "images": len(images), "seed": run.seed, **row} for row in rows]
+
+
+def stages(run: Run, data: ImageData, store: Store) -> Iterator[tuple[str, int, ViT | ResNet]]:
+    """Yield ("snapshot", step, model) of a training from its start on, and last ("selected", step, model)."""
+    yield "snapshot", 0, build_model(run, data, store).eval()
+    for step, path in snapshots(store.path(run)):
+        yield "snapshot", step, load(path).eval()
+    chosen = [row["best_step"] for row in store.rows(run) if "best_step" in row]
+    yield "selected", chosen[0] if chosen else run.recipe.steps, load(store.weights(run)).eval()
+
+
+def snapshots(folder: Path) -> list[tuple[int, Path]]:
+    """The weights that a run kept along the way, as (step, file), in order."""
+    found = ((re.fullmatch(r"step_(\d+)", path.stem), path) for path in folder.glob("step_*.safetensors"))
+    return sorted((int(match[1]), path) for match, path in found if match)
+
+
+def normalised(data: ImageData, count: int) -> Tensor:
+    """The first `count` test images of a fixed even spread, as floats (B, 3, H, W) as the model was trained on them."""
+    split = data.test
+    chosen = torch.linspace(0, len(split) - 1, min(count, len(split))).long()
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (data.mean, data.std))
+    return (split.images(chosen).cpu().float() / 255 - mean) / std
+
+
+def measure(model: ViT | ResNet, images: Tensor, *, shapes: bool = False) -> Rows:
+    """Rows of one model in evaluation mode, `part` says which:
+
+    "attention": mean attention distance of each layer and head (from 1), with its deviation over images;
+    "positions": cosine of neighbouring position embeddings and of all others, and what explains it;
+    "receptive_field": the effective one at the end of each stage of a ResNet. All distances are in pixels.
+    With `shapes` also what `shape_rows` gives.
+    """
+    if isinstance(model, ResNet):
+        return field_rows(model, images)
+    about = shape_rows(model, images[:1]) if shapes else []
+    return [*about, *attention_rows(model, images), *position_rows(model)]
+
+
+def attention_rows(model: ViT, images: Tensor) -> Rows:
+    """A row for each layer and head; an axial layer counts as two."""
+    geometry = {"grid": model.grid, "stride": model.token_stride}
+    statistics = {"d": lambda seen: attention_distances(seen.attention, prefix=model.prefix_tokens, **geometry)}
+    found = accumulate(model, [images], statistics)["d"]
+    same = {"uniform_px": uniform_distance(**geometry), "side_px": min(model.image_size)}
+    return [
+        {
+            "part": "attention",
+            "layer": layer + 1,
+            "head": head + 1,
+            "distance_px": float(found.mean[layer, head]),
+            "deviation_px": float(found.deviation[layer, head]),
+            **same,
+        }
+        for layer in range(found.mean.shape[0])
+        for head in range(found.mean.shape[1])
+    ]
+
+
+def position_rows(model: ViT) -> Rows:
+    """One row on the position embeddings (of the first layer, where each has its own), none if there are none to compare."""
+    similarity = similarity_of(model)
+    if similarity is None:
+        return []
+    near, others = neighbours_and_others(similarity)
+    found = position_structure(similarity)
+    return [
+        {
+            "part": "positions",
+            "near_cosine": near,
+            "other_cosine": others,
+            "distance_r2": found.distance_r2,
+            "distance_spearman": found.distance_spearman,
+            "row_column_r2": found.row_column_r2,
+        }
+    ]
+
+
+def similarity_of(model: ViT) -> Tensor | None:
+    """Cosines of the position embeddings (h, w, h, w); None for "none" and "relative", which give places no vectors."""
+    if len(model.positions) == 0 or model.grid[0] * model.grid[1] < 2:
+        return None
+    with torch.no_grad():
+        return position_similarity(model.positions[0](), grid=model.grid, prefix=model.prefix_tokens).cpu()
+
+
+def neighbours_and_others(similarity: Tensor) -> tuple[float, float]:
+    """Mean similarity (h, w, h, w) of patches that share a side, and of all other pairs of different patches (NaN without)."""
+    h, w = similarity.shape[:2]
+    row, column = torch.arange(h * w) // w, torch.arange(h * w) % w
+    apart = (row[:, None] - row).abs() + (column[:, None] - column).abs()  # (N, N)
+    values = similarity.reshape(h * w, h * w)
+    return float(values[apart == 1].mean()), float(values[apart > 1].mean())
+
+
+def field_rows(model: ResNet, images: Tensor) -> Rows:
+    """A row for the effective receptive field at the end of each stage."""
+    rows = []
+    for stage in range(len(model.stages)):
+        field = effective_receptive_field(lambda x, at=stage: model.inspect(x).maps[at], images.split(16))
+        size = field_size(field)
+        rows.append(
+            {
+                "part": "receptive_field",
+                "layer": stage + 1,
+                "distance_px": size.mean_distance,
+                "radius_95_px": size.radius_95,
+                "side_px": min(images.shape[-2:]),
+            }
+        )
+    return rows
