@@ -29,9 +29,9 @@ KEYS = ("model", "data", "train_size", "image_size", "positions")
 class Upstream:
     """Settings that the studies of transfer have in common."""
 
-    upstream: str = "digits@0,1,2,4,6"
+    upstream: str = "digits@0,1,2,4,6,7,9"
     """Pre-training set: a card, a folder or a local copy; `name@0,1,2` keeps only those classes."""
-    downstream: tuple[str, ...] = ("digits@3,5,7,8,9", "digits@3,5,8", "digits@7,9")
+    downstream: tuple[str, ...] = ("digits@3,5,8", "digits@3,5,7,8,9", "digits")
     """Sets to transfer to, written in the same way."""
     models: tuple[str, ...] = FAMILIES
     """Families (ViT HybridViT ResNet), taken in each of `sizes`, or exact names such as ViT-Ti/4."""

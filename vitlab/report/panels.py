@@ -81,7 +81,7 @@ def dot_panels(
 
 def _grid(names: Sequence[str]) -> tuple[Figure, dict[str, Axes]]:
     """A figure with a titled panel for each name, at most `ACROSS` in a row."""
-    across = min(ACROSS, len(names))
+    across = 2 if len(names) == 4 else min(ACROSS, len(names))
     down = math.ceil(len(names) / across)
     figure = new_figure(2.5 * across + 1.7, 0.9 + 2.3 * down)
     every = np.ravel(figure.subplots(down, across, squeeze=False))

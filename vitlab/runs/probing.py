@@ -127,22 +127,23 @@ def evaluate(run: Run, data: ImageData, features: Mapping[str, Tensor]) -> list[
 
 
 def few_shot_rows(task: FewShot, train: Pair, test: Pair, seed: int) -> list[dict[str, Any]]:
-    """A row for each of shots x draws x l2; with several l2 also those of the l2 chosen on held-out shots.
+    """A row for each number of shots and each draw, with the one l2, or the one chosen on the draw's held-out shots.
 
     The draws of one number of shots are part of those of every larger one. At one shot draws are added until the
     interval of their mean is as narrow as the task asks.
     """
-    rows = []
+    rows, several = [], len(task.l2) > 1
     for shots in task.shots:
-        rows += few_shot_grid(
+        found = few_shot_grid(
             *train,
             *test,
             shots=[shots],
             draws=task.draws,
             l2s=task.l2,
             seed=seed,
-            choose_l2=len(task.l2) > 1,
+            choose_l2=several,
             interval_width=task.width if shots == 1 else None,
             most_draws=task.max_draws,
         )
+        rows += [row for row in found if not several or row["l2_choice"] != "fixed"]
     return rows
