@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vitlab.command_line import Execution, fail, parse, plain, seconds
-from vitlab.runs.place import Place, Prepared
+from vitlab.runs.place import Place, Prepared, WorkerDied
 from vitlab.runs.run import Data, Run
 
 if TYPE_CHECKING:
@@ -100,6 +100,11 @@ def main(study: Study, arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(_redraw(study, settings, how) if how.redraw else _conduct(study, settings, how, arguments))
     except ValueError as error:
         fail(str(error))
+    except WorkerDied as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
 
 
 def _redraw(study: Study, settings: Any, how: Execution) -> int:
@@ -137,16 +142,18 @@ def _conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[st
     columns = runs if isinstance(runs, Mapping) else {}
     every = list(dict.fromkeys(link for run in runs for link in run.chain()))
     place = Place(how.runs, how.runs / "cache", how.device, how.skip_bad_images)
-    jobs, threads = _jobs(how.jobs, len(every), cores())
     tracker = Tracker(study.name, how.wandb, how.runs)
     console = Console()
-    with Launcher(jobs, threads) as launcher:
+    _jobs(how.jobs, "cpu", 1, 1)  # A mistake shows before the images are read.
+    with Launcher(1, cores()) as launcher:
         prepared = launcher.prepare(every, place)
-        place = replace(place, device=prepared.device)
-        left = [run for run in every if not place.store.finished(run)]
-        _announce(console, study, every, left, prepared, place, jobs)
-        if how.dry_run:
-            return 0
+    place = replace(place, device=prepared.device)
+    jobs, threads = _jobs(how.jobs, prepared.device, len(every), cores())
+    left = [run for run in every if not place.store.finished(run)]
+    _announce(console, study, every, left, prepared, place, jobs)
+    if how.dry_run:
+        return 0
+    with Launcher(jobs, threads) as launcher:
         try:
             failed = _launch(launcher, left, place, prepared, tracker, console, deadline)
         except KeyboardInterrupt:
@@ -164,12 +171,12 @@ def _conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[st
     return 1 if failed else 3 if left else 0
 
 
-def _jobs(asked: str, runs: int, cores: int) -> tuple[int, int]:
+def _jobs(asked: str, device: str, runs: int, cores: int) -> tuple[int, int]:
     """Worker processes and threads of each. Auto depends on the plan and not on what is done, as threads alter last
     bits.
     """
     if asked == "auto":
-        jobs = max(1, min(cores, runs))
+        jobs = 1 if device == "cuda" else max(1, min(cores, runs))
     elif asked.isdigit() and int(asked) > 0:
         jobs = int(asked)
     else:

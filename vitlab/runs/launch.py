@@ -11,11 +11,11 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
-from vitlab.runs.place import Listener, Outcome, Place, Prepared
+from vitlab.runs.place import Listener, Outcome, Place, Prepared, WorkerDied
 from vitlab.runs.run import Run
 
 Listen = Callable[[dict[str, Any]], None]
@@ -47,7 +47,7 @@ class Launcher:
 
     def prepare(self, runs: Sequence[Run], place: Place) -> Prepared:
         """Check in a worker that every run can be built and its images read; see `vitlab.runs.execute.prepare`."""
-        return self._pool.submit(_prepare, runs, place).result()
+        return _result(self._pool.submit(_prepare, runs, place))
 
     def launch(self, runs: Sequence[Run], place: Place, listen: Listen, deadline: float) -> Iterator[Outcome]:
         """Execute `runs`, each after the one that it starts from, and yield outcomes as they come.
@@ -70,10 +70,20 @@ class Launcher:
             while not self._events.empty():
                 listen(self._events.get())
             for future in done:
-                run, outcome = working.pop(future), future.result()
+                run, outcome = working.pop(future), _result(future)
                 if outcome.status == "finished":
                     finished.add(run.id)
                 yield outcome
+
+
+def _result(future: Future) -> Any:
+    try:
+        return future.result()
+    except BrokenExecutor:
+        raise WorkerDied(
+            "A worker process was killed, perhaps by the system for want of memory. The same command goes on from the "
+            "last checkpoints; --jobs 1 needs less memory."
+        ) from None
 
 
 def _ready(waiting: Sequence[Run], finished: set[str]) -> list[Run]:

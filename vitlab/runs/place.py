@@ -17,6 +17,10 @@ class Stopped(Exception):
     """The study was asked to stop; the run goes on from its last checkpoint when the study is started again."""
 
 
+class WorkerDied(Exception):
+    """A worker process was ended from outside, most often by the system for want of memory."""
+
+
 class NonFiniteLoss(Exception):
     """The loss became infinite or not a number."""
 
