@@ -28,8 +28,8 @@ class StdConv2d(nn.Conv2d):
         if self.eps_on_deviation:
             centred = flat - flat.mean(dim=1, keepdim=True)
             return (centred / (centred.square().mean(dim=1, keepdim=True).sqrt() + self.eps)).view_as(self.weight)
-        # Batch norm over one "image" whose channels are the filters: a single operation, and timm's, so that results agree
-        # to the bit. Rounding alone flips ReLUs, which changes single gradients of a deep ResNet by per cents.
+        # Batch norm over one "image" whose channels are the filters: one operation, and timm's, so that results agree to
+        # the bit. Rounding alone flips ReLUs, which changes single gradients of a deep ResNet by per cents.
         return F.batch_norm(flat[None], None, None, training=True, eps=self.eps).view_as(self.weight)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -48,7 +48,7 @@ def pad_same(x: Tensor, kernel: int, stride: int, value: float = 0.0) -> Tensor:
 
 
 def group_norm(channels: int, *, eps: float = 1e-5) -> nn.GroupNorm:
-    """32 groups as in BiT; in layers too narrow for that, the most groups that divide them and have 4 channels."""
+    """32 groups as in BiT; where they do not fit, as many as divide the channels and hold 4 or more of them."""
     fits = channels % 32 == 0 and channels >= 64
     most = 32 if fits else max(min(32, channels // 4), 1)
     return nn.GroupNorm(next(groups for groups in range(most, 0, -1) if channels % groups == 0), channels, eps=eps)

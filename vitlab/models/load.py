@@ -26,6 +26,8 @@ HEADS = {  # names, in any layout, that are not read
 }
 TABLES = ("pos_embed", "Transformer/posembed_input/pos_embedding", "embeddings.position_embeddings")
 
+CLASS_TOKENS = {"timm": "cls_token", "official": "cls", "huggingface": "embeddings.cls_token"}
+
 
 def load(
     model: nn.Module | str | Path | None,
@@ -99,12 +101,19 @@ def create_for(
     hidden = any(re.match(r"(pre_logits|pooler)[./]", key) for key in found.weights)
     if hidden and head != "drop":
         overrides = {"head": "tanh", **overrides}
+    if found.layout in CLASS_TOKENS and CLASS_TOKENS[found.layout] not in found.weights and not is_resnet(found):
+        overrides = {"pooling": "gap", **overrides}
     known = {} if made is None else {key: getattr(made, key) for key in arguments}
     arguments = {key: value if value is not None else known.get(key) for key, value in arguments.items()}
     arguments["num_classes"] = arguments["num_classes"] or classes_in(found)
     arguments["in_channels"] = arguments["in_channels"] or 3
     arguments["image_size"] = arguments["image_size"] or image_size_of(found, name, overrides)
     return create(name, **arguments, **overrides)
+
+
+def is_resnet(found: Found) -> bool:
+    """Whether the weights are those of a BiT ResNet."""
+    return any(name in found.weights for name in ("stem.conv.weight", "resnet/root_block/standardized_conv2d/kernel"))
 
 
 def classes_in(found: Found) -> int:

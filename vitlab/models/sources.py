@@ -63,7 +63,8 @@ def read_source(source: Source) -> Found:
     if path.suffix == ".npz":
         return found(str(path), read_npz(path), record=npz_record(path))
     if path.suffix == ".safetensors":
-        return found(str(path), read_weights(path), record=read_header(path).get(KEY))
+        record = read_header(path).get(KEY)  # first, for its message about broken files
+        return found(str(path), read_weights(path), record=record)
     return found(str(path), read_torch(path))
 
 

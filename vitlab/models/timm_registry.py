@@ -67,7 +67,7 @@ class TimmModel(nn.Module):
 
     def group_matcher(self, coarse: bool = False) -> dict[str, str]:
         """Layers for timm's layer-wise learning rates."""
-        return {"stem": r"^model\.(cls|positions|patch|backbone|stem)", "blocks": r"^model\.(?:blocks|stages)\.(\d+)"}
+        return {"stem": r"^model\.(?:cls|positions|patch|backbone|stem)", "blocks": r"^model\.(?:blocks|stages)\.(\d+)"}
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """ValueError if enabled: there is none."""
