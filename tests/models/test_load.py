@@ -144,6 +144,8 @@ def test_sources_that_are_none(tmp_path):
         models.load(small())
     with pytest.raises(ValueError, match="image_size would not change"):
         models.load(small(), small().state_dict(), image_size=8)
+    with pytest.raises(ValueError, match="not a Linear"):
+        models.load(nn.Linear(1, 1), {})
     with pytest.raises(ValueError, match="name the model"):
         models.load(None, small().state_dict())
 

@@ -11,15 +11,16 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from vitlab import __version__
-from vitlab.models.zoo import Settings, settings_of
+from vitlab.models.config import Settings
+from vitlab.models.zoo import Model, settings_of
 
 KEY = "vitlab"
 
 
-def save_checkpoint(model: nn.Module, path: str | Path, *, metadata: Mapping[str, Any] | None = None) -> Path:
+def save_checkpoint(model: Model, path: str | Path, *, metadata: Mapping[str, Any] | None = None) -> Path:
     """Write a model's weights with everything that `load(path)` needs to make the model again; returns the path.
 
     `metadata`: more to remember, of plain JSON values, such as "mean" and "std" of the pixels, "classes" (their names)
@@ -30,7 +31,7 @@ def save_checkpoint(model: nn.Module, path: str | Path, *, metadata: Mapping[str
     return Path(path)
 
 
-def header_of(model: nn.Module, metadata: Mapping[str, Any]) -> dict[str, str]:
+def header_of(model: Model, metadata: Mapping[str, Any]) -> dict[str, str]:
     """The header of a file: what makes the model again, as JSON, and a model card; ValueError if JSON cannot."""
     record = {**asdict(settings_of(model)), **metadata, "vitlab": __version__}
     try:
@@ -80,7 +81,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
         return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (a file, not a dict)
 
 
-def model_card(model: nn.Module, record: Mapping[str, Any]) -> str:
+def model_card(model: Model, record: Mapping[str, Any]) -> str:
     """A few lines of Markdown for people who find the file."""
     height, width = record["image_size"]
     parameters = sum(p.numel() for p in model.parameters())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from vitlab.errors import suggest
 
@@ -51,18 +53,18 @@ class ViTConfig:
     drop_path: float = 0.0
 
     def __post_init__(self) -> None:
-        for field, allowed in CHOICES.items():
-            value = getattr(self, field)
+        for name, allowed in CHOICES.items():
+            value = getattr(self, name)
             if value not in allowed:
-                raise ValueError(f"{field}={value!r}: choose from {', '.join(allowed)}.{suggest(str(value), allowed)}")
-        for field in ("patch", "width", "depth", "heads"):
-            if getattr(self, field) < 1:
-                raise ValueError(f"{field}={getattr(self, field)} must be at least 1")
+                raise ValueError(f"{name}={value!r}: choose from {', '.join(allowed)}.{suggest(str(value), allowed)}")
+        for name in ("patch", "width", "depth", "heads"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
         if self.width % self.heads:
             raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}: change one of them")
-        for field in ("dropout", "attention_dropout", "drop_path"):
-            if not 0 <= getattr(self, field) < 1:
-                raise ValueError(f"{field}={getattr(self, field)} must be in [0, 1)")
+        for name in ("dropout", "attention_dropout", "drop_path"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)} must be in [0, 1)")
         if self.positions in ("relative", "none") and self.positions_at != "stem":
             raise ValueError(f"positions={self.positions!r} are not added to tokens: leave positions_at at 'stem'")
         if self.pooling == "cls" and self.class_token is False:
@@ -76,3 +78,14 @@ class ViTConfig:
     def prefix_tokens(self) -> int:
         """1 with a class token before the patch tokens, else 0."""
         return int(self.pooling == "cls" if self.class_token is None else self.class_token)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The arguments that make a model again: `create(name, image_size=..., num_classes=..., ..., **overrides)`."""
+
+    name: str
+    image_size: tuple[int, int]
+    num_classes: int
+    in_channels: int = 3
+    overrides: Mapping[str, Any] = field(default_factory=dict)

@@ -28,8 +28,8 @@ class StdConv2d(nn.Conv2d):
         if self.eps_on_deviation:
             centred = flat - flat.mean(dim=1, keepdim=True)
             return (centred / (centred.square().mean(dim=1, keepdim=True).sqrt() + self.eps)).view_as(self.weight)
-        # Batch norm over one "image" whose channels are the filters: one operation, and timm's, so that results agree to
-        # the bit. Rounding alone flips ReLUs, which changes single gradients of a deep ResNet by per cents.
+        # Batch norm over one "image" whose channels are the filters: one operation, and timm's, so that results agree
+        # to the bit. Rounding alone flips ReLUs, which changes single gradients of a deep ResNet by per cents.
         return F.batch_norm(flat[None], None, None, training=True, eps=self.eps).view_as(self.weight)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vitlab.models.convolution import StdConv2d, group_norm, pad_same
+from vitlab.models.layers import Backbone
 from vitlab.models.resnet import BasicBlock
 
 NUMERICS = ("official", "timm")
@@ -34,7 +35,7 @@ class ResidualUnit(nn.Module):
         return F.relu(shortcut + self.norm3(self.conv3(y)))
 
 
-class HybridBackbone(nn.Module):
+class HybridBackbone(Backbone):
     """The ResNet under the official hybrids: 7x7 root and pooling (stride 4), then a stage for each of `layers`.
 
     All padding is SAME. `numerics`: "official" for the constants of google-research/vision_transformer, 1e-5 added to
@@ -75,7 +76,7 @@ class HybridBackbone(nn.Module):
         return self.stages(x)
 
 
-class SmallBackbone(nn.Module):
+class SmallBackbone(Backbone):
     """A pre-activation ResNet of three blocks for small images, with the stride of one token: 1, 2, 4 or 8.
 
     Blocks have `width`, 2 `width` and 4 `width` channels at every stride, so that the number of parameters is the

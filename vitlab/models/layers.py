@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
 
 import torch.nn.functional as F
@@ -11,7 +12,11 @@ from torch import Tensor, nn
 from vitlab.models.attention import SelfAttention
 from vitlab.models.config import ViTConfig
 
-ACTIVATIONS = {"gelu": F.gelu, "gelu_tanh": partial(F.gelu, approximate="tanh"), "relu": F.relu}
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "gelu": F.gelu,
+    "gelu_tanh": partial(F.gelu, approximate="tanh"),
+    "relu": F.relu,
+}
 
 
 class DropPath(nn.Module):
@@ -78,6 +83,13 @@ class Block(nn.Module):
         return self.drop_path(self.mlp(self.norm2(z))) + z  # z_l = MLP(LN(z'_l)) + z'_l           (3)
 
 
+class Backbone(nn.Module):
+    """A CNN below a Transformer: `channels` of its feature map, and pixels of the image for each of its positions."""
+
+    channels: int
+    stride: int
+
+
 class PreLogits(nn.Module):
     """The hidden layer of the pre-training head: tanh of a linear map of width D (section 3.1)."""
 
@@ -85,7 +97,7 @@ class PreLogits(nn.Module):
         super().__init__()
         self.linear = nn.Linear(width, width)
         lecun_normal_(self.linear.weight)
-        nn.init.zeros_(self.linear.bias)
+        zero_(self.linear.bias)
 
     def forward(self, y: Tensor) -> Tensor:
         """(B, D) -> (B, D)."""
@@ -96,8 +108,14 @@ def zero_linear(width: int, num_classes: int) -> nn.Linear:
     """A linear classifier whose weights and biases are zero (section 3.2)."""
     head = nn.Linear(width, num_classes)
     nn.init.zeros_(head.weight)
-    nn.init.zeros_(head.bias)
+    zero_(head.bias)
     return head
+
+
+def zero_(parameter: Tensor | None) -> None:
+    """Set to zero, in place, a parameter that is there."""
+    assert parameter is not None
+    nn.init.zeros_(parameter)
 
 
 def lecun_normal_(weight: Tensor) -> Tensor:

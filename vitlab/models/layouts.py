@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -92,7 +92,12 @@ def flax_norm(ours: str, theirs: str, names: tuple[str, str] = ("scale", "bias")
 
 
 def timm_entries(model: nn.Module) -> Iterator[Entry]:
-    """timm's `VisionTransformer` (with `HybridEmbed` for hybrids) and `ResNetV2`."""
+    """timm's `VisionTransformer` (with `HybridEmbed` for hybrids) and `ResNetV2`.
+
+    timm 1.0 differs from the authors' code in the GELU (exact), in the small constants of the hybrids' CNN (see
+    `HybridBackbone`), in the interpolation of positions (see `resize_grid`), and in models with `global_pool="avg"`,
+    which normalise after the mean: their "fc_norm" has no place here, since the authors normalise before it (eq. 4).
+    """
     if isinstance(model, ResNet):
         yield from timm_resnet(model)
         return
@@ -117,7 +122,8 @@ def timm_backbone(backbone: HybridBackbone) -> Iterator[Entry]:
     stem = f"{prefix}stem." if len(backbone.stages) else prefix
     yield Entry("backbone.root.weight", (f"{stem}conv.weight",), SAME)
     yield from pair("backbone.root_norm", f"{stem}norm")
-    for i, stage in enumerate(backbone.stages):
+    stages: Any = backbone.stages
+    for i, stage in enumerate(stages):
         for j, unit in enumerate(stage):
             ours, theirs = f"backbone.stages.{i}.{j}.", f"{prefix}stages.{i}.blocks.{j}."
             for r in (1, 2, 3):
@@ -131,7 +137,8 @@ def timm_backbone(backbone: HybridBackbone) -> Iterator[Entry]:
 def timm_resnet(model: ResNet) -> Iterator[Entry]:
     """timm's `ResNetV2`, whose classifier is a 1x1 convolution."""
     yield Entry("stem.0.weight", ("stem.conv.weight",), SAME)
-    for i, stage in enumerate(model.stages):
+    stages: Any = model.stages
+    for i, stage in enumerate(stages):
         for j, block in enumerate(stage):
             ours, theirs = f"stages.{i}.{j}.", f"stages.{i}.blocks.{j}."
             for r in (1, 2, 3) if isinstance(block, BottleneckBlock) else (1, 2):
@@ -174,7 +181,8 @@ def official_backbone(backbone: HybridBackbone) -> Iterator[Entry]:
     """The CNN in the official hybrids."""
     yield Entry("backbone.root.weight", ("conv_root/kernel",), KERNEL)
     yield from flax_norm("backbone.root_norm", "gn_root")
-    for i, stage in enumerate(backbone.stages):
+    stages: Any = backbone.stages
+    for i, stage in enumerate(stages):
         for j, unit in enumerate(stage):
             ours, theirs = f"backbone.stages.{i}.{j}.", f"block{i + 1}/unit{j + 1}/"
             for part in ("1", "2", "3", *(["_project"] if unit.project else [])):
@@ -189,7 +197,8 @@ def official_resnet(model: ResNet) -> Iterator[Entry]:
         raise ValueError("ResNets for small images have no official layout: use 'vitlab' or 'timm'")
     kernel, norm = "standardized_conv2d/kernel", ("gamma", "beta")
     yield Entry("stem.0.weight", (f"resnet/root_block/{kernel}",), KERNEL)
-    for i, stage in enumerate(model.stages):
+    stages: Any = model.stages
+    for i, stage in enumerate(stages):
         for j, block in enumerate(stage):
             ours, theirs = f"stages.{i}.{j}.", f"resnet/block{i + 1}/unit{j + 1:02d}/"
             for r, letter in enumerate("abc", start=1):

@@ -12,12 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from vitlab.models.hybrid import HybridBackbone
+from vitlab.models.layers import zero_
 from vitlab.models.layouts import entries
 from vitlab.models.positions import resize_grid, resize_table, sincos2d
 from vitlab.models.resnet import ResNet
 from vitlab.models.sources import INTERPOLATION, Found, Source, read_source
 from vitlab.models.vit import ViT
-from vitlab.models.zoo import create, recreate
+from vitlab.models.zoo import Model, create, recreate
 
 HEADS = {  # names, in any layout, that are not read
     "keep": r"(?!)",
@@ -30,7 +31,7 @@ CLASS_TOKENS = {"timm": "cls_token", "official": "cls", "huggingface": "embeddin
 
 
 def load(
-    model: nn.Module | str | Path | None,
+    model: Model | str | Path | None,
     source: Source | None = None,
     *,
     head: str = "keep",
@@ -40,7 +41,7 @@ def load(
     source_grid: tuple[int, int] | None = None,
     interpolation: str | None = None,
     **overrides: Any,
-) -> ViT | ResNet:
+) -> Model:
     """Put weights into a model, changed in place, or make the model first if a name is given; returns the model.
 
     `model`: a module of the zoo, a name, or None if `source` is a file that vitlab wrote; `load(path)` does too.
@@ -57,9 +58,11 @@ def load(
         model, source = None, source_of(model)
     if head not in HEADS:
         raise ValueError(f"head={head!r}: choose from {', '.join(HEADS)}.")
+    if isinstance(model, nn.Module) and not isinstance(model, Model):
+        raise ValueError(f"load fills models that vitlab.models.create made, not a {type(model).__name__}")
     found = read_source(source)
     arguments = {"image_size": image_size, "num_classes": num_classes, "in_channels": in_channels}
-    if isinstance(model, nn.Module):
+    if isinstance(model, Model):
         given = [name for name, value in {**arguments, **overrides}.items() if value is not None]
         if given:
             raise ValueError(
@@ -73,8 +76,8 @@ def load(
         target.reset_head(target.head.out_features)
     target.load_state_dict(state, strict=False)  # `matched` has made sure of everything but the head
     if head == "zero":
-        nn.init.zeros_(target.head.weight)
-        nn.init.zeros_(target.head.bias)
+        zero_(target.head.weight)
+        zero_(target.head.bias)
     adopt(target, found.numerics, keep=overrides)
     return target
 
@@ -88,7 +91,7 @@ def source_of(model: object) -> str | Path:
 
 def create_for(
     found: Found, name: str | None, head: str, arguments: dict[str, Any], overrides: dict[str, Any]
-) -> ViT | ResNet:
+) -> Model:
     """The model to fill: what the caller says, then what the file says, then what the shapes of the weights say."""
     made = found.settings
     if name is None and made is None:
@@ -141,9 +144,7 @@ def image_size_of(found: Found, name: str, overrides: Mapping[str, Any]) -> tupl
     return grid[0] * probe.token_stride, grid[1] * probe.token_stride
 
 
-def matched(
-    model: ViT | ResNet, found: Found, head: str, source_grid: tuple[int, int] | None, how: str
-) -> dict[str, Tensor]:
+def matched(model: Model, found: Found, head: str, source_grid: tuple[int, int] | None, how: str) -> dict[str, Tensor]:
     """The model's new state; ValueError that lists every name without a partner and every wrong shape."""
     skipped = re.compile(HEADS[head])
     table = entries(model, found.layout)
@@ -182,9 +183,7 @@ def turned(back: Any, parts: list[Tensor]) -> Tensor | None:
         return None
 
 
-def resized(
-    model: ViT | ResNet, name: str, value: Tensor, own: Tensor, grid: tuple[int, int] | None, how: str
-) -> Tensor:
+def resized(model: Model, name: str, value: Tensor, own: Tensor, grid: tuple[int, int] | None, how: str) -> Tensor:
     """Position embeddings for the model's grid: tables and 2-D sets by location, relative ones by offset."""
     assert isinstance(model, ViT)
     if name.endswith(".cls") or value.shape[-1] != own.shape[-1] or value.ndim != own.ndim:
@@ -206,7 +205,7 @@ def grid_of(found: Found) -> tuple[int, int] | None:
         return getattr(recreate(found.settings), "grid", None)
 
 
-def recomputed(model: ViT | ResNet, found: Found, name: str) -> bool:
+def recomputed(model: Model, found: Found, name: str) -> bool:
     """Whether a left-over table is the sines and cosines that the model computes itself for its own grid."""
     if name not in TABLES or not isinstance(model, ViT) or model.config.positions != "sincos2d":
         return False
@@ -218,7 +217,7 @@ def recomputed(model: ViT | ResNet, found: Found, name: str) -> bool:
     return torch.allclose(table[:, model.prefix_tokens :].float(), sincos2d(grid, model.width), atol=1e-4)
 
 
-def mismatch(model: ViT | ResNet, found: Found, missing: list[str], left: list[str], misshapen: list[str]) -> str:
+def mismatch(model: Model, found: Found, missing: list[str], left: list[str], misshapen: list[str]) -> str:
     """The message of the error, with everything in it."""
     lists = {"missing": missing, "left over": left, "wrong shape": misshapen}
     lines = [f"{model.settings.name} does not take the weights of {found.where} ({found.layout} layout)."]
@@ -228,7 +227,7 @@ def mismatch(model: ViT | ResNet, found: Found, missing: list[str], left: list[s
     return "\n".join(lines)
 
 
-def adopt(model: ViT | ResNet, numerics: Mapping[str, Any], *, keep: Mapping[str, Any]) -> None:
+def adopt(model: Model, numerics: Mapping[str, Any], *, keep: Mapping[str, Any]) -> None:
     """Compute as the weights' origin does, except for what the caller has fixed."""
     if not isinstance(model, ViT):
         return

@@ -50,6 +50,8 @@ class SinCos2D(nn.Module):
     The form of google-research/big_vision: frequencies from 1 to 1/10000, spaced geometrically.
     """
 
+    table: Tensor
+
     def __init__(self, grid: tuple[int, int], width: int, *, prefix: int) -> None:
         super().__init__()
         self.grid, self.prefix = grid, prefix

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vitlab.models.config import Settings
 from vitlab.models.convolution import StdConv2d, group_norm
 from vitlab.models.layers import zero_linear
 from vitlab.models.vit import Inspection
@@ -76,6 +77,8 @@ class ResNet(nn.Module):
 
     `image_size` is what the model is made for, in pixels; a ResNet takes every other size too.
     """
+
+    settings: Settings  # how `create` made it
 
     def __init__(
         self, config: ResNetConfig, *, image_size: tuple[int, int], num_classes: int, in_channels: int = 3

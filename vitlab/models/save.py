@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor, nn
+from torch import Tensor
 
 from vitlab.models.checkpoint import KEY, header_of, write_safetensors
 from vitlab.models.layouts import entries
+from vitlab.models.zoo import Model
 
 SUFFIX = {"vitlab": ".safetensors", "timm": ".safetensors", "official": ".npz"}
 
 
 def save(
-    model: nn.Module, path: str | Path, *, layout: str | None = None, metadata: Mapping[str, Any] | None = None
+    model: Model, path: str | Path, *, layout: str | None = None, metadata: Mapping[str, Any] | None = None
 ) -> Path:
     """Write a model's weights; returns the path.
 
@@ -41,7 +42,7 @@ def save(
     return path
 
 
-def translated(model: nn.Module, layout: str) -> dict[str, Tensor]:
+def translated(model: Model, layout: str) -> dict[str, Tensor]:
     """The model's weights under the names and in the shapes of a layout."""
     state = model.state_dict()
     made: dict[str, Tensor] = {}
@@ -56,7 +57,8 @@ def write_npz(weights: Mapping[str, Tensor], path: Path, *, comment: str) -> Non
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     with part.open("wb") as file:
-        np.savez(file, **{name: tensor.float().numpy() for name, tensor in weights.items()})
+        arrays: dict[str, Any] = {name: tensor.float().numpy() for name, tensor in weights.items()}
+        np.savez(file, **arrays)
     with zipfile.ZipFile(part, "a") as archive:
         archive.comment = comment.encode()
     part.replace(path)

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from vitlab.models.checkpoint import KEY, read_header, read_weights, settings_from
+from vitlab.models.config import Settings
 from vitlab.models.layouts import canonical, detect
-from vitlab.models.zoo import Settings
 
 Source = str | Path | Mapping[str, Tensor]
 

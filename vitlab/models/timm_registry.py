@@ -104,7 +104,7 @@ def register() -> None:
 
 def entry_point(timm_name: str, name: str, px: int) -> Any:
     """The function that timm calls for one of our names; it takes `img_size`, `in_chans`, `num_classes`, `drop_rate`,
-    `drop_path_rate`, and the settings of the model."""
+    `drop_path_rate`, and the settings of the model. `drop_rate` is the paper's dropout, in all layers."""
 
     def make(pretrained: bool = False, pretrained_cfg: Any = None, **arguments: Any) -> TimmModel:
         if pretrained:

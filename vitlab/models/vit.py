@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from vitlab.models.attention import AxialAttention, SelfAttention
-from vitlab.models.config import ViTConfig
-from vitlab.models.layers import MLP, Block, PreLogits, lecun_normal_, zero_linear
+from vitlab.models.config import Settings, ViTConfig
+from vitlab.models.layers import MLP, Backbone, Block, PreLogits, lecun_normal_, zero_, zero_linear
 from vitlab.models.positions import position_embedding
 
 
@@ -38,6 +38,8 @@ class ViT(nn.Module):
     Raises ValueError if the image does not divide into patches.
     """
 
+    settings: Settings  # how `create` made it
+
     def __init__(
         self,
         config: ViTConfig,
@@ -45,7 +47,7 @@ class ViT(nn.Module):
         image_size: tuple[int, int],
         num_classes: int,
         in_channels: int = 3,
-        backbone: nn.Module | None = None,
+        backbone: Backbone | None = None,
     ) -> None:
         super().__init__()
         self.config, self.image_size, self.in_channels = config, image_size, in_channels
@@ -54,10 +56,10 @@ class ViT(nn.Module):
         stride, channels = (1, in_channels) if backbone is None else (backbone.stride, backbone.channels)
         self.token_stride = stride * config.patch
         self.grid = token_grid(image_size, stride, config.patch)
-        self.backbone = nn.Identity() if backbone is None else backbone
+        self.backbone: nn.Module = nn.Identity() if backbone is None else backbone
         self.patch = nn.Conv2d(channels, config.width, config.patch, stride=config.patch)  # E of eq. 1
         lecun_normal_(self.patch.weight)
-        nn.init.zeros_(self.patch.bias)
+        zero_(self.patch.bias)
         self.cls = nn.Parameter(torch.zeros(1, self.prefix_tokens, config.width))  # x_class, empty without it
         self.positions = nn.ModuleList(self._position_embeddings())
         self.dropout = nn.Dropout(config.dropout)
@@ -96,6 +98,7 @@ class ViT(nn.Module):
         z = self._start(self.embed(images))
         tokens, attention = [], []
         for index, block in enumerate(self.blocks):
+            assert isinstance(block, Block)
             z, weights = block.inspect(self._placed(z, index))
             tokens.append(z)
             attention.append(weights)

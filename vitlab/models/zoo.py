@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import fields, replace
 from functools import cache
 from typing import Any, NamedTuple
 
 import torch
-from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from vitlab.errors import suggest
-from vitlab.models.config import ViTConfig
+from vitlab.models.config import Settings, ViTConfig
 from vitlab.models.hybrid import HybridBackbone, SmallBackbone
 from vitlab.models.resnet import ResNet, ResNetConfig
 from vitlab.models.vit import ViT
+
+Model = ViT | ResNet
 
 PATCHES = (1, 2, 4, 7, 8, 14, 16, 32)
 SMALL_STRIDES = tuple(SmallBackbone.STRIDES)
@@ -64,17 +65,6 @@ HYBRIDS = {
 }
 
 
-@dataclass(frozen=True)
-class Settings:
-    """The arguments that make a model again: `create(name, image_size=..., num_classes=..., ..., **overrides)`."""
-
-    name: str
-    image_size: tuple[int, int]
-    num_classes: int
-    in_channels: int = 3
-    overrides: Mapping[str, Any] = field(default_factory=dict)
-
-
 class Count(NamedTuple):
     """Trainable parameters, and FLOPs of one image's forward pass, where a multiply-add counts as two."""
 
@@ -84,7 +74,7 @@ class Count(NamedTuple):
 
 def create(
     name: str, *, image_size: int | tuple[int, int], num_classes: int, in_channels: int = 3, **overrides: Any
-) -> ViT | ResNet:
+) -> Model:
     """The model called `name`, see `names()`, with random weights and a classifier of zeros.
 
     `image_size`: pixels, one number or (height, width). `overrides`: any field of `ViTConfig` (for ViTs and hybrids) or
@@ -108,7 +98,7 @@ def names() -> list[str]:
     return list(builders())
 
 
-def count(model: nn.Module | str, **arguments: Any) -> Count:
+def count(model: Model | str, **arguments: Any) -> Count:
     """Parameters and forward FLOPs per image of a model, or of `create(model, **arguments)`; nothing is computed.
 
     Matrix products, convolutions and attention count; norms, non-linearities and additions do not.
@@ -121,9 +111,9 @@ def count(model: nn.Module | str, **arguments: Any) -> Count:
     return Count(sum(p.numel() for p in copy.parameters()), counter.get_total_flops())
 
 
-def settings_of(model: nn.Module) -> Settings:
+def settings_of(model: Model) -> Settings:
     """What a model is now: its creation's settings, and what `reset_head` and loaded weights have changed since."""
-    made: Settings = model.settings
+    made = model.settings
     overrides = dict(made.overrides)
     now: dict[str, Any] = {}
     if isinstance(model, ViT):
@@ -139,13 +129,13 @@ def settings_of(model: nn.Module) -> Settings:
     return replace(made, num_classes=model.head.out_features, overrides=overrides)
 
 
-def recreate(settings: Settings) -> ViT | ResNet:
+def recreate(settings: Settings) -> Model:
     """A model with these settings and random weights."""
     arguments = {f.name: getattr(settings, f.name) for f in fields(settings) if f.name != "overrides"}
     return create(**arguments, **settings.overrides)
 
 
-Builder = Callable[..., ViT | ResNet]
+Builder = Callable[..., Model]
 
 
 @cache
@@ -160,9 +150,9 @@ def builders() -> dict[str, Builder]:
     for depth in BIT_LAYERS:
         for factor in (1, 2, 3, 4):
             made[f"R{depth}x{factor}"] = resnet(bit_config(depth, factor))
-    for size, (channels, *shape) in SMALL_HYBRIDS.items():
+    for size, (channels, width, depth, heads) in SMALL_HYBRIDS.items():
         for stride in SMALL_STRIDES:
-            made[f"HybridViT-{size}/{stride}"] = small_hybrid(ViTConfig(1, *shape), channels, stride)
+            made[f"HybridViT-{size}/{stride}"] = small_hybrid(ViTConfig(1, width, depth, heads), channels, stride)
     for size, (widths, blocks) in SMALL_RESNETS.items():
         made[f"ResNet-{size}"] = resnet(ResNetConfig((blocks,) * 3, widths, widths[0], small_images=True))
     return made
