@@ -1,13 +1,13 @@
-"""Looking inside (section 4.5, D.7, D.8; Figures 6, 7, 11 and 14): what a trained ViT sees, for any weights and any image.
+"""Looking inside (section 4.5, D.7, D.8; Figures 6, 7, 11, 14): what a trained ViT sees, for any weights and image.
 
     python -m experiments.inspection                                        # trains small models on digits, 3 minutes
     python -m experiments.inspection --checkpoint RUN_ID --data cifar10     # a run of the store, at all its snapshots
     python -m experiments.inspection --checkpoint vit_base_patch16_224.augreg_in21k_ft_in1k --images cat.jpg
     python -m experiments.inspection --checkpoint weights.npz --model ViT-B/16 --images cat.jpg dog.png
 
-Draws the image cut into tokens, the filters, the similarity of position embeddings, attention of each head as matrices and over
-the image, its distance by depth, rollout, and the best classes by name; the page `index.html` explains each. Several
-`--checkpoint` are measured together: the first is drawn, seeds of one model give intervals, a ResNet its receptive
+Draws the image cut into tokens, the filters, the similarity of position embeddings, attention of each head as matrices
+and over the image, its distance by depth, rollout, and the best classes by name; the page `index.html` explains each.
+Several checkpoints are measured together: the first is drawn, seeds of one model give intervals, a ResNet its receptive
 field. Without any, models are trained with snapshots, and the paper's statements are held against them.
 """
 
@@ -25,6 +25,7 @@ import tyro
 
 from experiments.data_scaling import CIFAR_CPU, CIFAR_GPU
 from vitlab.command_line import Execution, fail, parse
+from vitlab.data.decode import short_side
 from vitlab.report.names import family
 from vitlab.runs.place import Place
 from vitlab.runs.run import Run
@@ -44,7 +45,7 @@ class Inspection:
     """Settings of the study."""
 
     checkpoint: tuple[str, ...] = ()
-    """Weights to open instead of training: run ids of the store, .npz, .safetensors, timm names, Hugging Face folders."""
+    """Weights to open instead of training: run ids of the store, weight files, timm names, Hugging Face folders."""
     images: tuple[str, ...] = ()
     """Image files to look at; by default test images, or photographs where no data is known."""
     model: str = ""
@@ -213,13 +214,25 @@ def inspect_checkpoints(settings: Inspection, how: Execution, arguments: Sequenc
     return 0
 
 
+def check_images(images: Sequence[str]) -> None:
+    """Raise ValueError for a file that is no image, before anything is trained."""
+    for image in images:
+        try:
+            short_side(Path(image).read_bytes())
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                f"{image} cannot be read as an image ({error}); give files such as .jpg or .png."
+            ) from None
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run from the command line: the study, or with --checkpoint a look into given weights. Exit codes as all studies."""
+    """Run from the command line: the study, or a look into the weights of --checkpoint; exit codes as all studies."""
     arguments = sys.argv[1:] if arguments is None else arguments
     settings, how = parse(f"experiments.{STUDY.name}", STUDY.question, PRESETS, arguments)
-    if not settings.checkpoint or how.redraw:
-        study_main(STUDY, arguments)
     try:
+        check_images(settings.images)
+        if not settings.checkpoint or how.redraw:
+            study_main(STUDY, arguments)
         raise SystemExit(inspect_checkpoints(settings, how, arguments))
     except ValueError as error:
         fail(str(error))

@@ -38,7 +38,7 @@ def local_share(heads: pd.DataFrame) -> float:
 
 
 def depth_slope(heads: pd.DataFrame) -> float:
-    """Least-squares slope of the mean attention distance of a layer against its number, as a share of the image a layer."""
+    """Least-squares slope of a layer's mean attention distance against its number, as a share of the image a layer."""
     layers = (heads["distance_px"] / heads["side_px"]).groupby(heads["layer"]).mean()
     return float(np.polyfit(layers.index, layers, 1)[0]) if len(layers) > 1 else float("nan")
 
@@ -65,7 +65,7 @@ def _judged(statement: str, seeds: Mapping[int, float], source: str, **how) -> V
 
 
 def verdicts(rows: pd.DataFrame) -> list[Verdict]:
-    """The statements of section 4.5 for every ViT and hybrid, and for matched pairs of them, with intervals over seeds."""
+    """The statements of section 4.5 for every ViT and hybrid and for matched pairs, with intervals over seeds."""
     found: list[Verdict] = []
     attention, positions = final(rows, "attention"), final(rows, "positions")
     for model in in_order(attention["model"]):
@@ -84,7 +84,7 @@ def _position_verdicts(model: str, places: pd.DataFrame, rows: pd.DataFrame) -> 
     start = rows[(rows["part"] == "positions") & (rows["model"] == model) & (rows["stage"] == "snapshot")]
     start = start[start["step"] == 0]
     if not start.empty:
-        end, begin = (by_seed(part, lambda p: float(p["row_column_r2"].mean())) for part in (places, start))
+        end, begin = (by_seed(part, row_column) for part in (places, start))
         gained = {seed: end[seed] - begin[seed] for seed in end if seed in begin}
         statement = f"{model}: row and column explain more of the similarity of positions than before training"
         found.append(_judged(statement, gained, "section 4.5, Figure 7 centre", unit="points of R²"))
@@ -114,7 +114,7 @@ def _hybrid_verdicts(attention: pd.DataFrame, vit: str, hybrid: str) -> list[Ver
 
 
 def summary_table(rows: pd.DataFrame) -> Table:
-    """A row for each model: positions, attention distance of the first and last layer, local heads; intervals over seeds."""
+    """A row for each model: positions, attention distance of first and last layer, local heads, over seeds."""
     attention, positions = final(rows, "attention"), final(rows, "positions")
     cells = []
     for model in in_order(attention["model"]):
@@ -126,25 +126,27 @@ def summary_table(rows: pd.DataFrame) -> Table:
                 str(heads["seed"].nunique()),
                 _cell(places, nearness, 2, 1.0),
                 _cell(places, lambda p: float(p["distance_r2"].mean())),
-                _cell(places, lambda p: float(p["row_column_r2"].mean())),
+                _cell(places, row_column),
                 _cell(first_layer(heads), _distance),
                 _cell(last, _distance),
                 _cell(first_layer(heads), local_share, 0),
-                _cell(heads, local_share, 0),
             )
         )
     titles = (
         "model",
         "seeds",
-        "neighbours − others (cosine)",
-        "distance explains (R², %)",
-        "row and column explain (R², %)",
+        "neighbours",
+        "R² distance",
+        "R² row, column",
+        "first layer",
+        "last layer",
+        "local heads",
     )
-    titles += ("distance, first layer (% of the image)", "distance, last layer (% of the image)")
-    titles += ("local heads, first layer (%)", "local heads (%)")
     caption = (
-        "Position embeddings and mean attention distance of the trained models; mean and 95% interval over seeds. A "
-        "head is local if it looks less far than a quarter of the image's shorter side."
+        "Mean and 95% interval over seeds. Neighbours: cosine of position embeddings of adjacent patches minus that "
+        "of others. R² (%): how much of the similarity of positions their distance explains, and how much rows and "
+        "columns apart. First and last layer: mean attention distance in % of the image's shorter side. Local heads "
+        "(%): those of the first layer that look less far than a quarter of it."
     )
     return Table(titles, tuple(cells), caption)
 
@@ -161,7 +163,7 @@ def _cell(rows: pd.DataFrame, value: Callable[[pd.DataFrame], float], digits: in
 
 
 def distance_by_depth(rows: pd.DataFrame) -> Figure:
-    """Mean attention distance of every head against its layer, a panel for each model; a ResNet's receptive field beside."""
+    """Attention distance of every head against its layer, a panel for each model; a ResNet's receptive field beside."""
     attention, fields = final(rows, "attention"), final(rows, "receptive_field")
     panels = [*in_order(attention["model"]), *in_order(fields["model"])]
     styles = series_styles(panels)
@@ -175,6 +177,8 @@ def distance_by_depth(rows: pd.DataFrame) -> Figure:
             panel.set_title(model, fontsize=9)
         axes[0].set_ylabel("mean attention distance (px)")
         axes[0].set_ylim(bottom=0)
+        handles, labels = axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=4)
         figure.suptitle("How far heads look, by depth", x=0.012, ha="left")
     return figure
 
@@ -188,11 +192,8 @@ def _heads(axes: Axes, heads: pd.DataFrame, colour: str) -> None:
     layers = heads.groupby("layer")["distance_px"].mean()
     axes.plot(layers.index, layers, color=colour, marker="_", markersize=12, label="mean of the layer")
     reference = heads.iloc[0]
-    axes.axhline(reference["uniform_px"], color=GREY, linestyle="--", linewidth=1)
-    axes.axhline(LOCAL * reference["side_px"], color=GREY, linestyle=":", linewidth=1)
-    at = heads["layer"].max() + 0.45
-    axes.text(at, reference["uniform_px"], "uniform attention", ha="right", va="bottom", fontsize=7, color=GREY)
-    axes.text(at, LOCAL * reference["side_px"], "local below", ha="right", va="top", fontsize=7, color=GREY)
+    axes.axhline(reference["uniform_px"], color=GREY, linestyle="--", linewidth=1, label="uniform attention")
+    axes.axhline(LOCAL * reference["side_px"], color=GREY, linestyle=":", linewidth=1, label="heads below are local")
     axes.set_xlim(0.5, heads["layer"].max() + 0.5)
     _layer_ticks(axes, int(heads["layer"].max()))
     axes.set_xlabel("layer")
@@ -205,7 +206,7 @@ def _field(axes: Axes, fields: pd.DataFrame, colour: str) -> None:
     axes.set_xlim(0.5, fields["layer"].max() + 0.5)
     _layer_ticks(axes, int(fields["layer"].max()))
     axes.set_xlabel("end of stage")
-    axes.legend(loc="upper left", title="effective\nreceptive field", fontsize=7, title_fontsize=7)
+    axes.legend(loc="best", title="effective\nreceptive field", fontsize=7, title_fontsize=7)
 
 
 def _layer_ticks(axes: Axes, last: int) -> None:
@@ -214,23 +215,22 @@ def _layer_ticks(axes: Axes, last: int) -> None:
     axes.set_xticks(ticks)
 
 
+def row_column(positions: pd.DataFrame) -> float:
+    """How much of the similarity of positions rows and columns explain."""
+    return float(positions["row_column_r2"].mean())
+
+
 PANELS: tuple[tuple[str, str, str, Callable[[pd.DataFrame], float], float], ...] = (
-    ("positions", "neighbouring positions are alike", "cosine: neighbours − others", nearness, 1.0),
-    (
-        "positions",
-        "rows and columns appear",
-        "explained by row and column (R², %)",
-        lambda p: float(p["row_column_r2"].mean()),
-        100.0,
-    ),
+    ("positions", "are neighbouring positions alike?", "cosine: neighbours − others", nearness, 1.0),
+    ("positions", "do rows and columns appear?", "R² of row and column (%)", row_column, 100.0),
     (
         "attention",
-        "how far the first layer looks",
+        "how far does the first layer look?",
         "distance (% of the image)",
         lambda a: _distance(first_layer(a)),
         100.0,
     ),
-    ("attention", "local heads", "share of all heads (%)", local_share, 100.0),
+    ("attention", "how many heads are local?", "share of all heads (%)", local_share, 100.0),
 )
 
 
@@ -250,6 +250,7 @@ def over_training(rows: pd.DataFrame) -> Figure:
             axes.set_ylabel(label)
         for axes in grid[1]:
             axes.set_xlabel("training step")
+        grid[1, 1].set_ylim(-1.0, max(20.0, grid[1, 1].get_ylim()[1]))
         handles, labels = grid[1, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=len(models))
         figure.suptitle("What the models learn while they train", x=0.012, ha="left")
@@ -277,5 +278,7 @@ def has_course(rows: pd.DataFrame) -> bool:
 
 
 def answer(found: list[Verdict]) -> str:
-    """The verdicts in one sentence each."""
-    return " ".join(verdict.sentence() for verdict in found)
+    """Which statements hold, do not, or stay undecided, in one line each."""
+    words = {"yes": "Holds here", "no": "Does not hold here", "undecided": "Undecided here"}
+    groups = {holds: [verdict.statement for verdict in found if verdict.holds == holds] for holds in words}
+    return "\n".join(f"{words[holds]}: {'; '.join(group)}." for holds, group in groups.items() if group)

@@ -42,9 +42,9 @@ class View:
 class Portrait:
     """A model and its views of some images.
 
-    `stride`: pixels per token; `prefix`: 1 with a class token; `filters` (n, P, P, 3) uint8 and `explained` (n,), their shares of variance; `similarity`
-    (N, N): cosine of position embeddings, None where there are none to compare; `hybrid`: patches are of a CNN's map,
-    and `filters` those of its first convolution.
+    `stride`: pixels per token; `prefix`: 1 with a class token; `filters` (n, P, P, 3) uint8 and `explained` (n,), their
+    shares of variance; `similarity` (N, N): cosine of position embeddings, None where there are none to compare;
+    `hybrid`: patches are of a CNN's map, and `filters` those of its first convolution.
     """
 
     model: str
@@ -99,7 +99,7 @@ def mosaic(similarity: Floats, grid: tuple[int, int], *, most: int = MOST_TILES)
 
 
 def similarity_limits(similarity: Floats) -> tuple[float, float]:
-    """A colour scale for cosines that shows the differences: from the least to the 98th percentile, each patch with itself aside."""
+    """A colour scale for cosines that shows the differences: their 1st to 98th percentile, self aside."""
     others = similarity[~np.eye(len(similarity), dtype=bool)]
     low, high = np.quantile(others, [0.01, 0.98])
     return float(low), float(max(high, low + 1e-3))
@@ -279,7 +279,7 @@ def draw_classes(portrait: Portrait) -> Figure:
 
 
 def _class_bars(axes: Axes, view: View) -> None:
-    places = np.arange(len(view.top))
+    places = list(range(len(view.top)))
     values = [100 * share for _, share in view.top]
     axes.barh(places, values, height=0.66, color=[BLUE] + [FAINT] * (len(values) - 1))
     axes.set_yticks(places, [name if len(name) < 38 else f"{name[:36]}…" for name, _ in view.top])

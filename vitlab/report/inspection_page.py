@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from pathlib import Path
 
@@ -97,7 +98,10 @@ def captions(rows: pd.DataFrame, model: str) -> dict[str, str]:
             "Light or yellow is where the output's information comes from; each image has its own scale. The paper: "
             "models attend to what is relevant for the class."
         ),
-        "classes": "Softmax of the logits: the model's best classes, by number and name. Blue is its answer; the right class, where it is known, is under the image in brackets.",
+        "classes": (
+            "Softmax of the logits: the model's best classes by name. Blue is its answer; the right class, where it is "
+            "known, is under the image in brackets."
+        ),
         "over_training": (
             "Summaries of the pictures above at several steps; thin lines are seeds, thick ones their mean. "
             "Untrained attention is nearly uniform, so every head begins global: what a ViT learns is where to look "
@@ -109,16 +113,17 @@ def captions(rows: pd.DataFrame, model: str) -> dict[str, str]:
 def page(
     rows: pd.DataFrame, names: Collection[str], found: list[Verdict], *, model: str, title: str, footer: str
 ) -> Page:
-    """The page for the pictures `names` (file names without ending, beside the page) of `model`, with verdicts on all models."""
-    words = captions(rows, model)
+    """The page for the pictures `names` (files beside it, without ending) of `model`, with verdicts on all models."""
+    about = captions(rows, model)
 
     def shown(*wanted: str) -> tuple[Block, ...]:
-        return tuple(
-            Picture(Path(f"{name}.png"), words[kind], f"{TITLES.get(kind, kind)}: {name}")
-            for kind in wanted
-            for name in names
-            if name == kind or name.rpartition("_")[0] == kind
-        )
+        blocks = []
+        for kind in wanted:
+            files = [name for name in names if name == kind or re.fullmatch(rf"{kind}_\d+", name)]
+            for place, name in enumerate(files):
+                words = about[kind] if place == 0 else "The same for another image."
+                blocks.append(Picture(Path(f"{name}.png"), words, f"{TITLES.get(kind, kind)}: {name}"))
+        return tuple(blocks)
 
     sections = [
         Section(TITLES["patches"], shown("patches")),

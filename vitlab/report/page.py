@@ -22,7 +22,7 @@ main{max-width:1180px;margin:0 auto;padding:40px 32px 64px;background:var(--pape
 h1{font-size:1.9rem;line-height:1.2;margin:0 0 .4em}
 h2{font-size:1.25rem;margin:2.4em 0 .5em;padding-bottom:.25em;border-bottom:1px solid var(--line)}
 p{margin:.6em 0;max-width:78ch}.lead{font-size:1.08rem;color:var(--soft)}
-nav{margin:1.2em 0;color:var(--soft);font-size:.9rem}nav a{margin-right:1.1em;white-space:nowrap}
+nav{margin:1.2em 0;color:var(--soft);font-size:.9rem}nav a{display:inline-block;margin-right:1.1em;white-space:nowrap}
 a{color:#0072b2;text-decoration:none}a:hover{text-decoration:underline}
 figure{margin:1.4em 0}figure img{max-width:min(100%,860px);height:auto;display:block}
 figcaption,caption{color:var(--soft);font-size:.88rem;max-width:90ch;text-align:left}

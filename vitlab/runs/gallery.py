@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
 from vitlab.data.loading import ImageData, load_data
-from vitlab.models import ResNet
+from vitlab.models import ResNet, ViT
 from vitlab.report.inspection import Floats, pictures, positions_over_training
 from vitlab.runs.execute import images_of
 from vitlab.runs.inspecting import measure, normalised, similarity_of, stages
@@ -31,13 +30,13 @@ VIEWS = 2
 def figures(subject: Subject, place: Place, *, images: Sequence[str], data: str = "") -> dict[str, Figure]:
     """All pictures of one model: by file name, those of `vitlab.report.inspection`.
 
-    `images`: files to look at; without any, test images of the data that it was trained on (`data` says where they are),
-    or the two photographs that come with scikit-learn. Raises ValueError for a ResNet and for files that are no images.
+    `images`: files to look at; without any, test images of the data that it was trained on (`data` says where they
+    are), or the two photographs that come with scikit-learn. Raises ValueError for a ResNet and for bad files.
     """
     known = data_of_subject(subject, place, data)
     drawn = pictures(portrait(subject, chosen_pictures(subject, known, images)))
     course = similarity_course(subject, known, place)
-    if len(course) > 1:
+    if len(course) > 1 and isinstance(subject.model, ViT):
         drawn["positions_over_training"] = positions_over_training(course, subject.model.grid, model=subject.name)
     return drawn
 
@@ -116,11 +115,11 @@ def photographs(size: tuple[int, int]) -> list[Picture]:
 
 def similarity_course(subject: Subject, data: ImageData | None, place: Place) -> dict[int, Floats]:
     """Position similarity (N, N) at each snapshot of the subject's training, by step; empty without snapshots."""
-    if subject.run is None or data is None or isinstance(subject.model, ResNet):
+    if subject.run is None or data is None:
         return {}
     found: dict[int, Floats] = {}
     for stage, step, model in stages(subject.run, data, place.store):
-        similarity: Tensor | None = similarity_of(model) if stage == "snapshot" else None
+        similarity = similarity_of(model) if stage == "snapshot" and isinstance(model, ViT) else None
         if similarity is not None:
             found[step] = similarity.flatten(2).flatten(0, 1).numpy()
     return found

@@ -1,11 +1,12 @@
-"""What can be read off the weights of a trained model: a run's rows of attention distances and position similarities."""
+"""What can be read off the weights of a trained model: rows of attention distances and position similarities."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -20,7 +21,7 @@ from vitlab.inspection import (
     position_structure,
     uniform_distance,
 )
-from vitlab.models import ResNet, ViT, load
+from vitlab.models import Inspection, ResNet, ViT, load
 from vitlab.runs.place import Listener, Stopped
 from vitlab.runs.run import Run
 from vitlab.runs.shapes import shape_rows
@@ -53,7 +54,7 @@ def inspect_run(run: Run, data: ImageData, store: Store, listener: Listener, dev
 
 def stages(run: Run, data: ImageData, store: Store) -> Iterator[tuple[str, int, ViT | ResNet]]:
     """Yield ("snapshot", step, model) of a training from its start on, and last ("selected", step, model)."""
-    yield "snapshot", 0, build_model(run, data, store).eval()
+    yield "snapshot", 0, cast(ViT, build_model(run, data, store).eval())
     for step, path in snapshots(store.path(run)):
         yield "snapshot", step, load(path).eval()
     chosen = [row["best_step"] for row in store.rows(run) if "best_step" in row]
@@ -90,10 +91,13 @@ def measure(model: ViT | ResNet, images: Tensor, *, shapes: bool = False) -> Row
 
 def attention_rows(model: ViT, images: Tensor) -> Rows:
     """A row for each layer and head; an axial layer counts as two."""
-    geometry = {"grid": model.grid, "stride": model.token_stride}
-    statistics = {"d": lambda seen: attention_distances(seen.attention, prefix=model.prefix_tokens, **geometry)}
-    found = accumulate(model, [images], statistics)["d"]
-    same = {"uniform_px": uniform_distance(**geometry), "side_px": min(model.image_size)}
+    grid, stride = model.grid, float(model.token_stride)
+
+    def distances(seen: Inspection) -> Tensor:
+        return attention_distances(seen.attention, grid=grid, stride=stride, prefix=model.prefix_tokens)
+
+    found = accumulate(model, [images], {"distance": distances})["distance"]
+    same = {"uniform_px": uniform_distance(grid, stride), "side_px": min(model.image_size)}
     return [
         {
             "part": "attention",
@@ -109,7 +113,7 @@ def attention_rows(model: ViT, images: Tensor) -> Rows:
 
 
 def position_rows(model: ViT) -> Rows:
-    """One row on the position embeddings (of the first layer, where each has its own), none if there are none to compare."""
+    """One row on the position embeddings (the first layer's, where each has its own); none without any to compare."""
     similarity = similarity_of(model)
     if similarity is None:
         return []
@@ -136,7 +140,7 @@ def similarity_of(model: ViT) -> Tensor | None:
 
 
 def neighbours_and_others(similarity: Tensor) -> tuple[float, float]:
-    """Mean similarity (h, w, h, w) of patches that share a side, and of all other pairs of different patches (NaN without)."""
+    """Mean similarity (h, w, h, w) of patches that share a side, and of all other different ones (NaN without)."""
     h, w = similarity.shape[:2]
     row, column = torch.arange(h * w) // w, torch.arange(h * w) % w
     apart = (row[:, None] - row).abs() + (column[:, None] - column).abs()  # (N, N)
@@ -144,11 +148,16 @@ def neighbours_and_others(similarity: Tensor) -> tuple[float, float]:
     return float(values[apart == 1].mean()), float(values[apart > 1].mean())
 
 
+def stage_map(model: ResNet, stage: int, images: Tensor) -> Tensor:
+    """The feature map (B, C, h, w) at the end of a stage, from 0."""
+    return model.inspect(images).maps[stage]
+
+
 def field_rows(model: ResNet, images: Tensor) -> Rows:
     """A row for the effective receptive field at the end of each stage."""
     rows = []
     for stage in range(len(model.stages)):
-        field = effective_receptive_field(lambda x, at=stage: model.inspect(x).maps[at], images.split(16))
+        field = effective_receptive_field(partial(stage_map, model, stage), images.split(16))
         size = field_size(field)
         rows.append(
             {

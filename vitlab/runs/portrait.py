@@ -41,7 +41,7 @@ def portrait(subject: Subject, pictures: Sequence[Picture], *, best: int = 5) ->
     n = model.grid[0] * model.grid[1]
     return Portrait(
         subject.name,
-        model.token_stride,
+        int(model.token_stride),
         model.grid,
         model.prefix_tokens,
         tuple(views),

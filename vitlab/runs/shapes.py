@@ -32,12 +32,11 @@ def shapes(model: ViT, seen: Inspection) -> tuple[tuple[str, str, str], ...]:
     n, patch, tokens = h * w, model.config.patch, h * w + model.prefix_tokens
     hybrid = not isinstance(model.backbone, nn.Identity)
     rows = [("image", by(model.in_channels, *model.image_size), "colours, rows and columns of pixels, normalised")]
+    channels = model.patch.in_channels
     if hybrid:
-        channels = model.backbone.channels
-        rows.append(
-            ("feature map", by(channels, h * patch, w * patch), f"a CNN, one place for {model.backbone.stride} px")
-        )
-    pieces = (model.backbone.channels if hybrid else model.in_channels) * patch**2
+        note = f"a CNN, one place for {int(model.token_stride) // patch} px"
+        rows.append(("feature map", by(channels, h * patch, w * patch), note))
+    pieces = channels * patch**2
     what = f"{patch} × {patch} {'places' if hybrid else 'pixels'}, {pieces:,} numbers each"
     rows += [
         ("patches", f"{h} × {w} patches", f"non-overlapping pieces of {what}"),

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from vitlab.data.decode import to_rgb
 from vitlab.models import ResNet, ViT, load, read_metadata
+from vitlab.models.zoo import settings_of
 from vitlab.runs.run import Run, from_settings
 from vitlab.runs.store import Store
 
@@ -64,7 +65,7 @@ def open_subject(source: str, store: Store, *, model: str = "", image_size: int 
     facts = known_facts(where)
     return Subject(
         source,
-        opened.settings.name,
+        settings_of(opened).name,
         opened,
         facts.get("mean", HALVES),
         facts.get("std", HALVES),
