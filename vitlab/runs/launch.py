@@ -18,6 +18,9 @@ from typing import Any
 from vitlab.runs.place import Listener, Outcome, Place, Prepared, WorkerDied
 from vitlab.runs.run import Run
 
+# glibc otherwise gives the activations' memory back to the system and takes it again at every step: with these, a small
+# ResNet's training step has 25 times fewer page faults and takes about an eighth less time (two x86 cores, bf16).
+KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**31)}
 Listen = Callable[[dict[str, Any]], None]
 
 
@@ -29,6 +32,8 @@ class Launcher:
     threads: int
 
     def __enter__(self) -> Launcher:
+        for name, value in KEEP_MEMORY.items():
+            os.environ.setdefault(name, value)
         methods = multiprocessing.get_all_start_methods()
         context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
         if "forkserver" in methods:
