@@ -25,6 +25,7 @@ from experiments import masked_patch_evidence as evidence
 from experiments.masked_patch_evidence import LONG, MASKED, SCRATCH, SUPERVISED, UNTRAINED
 from experiments.upstream import some_classes
 from vitlab.errors import suggest
+from vitlab.report.names import family
 from vitlab.runs.run import Data, Run
 from vitlab.study import Evidence, Study, data_of, main
 from vitlab.tasks.settings import FewShot, MaskedPatch, Recipe
@@ -72,7 +73,7 @@ class MaskedPatches:
     """What is changed in (b), one at a time: ratio target mae steps."""
     ablation_share: float = 0.05
     """Share of the labels at which the ablations are compared."""
-    ablation_seeds: int = 2
+    ablation_seeds: int = 1
     """Repetitions of the ablations."""
     few_shot: FewShot = FewShot(shots=(5,), draws=10)
     """Few-shot linear accuracy of each representation."""
@@ -93,7 +94,6 @@ CIFAR_CPU = MaskedPatches(
     supervise=PRETRAIN_CPU,
     finetune=FINETUNE_CPU,
     rates=(5e-4, 1e-3),
-    ablation_seeds=1,
 )
 PRESETS = {
     "quick": MaskedPatches(),
@@ -113,6 +113,9 @@ PRESETS = {
 
 def plan(settings: MaskedPatches) -> dict[Run, dict[str, Any]]:
     """All runs with their place in the study, seed by seed, the comparison before the ablations."""
+    settings.masked.check()
+    if family(settings.model) not in ("ViT", "HybridViT"):
+        raise ValueError(f"{settings.model!r} has no patch embeddings; give --model a ViT or a hybrid, as ViT-Nano/4.")
     task, sizes = labelled(settings)
     found: dict[Run, dict[str, Any]] = {}
     for seed in range(settings.seeds):

@@ -38,6 +38,7 @@ def evidence(done: pd.DataFrame, base: Mapping[str, Any], share: float, model: s
     from vitlab.report.tables import describe, to_markdown
     from vitlab.report.verdict import to_markdown as verdict_table
 
+    done = done.reindex(columns=list(dict.fromkeys([*done.columns, *VARIANT])))  # (b) may not have begun
     tuned = best_rates(done[(done["task"] == "classify") & done["arm"].isin(ARMS)])
     compared = tuned[(tuned["arm"] != MASKED) | (tuned[VARIANT] == [base[name] for name in VARIANT]).all(axis=1)]
     if compared.empty:
@@ -73,9 +74,10 @@ def best_rates(rows: pd.DataFrame) -> pd.DataFrame:
     Ties go to the smaller rate. The test accuracy plays no part.
     """
     keys = ["arm", *VARIANT, "train_size"]
-    means = rows.groupby([*keys, "lr"], dropna=False)["validation_best"].mean().reset_index()
-    best = means.sort_values(["validation_best", "lr"], ascending=[False, True]).drop_duplicates(keys)
-    return rows.merge(best[[*keys, "lr"]], on=[*keys, "lr"], how="inner")
+    means = rows.groupby([*keys, "lr"], dropna=False)["validation_best"].transform("mean")
+    ranked = rows.assign(mean=means).sort_values(["mean", "lr"], ascending=[False, True], kind="stable")
+    best = ranked.groupby(keys, dropna=False)["lr"].transform("first")
+    return rows[rows["lr"] == best.reindex(rows.index)]
 
 
 def judged(rows: pd.DataFrame) -> dict[str, list[Verdict]]:

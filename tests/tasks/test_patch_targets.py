@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vitlab.tasks.patch_targets import (
-    TARGETS,
     class_color,
     color_class,
     make_target,
     neighbour_colors,
     patches_of,
 )
+from vitlab.tasks.settings import TARGETS
 
 MEAN = torch.tensor([0.2, 0.5, 0.6])
 
@@ -94,8 +94,3 @@ def test_neighbours_are_averaged_where_visible():
     assert found[4] == pytest.approx((1 + 2 + 8) / 3)  # never itself
     assert found[6] == pytest.approx((1 + 2 + 8) / 3)  # 3, 4 and 7 are hidden: the mean of all that is visible
     assert (neighbour_colors(colors, torch.zeros(1, 9, dtype=torch.bool), (3, 3)) == 0.5).all()
-
-
-def test_an_unknown_target_is_named():
-    with pytest.raises(ValueError, match="'mean_colour'.*mean_color"):
-        make_target("mean_colour", 4, MEAN)

@@ -110,7 +110,12 @@ class MaskedPatchPrediction(TrainingTask):
             )
         self.model, self.task, self.data = model, task, data
         self.patches = model.grid[0] * model.grid[1]
-        _check(task, self.patches)
+        task.check()
+        if round(task.ratio * self.patches) == 0:
+            raise ValueError(
+                f"ratio={task.ratio:g} corrupts none of {self.patches} patches; give a higher one, or a model with "
+                "smaller patches."
+            )
         self.side = int(model.token_stride)
         self.target: Target = make_target(task.target, self.side, torch.tensor(data.mean))
         generator = torch.Generator().manual_seed(seed)
@@ -220,19 +225,6 @@ class MaskedPatchPrediction(TrainingTask):
         painted = patches.clone()
         painted[rows, corruption.places] = tiles.unflatten(0, corruption.places.shape)
         return painted
-
-
-def _check(task: MaskedPatch, patches: int) -> None:
-    if not (0 <= task.mask <= 1 and 0 <= task.swap <= 1 and task.mask + task.swap <= 1 + 1e-9):
-        raise ValueError(
-            f"mask={task.mask:g} and swap={task.swap:g} must be shares of the corrupted patches: each in [0, 1], "
-            "together at most 1."
-        )
-    if not 0 < task.ratio <= 1 or round(task.ratio * patches) == 0:
-        raise ValueError(
-            f"ratio={task.ratio:g} corrupts {round(task.ratio * patches)} of {patches} patches; give a ratio in (0, 1] "
-            "that corrupts at least one, or take a model with smaller patches."
-        )
 
 
 def _at(values: Tensor, corruption: Corruption) -> Tensor:

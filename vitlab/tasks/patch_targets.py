@@ -12,8 +12,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vitlab.errors import suggest
-
 LEVELS = 8  # 3 bits a channel
 COLORS = LEVELS**3
 CELLS = 4  # a patch is down-sized to CELLS x CELLS colours
@@ -115,22 +113,14 @@ class PixelTarget:
         return values.unflatten(1, (3, self.side, self.side)).clamp(0, 1)
 
 
-TARGETS = ("mean_color", "downsized", "pixels")
-
-
 def make_target(name: str, side: int, mean: Tensor) -> Target:
     """The target called `name` for patches of `side` pixels; `mean` (3,) is the train images' mean colour.
 
-    "downsized" has 4 x 4 colours, or one a pixel where the patch is smaller than that. Raises ValueError for an
-    unknown name.
+    "downsized" has 4 x 4 colours, or one a pixel where the patch is smaller than that.
     """
-    if name == "mean_color":
-        return ColorTarget(1)
-    if name == "downsized":
-        return ColorTarget(min(CELLS, side))
     if name == "pixels":
         return PixelTarget(side, mean)
-    raise ValueError(f"Unknown target {name!r}; allowed: {', '.join(TARGETS)}.{suggest(name, TARGETS)}")
+    return ColorTarget(1 if name == "mean_color" else min(CELLS, side))
 
 
 def color_class(colors: Tensor) -> Tensor:

@@ -7,6 +7,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from vitlab.errors import suggest
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -54,19 +56,35 @@ class Classify:
     positions: str = "interpolate"
 
 
+TARGETS = ("mean_color", "downsized", "pixels")
+
+
 @dataclass(frozen=True)
 class MaskedPatch:
     """Self-supervision by masked patch prediction (sections 4.6 and B.1.2).
 
     `ratio` of the patch embeddings is corrupted: `mask` of them become the learned [mask], `swap` another patch's
     embedding of the same image, the rest stay. `target`: "mean_color", "downsized" or "pixels".
-
     """
 
     ratio: float = 0.5
     mask: float = 0.8
     swap: float = 0.1
     target: str = "mean_color"
+
+    def check(self) -> None:
+        """Raise ValueError for an unknown target and for rates that cannot be."""
+        if self.target not in TARGETS:
+            raise ValueError(
+                f"Unknown target {self.target!r}; allowed: {', '.join(TARGETS)}.{suggest(self.target, TARGETS)}"
+            )
+        if not 0 < self.ratio <= 1:
+            raise ValueError(f"ratio={self.ratio:g} must be a share of the patches, above 0 and at most 1.")
+        if min(self.mask, self.swap) < 0 or self.mask + self.swap > 1 + 1e-9:
+            raise ValueError(
+                f"mask={self.mask:g} and swap={self.swap:g} must be shares of the corrupted patches: none below 0, "
+                "together at most 1."
+            )
 
 
 @dataclass(frozen=True)
