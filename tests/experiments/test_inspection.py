@@ -16,9 +16,9 @@ from vitlab.runs import gallery
 from vitlab.runs.gallery import open_all
 from vitlab.runs.place import Place
 from vitlab.runs.portrait import portrait
-from vitlab.runs.subjects import class_names
+from vitlab.runs.subjects import class_names, guessed_name
 
-SMALL = "--image_size 16 --depth 2 --seeds 2 --steps 6 --batch_size 16 --evaluations 3 --snapshots 3 --measured 8 --wandb off"
+SMALL = "--image_size 16 --depth 2 --seeds 2 --steps 6 --batch_size 16 --evaluations 3 --snapshots 3 --measured 8"
 
 
 def inspect(*words: object) -> int:
@@ -47,7 +47,7 @@ def photograph(folder: Path) -> Path:
 def done(tmp_path_factory) -> Path:
     """A folder with a small finished study: `results` and `runs`."""
     folder = tmp_path_factory.mktemp("inspection")
-    assert inspect(*SMALL.split(), "--results", folder / "results", "--runs", folder / "runs") == 0
+    assert inspect(*SMALL.split(), "--wandb", "off", "--results", folder / "results", "--runs", folder / "runs") == 0
     return folder
 
 
@@ -130,6 +130,18 @@ def test_classes_have_their_names(tmp_path):
     assert seen.top[0][0] == ["ant", "bee", "cow"][int(logits.argmax())]
     assert sum(share for _, share in seen.top) == pytest.approx(1.0)
     assert class_names(None, 1000)[497].startswith("church") and class_names(None, 2) == ("class 0", "class 1")
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("vit_base_patch16_224.augreg_in21k_ft_in1k", "ViT-B/16"),
+        ("deit_tiny_patch16_224", "ViT-Ti/16"),
+        ("resnetv2_50x1_bit", None),
+    ],
+)
+def test_the_architecture_of_a_timm_name(source, name):
+    assert guessed_name(source) == name
 
 
 def test_given_weights_and_a_file_become_a_page(tmp_path):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from vitlab.report.intervals import Interval, bootstrap_mean
+from vitlab.report.intervals import Interval, bootstrap_mean, paired_values
 from vitlab.report.names import in_order, matched_pairs
 from vitlab.report.style import GREY, look, new_figure, series_styles
 from vitlab.report.tables import Table
@@ -27,7 +27,7 @@ def final(rows: pd.DataFrame, part: str) -> pd.DataFrame:
     return rows[(rows["part"] == part) & (rows["stage"] == "selected")]
 
 
-def by_seed(rows: pd.DataFrame, value: Callable[[pd.DataFrame], float]) -> dict[int, float]:
+def by_seed(rows: pd.DataFrame, value: Callable[[pd.DataFrame], float]) -> dict[Hashable, float]:
     """`value` of the rows of each seed."""
     return {int(seed): value(group) for seed, group in rows.groupby("seed")}
 
@@ -59,7 +59,7 @@ def nearness(positions: pd.DataFrame) -> float:
     return float((positions["near_cosine"] - positions["other_cosine"]).mean())
 
 
-def _judged(statement: str, seeds: Mapping[int, float], source: str, **how) -> Verdict:
+def _judged(statement: str, seeds: Mapping[Hashable, float], source: str, **how) -> Verdict:
     values = list(seeds.values())
     return judge(statement, values, "above", source=source, interval=bootstrap_mean(values), **how)
 
@@ -106,11 +106,18 @@ def _attention_verdicts(model: str, heads: pd.DataFrame) -> list[Verdict]:
 
 
 def _hybrid_verdicts(attention: pd.DataFrame, vit: str, hybrid: str) -> list[Verdict]:
-    a, b = (by_seed(first_layer(attention[attention["model"] == name]), local_share) for name in (vit, hybrid))
-    fewer = {seed: a[seed] - b[seed] for seed in a if seed in b}
-    statement = f"{hybrid} has fewer local heads in its first layer than {vit}"
+    heads = [first_layer(attention[attention["model"] == name]) for name in (vit, hybrid)]
+    local, reach = ([by_seed(part, value) for part in heads] for value in (local_share, _distance))
+    fewer, further = paired_values(local[0], local[1]), paired_values(reach[1], reach[0])
+    if not fewer:
+        return []
     source = "section 4.5; D.7, Figure 11"
-    return [_judged(statement, fewer, source, unit="points of the heads")] if fewer else []
+    words = f"{hybrid} has fewer local heads in its first layer than {vit}"
+    more = f"the heads in the first layer of {hybrid} look further than those of {vit}"
+    return [
+        _judged(words, fewer, source, unit="points of the heads"),
+        _judged(more, further, source, unit="% of the image"),
+    ]
 
 
 def summary_table(rows: pd.DataFrame) -> Table:

@@ -139,6 +139,7 @@ def positions_over_training(
     rows = -(-len(snapshots) // columns)
     with look():
         figure = new_figure(2.4 * columns + 0.9, 2.65 * rows * grid[0] / grid[1] + 0.7)
+        figure.set_layout_engine("constrained", w_pad=0.12)
         panels = figure.subplots(rows, columns, squeeze=False)
         for axes in panels.flat:
             _bare(axes)
@@ -245,7 +246,7 @@ def draw_rollout(portrait: Portrait) -> Figure:
         ],
         title=f"{portrait.model}: attention rollout",
         columns=[_label(view) for view in views],
-        rows=["image", "lit by\nattention", "as a map"],
+        rows=["image", "lit up", "as a map"],
         cell=1.9,
     )
     return _with_heat_bar(figure, "rollout")

@@ -153,5 +153,6 @@ LEAD = (
 )
 INTRODUCTION = (
     "The paper's statements about trained models, held against these. Intervals are over seeds; with a single seed "
-    "nothing can be decided. The paper's models saw up to 300 million images; small ones need not agree."
+    "nothing can be decided. The paper's models saw up to 300 million images; small ones need not agree. "
+    "Untrained attention is nearly uniform, so that all heads begin global; the question is which stay so."
 )
