@@ -33,6 +33,7 @@ from vitlab.tasks.settings import MaskedPatch, Recipe
 
 COUNTED_IMAGES = 4096  # train images in which the most frequent colour is looked for
 PICTURES = 6
+MASK_SHOWN = (0.8, 0.47, 0.65)  # a pink that few images have
 
 
 @dataclass(frozen=True)
@@ -193,7 +194,7 @@ class MaskedPatchPrediction(TrainingTask):
     def pictures(self) -> dict[str, np.ndarray]:
         """`image`, `corruption`, `prediction` and `truth` of a fixed set of validation images, (n, H, W, 3) uint8 each.
 
-        [mask] is shown as grey and a swapped patch as the one whose embedding it got. In `prediction` and
+        [mask] is shown in pink and a swapped patch as the one whose embedding it got. In `prediction` and
         `truth` the corrupted patches are painted in what is predicted and in what was to be predicted.
         """
         split = self.data.validation
@@ -205,7 +206,7 @@ class MaskedPatchPrediction(TrainingTask):
         guess = self.target.guess(self.outputs(images, corruption))
         self.train(was_training)
         tiles = patches.movedim(2, -1).flatten(2)  # (B, N, s s 3), to use the corruption as it acts on embeddings
-        shown = corruption.apply(tiles, tiles.new_full((tiles.shape[-1],), 0.5))
+        shown = corruption.apply(tiles, tiles.new_tensor(MASK_SHOWN).repeat(self.side**2))
         shown = shown.view(*patches.shape[:2], *patches.shape[3:], 3).movedim(-1, 2)
         truth = _at(self.target.truth(patches), corruption)
         panels = {
