@@ -266,11 +266,16 @@ def draw(rows: pd.DataFrame) -> tuple[str, str, dict[str, Any]]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, write the evidence and print it; wrong input ends with exit code 2."""
-    settings = tyro.cli(
-        Throughput, prog="python -m experiments.throughput", description=__doc__, args=arguments, use_underscores=True
-    )
     try:
-        _conduct(settings)
+        _conduct(
+            tyro.cli(
+                Throughput,
+                prog="python -m experiments.throughput",
+                description=__doc__,
+                args=arguments,
+                use_underscores=True,
+            )
+        )
     except ValueError as error:
         fail(str(error))
 

@@ -45,14 +45,15 @@ class Execution:
 
 
 def parse(name: str, description: str, presets: Mapping[str, Any], arguments: Sequence[str]) -> tuple[Any, Execution]:
-    """Return the study's settings and the execution options; a mistake prints one message and exits with code 2.
+    """Return the study's settings and the execution options; a mistyped option prints one message and exits with
+    code 2.
 
     `presets` maps names to frozen dataclasses of one type; the first is the default.
+
+    Raises:
+        ValueError: for an unknown preset, a record that cannot be read, and values that are not allowed.
     """
-    try:
-        start = _recorded(arguments, presets) or _preset(arguments, presets)
-    except ValueError as error:
-        fail(str(error))
+    start = _recorded(arguments, presets) or _preset(arguments, presets)
     both = make_dataclass(
         "Command",
         [

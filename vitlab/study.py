@@ -95,8 +95,8 @@ def main(study: Study, arguments: Sequence[str] | None = None) -> None:
     end.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
-    settings, how = parse(f"experiments.{study.name}", study.question, study.presets, arguments)
     try:
+        settings, how = parse(f"experiments.{study.name}", study.question, study.presets, arguments)
         raise SystemExit(_redraw(study, settings, how) if how.redraw else _conduct(study, settings, how, arguments))
     except ValueError as error:
         fail(str(error))
@@ -108,21 +108,18 @@ def main(study: Study, arguments: Sequence[str] | None = None) -> None:
 
 
 def _redraw(study: Study, settings: Any, how: Execution) -> int:
-    import json
-
-    from vitlab.report.provenance import read_rows, write_evidence
+    from vitlab.report.provenance import read_provenance, read_rows, write_evidence
     from vitlab.runs.run import build
 
     folder = how.results / study.name / study.folder(settings)
-    rows = read_rows(folder)
-    record = json.loads((folder / "provenance.json").read_text())
+    rows, record = read_rows(folder), read_provenance(folder)
     evidence = study.draw(rows, build(type(settings), record["settings"]))
     paths = write_evidence(
         folder,
         rows=rows,
         table_md=f"{evidence.table}\n{evidence.answer}\n",
         figures=evidence.figures,
-        provenance=record,
+        provenance={**record, "question": study.question, "answer": evidence.answer},
         extra=evidence.extra,
     )
     _show(evidence, paths)
@@ -245,7 +242,7 @@ def conclude(
     table = frame(rows)
     evidence = study.draw(table, settings)
     command = ["python", "-m", f"experiments.{study.name}", *arguments]
-    record = provenance(plain(settings), command, table)
+    record = provenance(plain(settings), command, table) | {"question": study.question, "answer": evidence.answer}
     paths = write_evidence(
         folder,
         rows=table,

@@ -1,4 +1,4 @@
-"""The main study from its command line: what it writes, that it can be stopped, killed and redrawn, and what it refuses."""
+"""The main study from its command line: what it writes, how it is stopped, killed and redrawn, what it refuses."""
 
 import json
 import os
@@ -67,8 +67,8 @@ def test_redraw_remakes_the_files_without_torch(done):
     for name in ("table.md", "figure.png"):
         (folder / name).unlink()
     code = (
-        "import sys, runpy; sys.argv[1:] = ['--redraw', '--results', sys.argv[1]]\n"
-        "try: runpy.run_module('experiments.data_scaling', run_name='__main__')\n"
+        "import sys\nfrom experiments.data_scaling import STUDY\nfrom vitlab.study import main\n"
+        "try: main(STUDY, ['--redraw', '--results', sys.argv[1]])\n"
         "except SystemExit as end: assert end.code == 0\n"
         "assert 'torch' not in sys.modules"
     )

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from vitlab.data.augment import check_augmentations
 from vitlab.data.loading import ImageData, load_data
 from vitlab.data.selection import select_classes
 from vitlab.errors import suggest
@@ -115,6 +116,7 @@ def pick_device(asked: str) -> str:
 
 def _cost(run: Run, place: Place) -> float:
     data = images_of(run, place)
+    check_augmentations(run.recipe.augment)
     forward = count(run.model, image_size=data.image_size, num_classes=len(data.classes), **dict(run.options)).flops
     if not isinstance(run.task, TRAINING):
         return float(forward * (len(data.train) + len(data.test)))

@@ -9,6 +9,12 @@ from dataclasses import dataclass
 
 from vitlab.errors import suggest
 
+CHOICES = {
+    "optimizer": ("adamw", "adam", "sgd"),
+    "schedule": ("cosine", "linear", "constant"),
+    "precision": ("fp32", "bf16"),
+}
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -32,6 +38,15 @@ class Recipe:
     evaluations: int = 10
     precision: str = "fp32"
     compile: bool = False
+
+    def __post_init__(self) -> None:
+        for what, allowed in CHOICES.items():
+            given = getattr(self, what)
+            if given not in allowed:
+                raise ValueError(f"Unknown {what} {given!r}; allowed: {', '.join(allowed)}.{suggest(given, allowed)}")
+        for what in ("steps", "batch_size", "evaluations"):
+            if getattr(self, what) < 1:
+                raise ValueError(f"{what} is {getattr(self, what)}; give a whole number from 1 on.")
 
     def rounds(self, train_size: int) -> tuple[int, int]:
         """Return (number of rounds, steps in each): training is cut into equal rounds with one evaluation after
@@ -117,7 +132,7 @@ class NearestNeighbours:
 
 @dataclass(frozen=True)
 class Inspect:
-    """Attention distances over `images` test images, and the position embeddings, of a training's weights (section 4.5)."""
+    """Attention distances over `images` test images, and position embeddings, of a training's weights (section 4.5)."""
 
     images: int = 128
 

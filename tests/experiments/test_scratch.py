@@ -1,0 +1,44 @@
+"""The ladder changes one thing at a time; the study and the tuning run small."""
+
+from dataclasses import fields
+
+import pytest
+
+from experiments import scratch, tuning
+from vitlab.report.provenance import read_rows
+from vitlab.runs.run import Run
+from vitlab.study import main
+
+
+def test_each_step_changes_something_and_keeps_the_budget():
+    steps = list(scratch.ladder(scratch.PRESETS["quick"]).values())
+    for before, after in zip(steps, steps[1:], strict=False):
+        changed = [f.name for f in fields(Run) if getattr(before, f.name) != getattr(after, f.name)]
+        assert len(changed) == 1, changed
+        assert after.recipe.steps == before.recipe.steps and after.data == before.data
+
+
+def run(study, words, tmp_path) -> int:
+    places = ["--wandb", "off", "--results", str(tmp_path / "results"), "--runs", str(tmp_path / "runs")]
+    with pytest.raises(SystemExit) as end:
+        main(study, [*words, *places])
+    return end.value.code
+
+
+def test_the_ladder_runs(tmp_path):
+    assert (
+        run(scratch.STUDY, ["--steps", "4", "--seeds", "2", "--ladder", "tutorial", "smaller patches"], tmp_path) == 0
+    )
+    rows = read_rows(tmp_path / "results" / "scratch" / "digits_best")
+    assert list(rows["ladder_step"].unique()) == ["tutorial", "smaller patches"] and len(rows) == 4
+
+
+def test_an_unknown_step_is_refused(tmp_path, capsys):
+    assert run(scratch.STUDY, ["--ladder", "weight decai"], tmp_path) == 2
+    assert "weight decay" in capsys.readouterr().err
+
+
+def test_tuning_chooses_by_validation(tmp_path, capsys):
+    words = ["--models", "ViT", "--train_sizes", "100", "--seeds", "1", "--steps", "30", "--rates", "1e-9", "3e-3"]
+    assert run(tuning.STUDY, words, tmp_path) == 0
+    assert "ViT-Pico/2 0.003" in capsys.readouterr().out
