@@ -16,7 +16,7 @@ from __future__ import annotations
 import datetime
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from vitlab.runs.store import Store
+    from vitlab.runs.subjects import Subject
 
 
 @dataclass(frozen=True)
@@ -153,14 +154,11 @@ def picture_names(rows: pd.DataFrame, settings: Inspection) -> list[str]:
 
 def pictures(settings: Inspection, store: Store) -> dict[str, Figure]:
     """What the first model sees, from its weights."""
-    from vitlab.runs.gallery import figures, open_all, subject_of
+    from vitlab.runs.gallery import figures, subject_of
 
     place = Place(store.folder, store.folder / "cache")
     if settings.checkpoint:
-        about = {"model": settings.model, "image_size": settings.checkpoint_size, "data": settings.data}
-        return figures(
-            open_all(settings.checkpoint[:1], place, **about)[0], place, images=settings.images, data=settings.data
-        )
+        return figures(next(subjects(settings, place)), place, images=settings.images, data=settings.data)
     return figures(subject_of(trainings(settings)[0], place), place, images=settings.images, data=settings.data)
 
 
@@ -186,17 +184,33 @@ STUDY = Study(
 
 def inspect_checkpoints(settings: Inspection, how: Execution, arguments: Sequence[str]) -> int:
     """Measure and draw given weights in this process; returns the exit code."""
-    from vitlab.report.provenance import commit, hardware, versions
-    from vitlab.runs.gallery import open_all, rows
     from vitlab.runs.tracking import Tracker
 
     place = Place(how.runs, how.runs / "cache", "cpu", how.skip_bad_images)
     tracker = Tracker(STUDY.name, how.wandb, how.runs)
-    about: dict[str, Any] = {"model": settings.model, "image_size": settings.checkpoint_size, "data": settings.data}
-    subjects = open_all(settings.checkpoint, place, **about)
     if how.dry_run:
-        print("\n".join(f"{subject.source}: {subject.name}, {subject.model.image_size} px" for subject in subjects))
+        for subject in subjects(settings, place):
+            print(f"{subject.source}: {subject.name}, {' x '.join(map(str, subject.model.image_size))} px")
         return 0
+    found = checkpoint_rows(settings, place)
+    conclude(STUDY, settings, found, place.store, how.results / STUDY.name / folder(settings), arguments, tracker)
+    return 0
+
+
+def subjects(settings: Inspection, place: Place) -> Iterator[Subject]:
+    """Every checkpoint, opened when its turn comes, so that only one is in memory."""
+    from vitlab.runs.gallery import open_all
+
+    return open_all(
+        settings.checkpoint, place, model=settings.model, image_size=settings.checkpoint_size, data=settings.data
+    )
+
+
+def checkpoint_rows(settings: Inspection, place: Place) -> list[dict[str, Any]]:
+    """Rows of all checkpoints; those without a training seed of their own are told apart by their place in the list."""
+    from vitlab.report.provenance import commit, hardware, versions
+    from vitlab.runs.gallery import rows
+
     signed = {
         "study": STUDY.name,
         "status": "finished",
@@ -205,13 +219,11 @@ def inspect_checkpoints(settings: Inspection, how: Execution, arguments: Sequenc
         "commit": commit()[0] or "unknown",
         "date": datetime.date.today().isoformat(),
     }
-    found = [
-        {**row, "seed": row["seed"] or number, **signed}
-        for number, subject in enumerate(subjects)
+    return [
+        {**row, "seed": number if row["seed"] is None else row["seed"], **signed}
+        for number, subject in enumerate(subjects(settings, place))
         for row in rows(subject, place, images=settings.images, data=settings.data, count=settings.measured)
     ]
-    conclude(STUDY, settings, found, place.store, how.results / STUDY.name / folder(settings), arguments, tracker)
-    return 0
 
 
 def check_images(images: Sequence[str]) -> None:

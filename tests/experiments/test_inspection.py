@@ -47,7 +47,12 @@ def photograph(folder: Path) -> Path:
 def done(tmp_path_factory) -> Path:
     """A folder with a small finished study: `results` and `runs`."""
     folder = tmp_path_factory.mktemp("inspection")
-    assert inspect(*SMALL.split(), "--wandb", "off", "--results", folder / "results", "--runs", folder / "runs") == 0
+    assert (
+        inspect(
+            *SMALL.split(), "--jobs", "1", "--wandb", "off", "--results", folder / "results", "--runs", folder / "runs"
+        )
+        == 0
+    )
     return folder
 
 
@@ -89,7 +94,7 @@ def test_a_run_of_the_store_is_shown_with_its_snapshots(done):
     rows = read_rows(done / "results" / "inspection" / "digits")
     trained = rows[(rows["task"] == "classify") & (rows["model"] == "ViT-Pico/4")]["run"].iloc[0]
     place = Place(done / "runs", done / "runs" / "cache")
-    subject = open_all([trained], place, model="", image_size=None, data="")[0]
+    subject = next(open_all([trained], place, model="", image_size=None, data=""))
     again = pd.DataFrame(gallery.rows(subject, place, images=(), data="", count=8))
     same = ["stage", "step", "part", "layer", "head", "distance_px"]
     first = rows[(rows["model"] == "ViT-Pico/4") & (rows["task"] == "inspect") & (rows["seed"] == 0)]
@@ -111,7 +116,7 @@ def test_a_run_of_the_store_is_shown_with_its_snapshots(done):
 def test_any_grid_pooling_and_stem(tmp_path, name, size, overrides, shape):
     place = Place(tmp_path, tmp_path / "cache")
     source = str(weights(tmp_path, name, size, **overrides))
-    subject = open_all([source], place, model="", image_size=None, data="")[0]
+    subject = next(open_all([source], place, model="", image_size=None, data=""))
     drawn = gallery.figures(subject, place, images=())
     rows = pd.DataFrame(gallery.rows(subject, place, images=(), data="", count=8))
     heads = rows[rows["part"] == "attention"]
@@ -123,7 +128,7 @@ def test_any_grid_pooling_and_stem(tmp_path, name, size, overrides, shape):
 
 def test_classes_have_their_names(tmp_path):
     place = Place(tmp_path, tmp_path / "cache")
-    subject = open_all([str(weights(tmp_path, "ViT-Pico/8"))], place, model="", image_size=None, data="")[0]
+    subject = next(open_all([str(weights(tmp_path, "ViT-Pico/8"))], place, model="", image_size=None, data=""))
     seen = portrait(subject, gallery.photographs((32, 32))).views[0]
     with torch.no_grad():
         logits = subject.model(subject.normalise(torch.from_numpy(seen.pixels).permute(2, 0, 1)[None]))[0]

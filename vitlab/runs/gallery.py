@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,7 +56,11 @@ def rows(subject: Subject, place: Place, *, images: Sequence[str], data: str, co
         [("selected", 0, subject.model)] if trained is None or known is None else stages(trained, known, place.store)
     )
     about = {"task": "inspect", "run": subject.source, "model": subject.name, "image_size": subject.model.image_size[0]}
-    about |= {"data": known.name if known else "images", "images": len(inputs), "seed": trained.seed if trained else 0}
+    about |= {
+        "data": known.name if known else "images",
+        "images": len(inputs),
+        "seed": trained.seed if trained else None,
+    }
     return [
         {**about, "stage": stage, "step": step, **row}
         for stage, step, model in course
@@ -125,20 +129,21 @@ def similarity_course(subject: Subject, data: ImageData | None, place: Place) ->
     return found
 
 
-def open_all(sources: Sequence[str], place: Place, *, model: str, image_size: int | None, data: str) -> list[Subject]:
-    """Open every source; classes get the names of `data` where their number is right and the source has none.
+def open_all(
+    sources: Sequence[str], place: Place, *, model: str, image_size: int | None, data: str
+) -> Iterator[Subject]:
+    """Open one source after the other; classes get the names of `data` where the source has none of its own.
 
     Raises ValueError for what cannot be opened, and if the first is a ResNet, which has no attention to draw.
     """
-    opened = [open_subject(source, place.store, model=model, image_size=image_size) for source in sources]
-    if isinstance(opened[0].model, ResNet):
-        raise ValueError(
-            f"{sources[0]} is a ResNet ({opened[0].name}), which has no attention to draw: name a ViT or a hybrid "
-            "first; a ResNet may follow, for its receptive field."
-        )
-    if not data:
-        return opened
-    return [replace(one, classes=named(one, data, place)) for one in opened]
+    for number, source in enumerate(sources):
+        subject = open_subject(source, place.store, model=model, image_size=image_size)
+        if number == 0 and isinstance(subject.model, ResNet):
+            raise ValueError(
+                f"{source} is a ResNet ({subject.name}), which has no attention to draw: name a ViT or a hybrid first; "
+                "a ResNet may follow, for its receptive field."
+            )
+        yield replace(subject, classes=named(subject, data, place)) if data else subject
 
 
 def named(subject: Subject, data: str, place: Place) -> tuple[str, ...]:

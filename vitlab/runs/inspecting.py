@@ -19,6 +19,7 @@ from vitlab.inspection import (
     field_size,
     position_similarity,
     position_structure,
+    safe_batch_size,
     uniform_distance,
 )
 from vitlab.models import Inspection, ResNet, ViT, load
@@ -30,6 +31,7 @@ from vitlab.runs.training import build_model
 from vitlab.tasks.settings import Inspect, task_name
 
 Rows = list[dict[str, Any]]
+MEMORY = 2**29  # bytes for attention; with torch, timm and the weights B/16 at 384 px then stays below 2 GB
 
 
 def inspect_run(run: Run, data: ImageData, store: Store, listener: Listener, device: str) -> Rows:
@@ -96,7 +98,9 @@ def attention_rows(model: ViT, images: Tensor) -> Rows:
     def distances(seen: Inspection) -> Tensor:
         return attention_distances(seen.attention, grid=grid, stride=stride, prefix=model.prefix_tokens)
 
-    found = accumulate(model, [images], {"distance": distances})["distance"]
+    tokens = model.prefix_tokens + grid[0] * grid[1]
+    size = safe_batch_size(tokens, model.heads, len(model.blocks), width=model.width, budget=MEMORY)
+    found = accumulate(model, [images], {"distance": distances}, batch_size=size)["distance"]
     same = {"uniform_px": uniform_distance(grid, stride), "side_px": min(model.image_size)}
     return [
         {

@@ -36,6 +36,7 @@ def portrait(subject: Subject, pictures: Sequence[Picture], *, best: int = 5) ->
         with torch.no_grad():
             seen = model.inspect(subject.normalise(pixels[None]))
         views.append(view(subject, model, seen, name, pixels, truth, best))
+        del seen  # before the next image makes its own
     tiles = principal_filters(first_filters(model))
     similarity = similarity_of(model)
     n = model.grid[0] * model.grid[1]
