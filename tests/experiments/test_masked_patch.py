@@ -16,7 +16,7 @@ from vitlab.study import main
 from vitlab.tasks.settings import MaskedPatch
 
 SMALL = """--seeds 1 --label_shares 0.05 1.0 --rates 3e-3 --pretrain.steps 8 --pretrain.evaluations 4
-    --supervise.steps 4 --finetune.steps 4 --finetune.evaluations 2 --ablation_seeds 1 --wandb off""".split()
+    --supervise.steps 4 --finetune.steps 4 --finetune.evaluations 2 --ablations target steps --wandb off""".split()
 
 
 def study(*words: object) -> int:
