@@ -70,6 +70,8 @@ CIFAR_GPU = Recipe(
     precision="bf16",
     compile=True,
 )
+FIVE_SHOT = FewShot(shots=(5,), draws=10, l2=(1.0, 32.0, 1024.0))
+DOWNSTREAM = ("cifar10", "caltech101", "eurosat", "flowers89")
 PRESETS = {
     "quick": DataScaling(recipe=DIGITS, learning_rates={"ViT": 3e-3, "HybridViT": 3e-3, "ResNet": 3e-3}),
     "cifar10": DataScaling(
@@ -87,6 +89,27 @@ PRESETS = {
         patch=4,
         train_sizes=(500, 1000, 2000, 5000, 10_000, 20_000, 49_000),
         seeds=3,
+        recipe=CIFAR_CPU,
+        learning_rates={"ViT": 1e-3, "HybridViT": 1e-3, "ResNet": 1e-3},
+    ),
+    "tiny_imagenet": DataScaling(
+        data="tiny_imagenet_32",
+        measure="few_shot",
+        downstream=DOWNSTREAM,
+        sizes=("Micro", "Small"),
+        patch=4,
+        train_sizes=(1000, 3000, 10_000, 30_000, 95_000),
+        recipe=CIFAR_GPU,
+        learning_rates={"ViT": 1e-3, "HybridViT": 1e-3, "ResNet": 1e-3},
+    ),
+    "tiny_imagenet_cpu": DataScaling(
+        data="tiny_imagenet_32",
+        measure="few_shot",
+        downstream=DOWNSTREAM,
+        models=("ViT", "ResNet"),
+        sizes=("Nano",),
+        patch=4,
+        train_sizes=(1000, 5000, 20_000, 95_000),
         recipe=CIFAR_CPU,
         learning_rates={"ViT": 1e-3, "HybridViT": 1e-3, "ResNet": 1e-3},
     ),
@@ -118,7 +141,7 @@ def plan(settings: DataScaling) -> list[Run]:
         raise ValueError(f"--measure is {settings.measure!r}; allowed: test, or few_shot together with --downstream.")
     sets = [data_of(source, image_size=settings.image_size or info.image_size)[0] for source in settings.downstream]
     return [
-        Run(run.model, target, task=FewShot(), seed=run.seed, init=run, options=run.options)
+        Run(run.model, target, task=FIVE_SHOT, seed=run.seed, init=run, options=run.options)
         for run in trainings
         for target in sets
     ]
@@ -136,6 +159,8 @@ def draw(rows: pd.DataFrame, settings: DataScaling) -> Evidence:
 
     done = rows[rows["status"] == "finished"]
     if settings.measure == "few_shot":
+        from experiments.few_shot_scaling import draw_few_shot
+
         return draw_few_shot(done, settings)
     budget = _budget(settings)
     figure = accuracy_against_size(done, subtitle=budget)

@@ -71,8 +71,8 @@ PRESETS = {
         patch=4,
         pretrain=FEW_SHOT["tiny_imagenet_cpu"].pretrain,
         learning_rates=SLOW,
-        finetune=replace(SGD, steps=150, batch_size=64, evaluations=3),
-        resolutions=(1.0, 1.5),
+        finetune=replace(SGD, steps=150, batch_size=64, evaluations=1, precision="bf16"),
+        rates=(0.003, 0.01, 0.03),
         resolution_sets=("eurosat",),
     ),
     "paper": Transfer(

@@ -1,0 +1,144 @@
+"""Frozen features end to end: what they depend on, what the evaluators make of them, and positions at a new size."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from vitlab.data.loading import load_data
+from vitlab.models import create, load, save_checkpoint
+from vitlab.runs.execute import execute, images_of
+from vitlab.runs.place import Listener, Place, Stopped
+from vitlab.runs.probing import few_shot_rows, frozen_features, normalised, pixels_of, probe
+from vitlab.runs.run import Data, Run
+from vitlab.runs.training import build_model
+from vitlab.tasks.settings import Classify, FewShot, LinearProbe, NearestNeighbours, Recipe
+
+SILENT = Listener(lambda event: None, lambda: False)
+DIGITS = Data("digits")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    return Place(folder, folder / "cache")
+
+
+@pytest.fixture(scope="module")
+def trained(place):
+    """A ViT that knows the digits: fine patches, so that its tokens have positions to lose."""
+    recipe = Recipe(steps=250, batch_size=32, lr=3e-3, warmup_steps=25, evaluations=2)
+    run = Run("ViT-Pico/2", Data("digits", image_size=12), recipe)
+    outcome = execute(run, place, SILENT)
+    assert outcome.status == "finished", outcome.reason
+    assert outcome.rows[0]["test_best"] > 0.85
+    return run
+
+
+def features(run, place, *, batch=256, listener=SILENT):
+    data = images_of(run, place)
+    model = build_model(run, data, place.store)
+    pixels = pixels_of(run, data, place.store)
+    return frozen_features(run, model, data, "test", pixels, place.store, listener, batch=batch)
+
+
+def test_features_do_not_depend_on_the_batch_size(place, trained, tmp_path):
+    run = Run(trained.model, trained.data, task=FewShot(), init=trained)
+    whole = features(run, place, batch=360)
+    data, model = images_of(run, place), build_model(run, images_of(run, place), place.store).eval()
+    with torch.no_grad():
+        parts = [model.features(x) for x in normalised(data.test, pixels_of(run, data, place.store), 7, SILENT)]
+    torch.testing.assert_close(torch.cat(parts), whole, rtol=1e-4, atol=1e-5)
+
+
+def test_the_cache_notices_changed_weights_and_gives_the_same_ones_without_a_look_at_the_images(place, tmp_path):
+    """The same source path with other weights in it is another set of features."""
+    path, found = tmp_path / "weights.safetensors", []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        model = create("ViT-Pico/2", image_size=8, num_classes=10)
+        save_checkpoint(model, path)
+        found.append(features(Run("ViT-Pico/2", DIGITS, task=FewShot(), init=str(path)), place))
+    assert not torch.allclose(*found)
+    again = features(
+        Run("ViT-Pico/2", DIGITS, task=FewShot(), init=str(path)), place, listener=Listener(print, lambda: True)
+    )
+    assert torch.equal(again, found[1])
+
+
+def test_a_stop_ends_the_extraction(place):
+    stopping = Listener(lambda event: None, lambda: True)
+    with pytest.raises(Stopped):
+        features(Run("ViT-Pico/4", DIGITS, task=FewShot(), seed=5), place, listener=stopping)
+
+
+def test_pixels_are_those_of_the_weights_training(place, trained, tmp_path):
+    data = images_of(Run("ViT-Pico/2", DIGITS), place)
+    model = create("ViT-Pico/2", image_size=8, num_classes=10)
+    told = save_checkpoint(model, tmp_path / "told.safetensors", metadata={"mean": [0.1] * 3, "std": [0.2] * 3})
+    silent = save_checkpoint(model, tmp_path / "silent.safetensors")
+    run = Run("ViT-Pico/2", DIGITS, task=FewShot())
+    assert pixels_of(replace(run, init=str(told)), data, place.store) == ((0.1,) * 3, (0.2,) * 3)
+    assert pixels_of(replace(run, init=str(silent)), data, place.store) == (data.mean, data.std)
+    assert pixels_of(run, data, place.store) == (data.mean, data.std)
+
+
+def test_trained_weights_beat_random_ones_under_every_evaluator(place, trained):
+    for task in (FewShot(shots=(5,), draws=3), LinearProbe(), NearestNeighbours(k=5)):
+        accuracy = {}
+        for init in (trained, None):
+            run = Run(trained.model, trained.data, task=task, init=init)
+            rows = probe(run, images_of(run, place), place.store, SILENT, "cpu")
+            accuracy[init is None] = sum(row["test_accuracy"] for row in rows) / len(rows)
+        assert 0.85 < accuracy[False] <= 1 and accuracy[False] > accuracy[True] + 0.03, task
+
+
+def test_rows_say_where_the_weights_come_from(place, trained):
+    run = Run(trained.model, DIGITS, task=FewShot(shots=(1, 2), draws=3, max_draws=3), init=trained, seed=3)
+    rows = execute(run, place, SILENT).rows
+    assert [(row["shots"], row["draw"]) for row in rows] == [(k, draw) for k in (1, 2) for draw in range(3)]
+    for row in rows:
+        assert (row["init"], row["upstream"], row["upstream_size"]) == (trained.id, "digits", 1149)
+        assert (row["task"], row["l2"], row["seed"], row["run"], row["status"]) == (
+            "few_shot",
+            1024,
+            3,
+            run.id,
+            "finished",
+        )
+
+
+def test_one_shot_draws_go_on_until_the_interval_is_narrow_and_l2_is_chosen_on_shots():
+    torch.manual_seed(0)
+    labels = torch.arange(200) % 4
+    x = torch.randn(200, 6) + 1.2 * F.one_hot(labels, 6)
+    task = FewShot(shots=(1, 10), draws=3, width=0.1, l2=(1.0, 1024.0))
+    rows = few_shot_rows(task, (x[:100], labels[:100]), (x[100:], labels[100:]), seed=0)
+    ones, tens = ([row for row in rows if row["shots"] == k] for k in (1, 10))
+    values = torch.tensor([row["test_accuracy"] for row in ones])
+    assert 3 < len(ones) <= 100 and 2 * 2.2 * float(values.std()) / len(ones) ** 0.5 < 0.12
+    assert {row["l2_choice"] for row in ones} == {"default"} and {row["l2"] for row in ones} == {1024.0}
+    assert len(tens) == 3 and {row["l2_choice"] for row in tens} == {"held-out shots"}
+
+
+def test_a_class_with_fewer_images_than_shots_fails_the_run_with_a_reason(place):
+    run = Run("ViT-Pico/4", replace(DIGITS, train_size=30), task=FewShot(shots=(25,)))
+    outcome = execute(run, place, SILENT)
+    assert outcome.status == "failed" and "fewer than the 25 shots" in outcome.reason
+
+
+def test_interpolated_positions_keep_a_trained_models_accuracy_on_images_that_are_merely_larger(place, trained):
+    """Section 3.2: within two points at 1.5 times the size, with the trained head; fresh positions cost far more."""
+    small = load_data("digits", image_size=12, cache=place.cache)
+    accuracy = {}
+    for size, positions in ((12, "interpolate"), (18, "interpolate"), (18, "fresh")):
+        run = Run(trained.model, Data("digits", image_size=size), task=Classify(positions=positions), init=trained)
+        model = build_model(run, load_data("digits", image_size=size, cache=place.cache), place.store).eval()
+        model.head = load(place.store.weights(trained)).head
+        with torch.no_grad():
+            images = torch.cat(list(normalised(small.test, (small.mean, small.std), 360, SILENT)))
+            larger = F.interpolate(images, (size, size), mode="bicubic", antialias=True)
+            accuracy[size, positions] = float((model(larger).argmax(1) == small.test.labels).float().mean())
+    assert abs(accuracy[18, "interpolate"] - accuracy[12, "interpolate"]) <= 0.02, accuracy
+    assert accuracy[18, "fresh"] < accuracy[18, "interpolate"] - 0.02, accuracy
