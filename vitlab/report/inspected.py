@@ -185,7 +185,7 @@ def distance_by_depth(rows: pd.DataFrame) -> Figure:
         axes[0].set_ylabel("mean attention distance (px)")
         axes[0].set_ylim(bottom=0)
         handles, labels = axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=4)
+        figure.legend(handles, labels, loc="outside lower center", ncols=4 if len(panels) > 1 else 2)
         figure.suptitle("How far heads look, by depth", x=0.012, ha="left")
     return figure
 
