@@ -97,11 +97,11 @@ def judged(rows: pd.DataFrame) -> dict[str, list[Verdict]]:
             continue
         gaps = gap_values(rows, first, second, model="arm")
         complete = gaps.dropna()
-        sizes = ", ".join(f"{size:,}" for size in gaps.columns)
+        sizes = ", ".join(f"{size:,.0f}" for size in gaps.columns)
         if len(complete):
             add("overall", f"{statement}, with {sizes} labels", complete.mean(axis=1).to_list())
         for size in gaps.columns if len(gaps.columns) > 1 else ():
-            add("at each number of labels", f"{statement}, with {size:,} labels", gaps[size].dropna().to_list())
+            add("at each number of labels", f"{statement}, with {size:,.0f} labels", gaps[size].dropna().to_list())
     return found
 
 
