@@ -10,9 +10,9 @@ and over the image, its distance by depth, rollout, and the best classes by name
 Several checkpoints are measured together: the first is drawn, seeds of one model give intervals, a ResNet its receptive
 field. Without any, models are trained with snapshots, and the paper's statements are held against them.
 
-Result of the quick preset (3 seeds, 200 steps, 1,149 digits at 24 px): neighbouring position embeddings of the ViT become
-alike (cosine +0.15 [0.06, 0.31] over others), those of the hybrid not yet surely; all heads stay nearly as global as
-untrained ones, so nothing can be said about depth and local heads at this size.
+Result of the quick preset (3 seeds, 200 steps, 1,149 digits at 24 px): neighbouring position embeddings of the ViT
+become alike (cosine +0.15 [0.06, 0.31] over others), those of the hybrid not yet surely; all heads stay about as
+global as untrained ones, so that nothing can be said about depth and local heads at this size.
 """
 
 from __future__ import annotations
