@@ -210,7 +210,8 @@ def _launch(
     """Execute what is left, with everything that a person sees and W&B records; return the ids of the failed runs."""
     from vitlab.runs.display import Display, outcome_line
 
-    by_id, failed = {run.id: run for run in left}, set[str]()
+    # A run that is done already may still be passed through, because one that is left starts from it.
+    by_id, failed = {link.id: link for run in left for link in run.chain()}, set[str]()
 
     with Display(console, left, prepared.flops) as display:
 
@@ -220,6 +221,8 @@ def _launch(
 
         for outcome in launcher.launch(left, place, listen, deadline):
             run = by_id[outcome.run]
+            if run not in left:
+                continue
             tracker.finish(run, outcome.rows, outcome.status)
             display.finished(run, outcome_line(run, outcome))
             if outcome.status == "failed":

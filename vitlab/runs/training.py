@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import nn
@@ -18,6 +19,7 @@ from torch import nn
 from vitlab.data.loading import ImageData
 from vitlab.data.module import DataModule
 from vitlab.data.splits import nested_subset
+from vitlab.errors import suggest
 from vitlab.models import count, create, load
 from vitlab.models.checkpoint import save_checkpoint
 from vitlab.runs.origin import origin
@@ -27,6 +29,8 @@ from vitlab.runs.store import Store
 from vitlab.tasks.classification import Classification
 from vitlab.tasks.masked_patch import MaskedPatchPrediction
 from vitlab.tasks.settings import MaskedPatch, task_name
+
+POSITIONS = ("interpolate", "fresh")
 
 
 class Rounds(pl.Callback):
@@ -82,6 +86,8 @@ class Rounds(pl.Callback):
             self.save("model.safetensors")
         if len(self.curve) in self.keep_at:
             self.save(f"step_{step:07d}.safetensors")
+            if isinstance(module, MaskedPatchPrediction):
+                np.savez_compressed(self.store.path(self.run, f"pictures_{step:07d}.npz"), **module.pictures())
         round_s = time.perf_counter() - self.started
         self.wall += round_s
         temporary = self.store.path(self.run, ".last.ckpt")
@@ -100,7 +106,16 @@ def build_model(run: Run, data: ImageData, store: Store) -> nn.Module:
     if run.init is None:
         return model
     source = store.weights(run.init) if isinstance(run.init, Run) else run.init
-    return load(model, source, head="zero", positions=getattr(run.task, "positions", "interpolate"))
+    positions = getattr(run.task, "positions", "interpolate")
+    if positions not in POSITIONS:
+        raise ValueError(
+            f"Unknown positions {positions!r}; allowed: {', '.join(POSITIONS)}.{suggest(positions, POSITIONS)}"
+        )
+    drawn = {name: value.clone() for name, value in model.state_dict().items() if name.startswith("positions.")}
+    load(model, source, head="zero")
+    if positions == "fresh":
+        model.load_state_dict(drawn, strict=False)
+    return model
 
 
 def train(run: Run, data: ImageData, store: Store, listener: Listener, device: str) -> list[dict[str, Any]]:
@@ -147,9 +162,9 @@ def run_indices(run: Run, data: ImageData) -> torch.Tensor:
 
 
 def _module(run: Run, model: nn.Module, data: ImageData, steps: int) -> pl.LightningModule:
-    trained = torch.compile(model) if run.recipe.compile else model
     if isinstance(run.task, MaskedPatch):
-        return MaskedPatchPrediction(trained, run.task, run.recipe, data=data, steps=steps, seed=run.seed)
+        return MaskedPatchPrediction(model, run.task, run.recipe, data=data, steps=steps, seed=run.seed)
+    trained = torch.compile(model) if run.recipe.compile else model
     return Classification(trained, run.task, run.recipe, num_classes=len(data.classes), steps=steps, seed=run.seed)
 
 
