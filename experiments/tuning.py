@@ -29,7 +29,7 @@ FIRST_SEED = 1000
 class Tuning:
     """Settings of the study."""
 
-    rates: tuple[float, ...] = (3e-4, 1e-3, 3e-3, 1e-2)
+    rates: tuple[float, ...] = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
     """Peak learning rates to try."""
     study: Annotated[DataScaling, tyro.conf.arg(name="")] = DataScaling()
     """What is tuned: the settings of data_scaling, of which --learning_rates and --lr are not used."""
@@ -79,9 +79,13 @@ def draw(rows: pd.DataFrame, settings: Any) -> Evidence:
     return Evidence(answer, to_markdown(interval_table(cells, caption=caption)), {"figure": figure})
 
 
+def _shorter(study: DataScaling, steps: int, **changes: Any) -> DataScaling:
+    return replace(study, recipe=replace(study.recipe, steps=steps), **changes)
+
+
 PRESETS = {
     "quick": Tuning(study=replace(STUDIED["quick"], train_sizes=(100, 800), seeds=2)),
-    "cifar10_cpu": Tuning(study=replace(STUDIED["cifar10_cpu"], train_sizes=(2000,), seeds=1)),
+    "cifar10_cpu": Tuning(study=_shorter(STUDIED["cifar10_cpu"], steps=600, train_sizes=(2000,), seeds=1)),
     "cifar10": Tuning(study=replace(STUDIED["cifar10"], train_sizes=(2000, 20_000), seeds=1)),
 }
 
