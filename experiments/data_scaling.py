@@ -73,7 +73,7 @@ CIFAR_GPU = Recipe(
 FIVE_SHOT = FewShot(shots=(5,), draws=10, l2=(1.0, 32.0, 1024.0))
 DOWNSTREAM = ("cifar10", "caltech101", "eurosat", "flowers89")
 PRESETS = {
-    "quick": DataScaling(recipe=DIGITS, learning_rates={"ViT": 3e-3, "HybridViT": 3e-3, "ResNet": 3e-3}),
+    "quick": DataScaling(recipe=DIGITS, learning_rates={"ViT": 1e-2, "HybridViT": 1e-2, "ResNet": 3e-3}),
     "cifar10": DataScaling(
         data="cifar10",
         sizes=("Micro", "Small"),
