@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from experiments import data_scaling_evidence as evidence
 from vitlab.report.names import family
 from vitlab.runs.run import Data, Run
 from vitlab.study import Evidence, Study, check_train_sizes, data_of, main
@@ -154,44 +155,9 @@ def _training(settings: DataScaling, name: str, data: Data, seed: int) -> Run:
 
 def draw(rows: pd.DataFrame, settings: DataScaling) -> Evidence:
     """Accuracy against train size with its gap, and what the seeds allow to say about it."""
-    from vitlab.report.curves import accuracy_against_size
-    from vitlab.report.tables import scaling_table, to_markdown
-
     done = rows[rows["status"] == "finished"]
-    if settings.measure == "few_shot":
-        from experiments.few_shot_scaling import draw_few_shot
-
-        return draw_few_shot(done, settings)
-    budget = _budget(settings)
-    figure = accuracy_against_size(done, subtitle=budget)
-    answer = " ".join(sentences(done))
-    return Evidence(answer, f"{to_markdown(scaling_table(done))}\n{budget}\n", {"figure": figure})
-
-
-def _budget(settings: DataScaling) -> str:
-    recipe = settings.recipe
-    length = f"{recipe.steps:,} steps" if recipe.epochs is None else f"{recipe.epochs:g} epochs"
-    augment = ", ".join(recipe.augment) or "no augmentation"
-    return (
-        f"The same recipe at every size: {length} of {recipe.batch_size} images, {augment}; best validation accuracy."
-    )
-
-
-def sentences(rows: pd.DataFrame) -> list[str]:
-    """The answer: who leads where, whether the gap shrinks, and where the curves would cross, for each matched pair."""
-    from vitlab.report.gaps import gap_intervals, gap_values
-    from vitlab.report.names import matched_pairs
-    from vitlab.report.trend import crossing, gap_slope
-
-    found = []
-    for vit, cnn in matched_pairs(rows["model"]):
-        gaps = gap_values(rows, vit, cnn)
-        cells, sizes = gap_intervals(gaps), [int(size) for size in gaps.columns]
-        parts = [f"{cells[size].format(sign=True)} points at {size:,}" for size in dict.fromkeys((sizes[0], sizes[-1]))]
-        found.append(f"{vit} − {cnn}: {' and '.join(parts)} images.")
-        if len(sizes) > 1:
-            found += [gap_slope(sizes, gaps.to_numpy()).sentence(), crossing(sizes, gaps.to_numpy()).sentence()]
-    return found
+    drawing = evidence.draw_few_shot if settings.measure == "few_shot" else evidence.draw_test
+    return drawing(done, settings.recipe)
 
 
 STUDY = Study(
