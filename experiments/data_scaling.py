@@ -42,7 +42,7 @@ class DataScaling:
     """Sizes of the small-image families: Pico Nano Micro Mini Small."""
     patch: int = 2
     """Patch size of the ViTs in pixels, and the hybrids' pixels per token."""
-    train_sizes: tuple[int, ...] = (50, 100, 200, 400, 800, 1150)
+    train_sizes: tuple[int, ...] = (50, 100, 200, 400, 800, 1149)
     """Numbers of training images."""
     seeds: int = 3
     """Repetitions, each with a subset and weights of its own."""
@@ -91,7 +91,7 @@ PRESETS = {
         train_sizes=(500, 1000, 2000, 5000, 10_000, 20_000, 49_000),
         seeds=3,
         recipe=CIFAR_CPU,
-        learning_rates={"ViT": 1e-3, "HybridViT": 1e-3, "ResNet": 1e-3},
+        learning_rates={"ViT": 1e-3, "HybridViT": 1e-3, "ResNet": 1e-2},
     ),
     "tiny_imagenet": DataScaling(
         data="tiny_imagenet_32",

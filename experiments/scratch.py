@@ -1,6 +1,6 @@
 """Why is my ViT so bad on CIFAR? A plain ViT from scratch, and its recipe taken apart one step at a time.
 
-    python -m experiments.scratch                                    # 1,150 digits: the shape of the study, in minutes
+    python -m experiments.scratch                                    # 1,149 digits: the shape of the study, in minutes
     python -m experiments.scratch --preset cifar10_cpu --data PATH   # two cores: every step of the ladder, short
     trainings python -m experiments.scratch --preset cifar10_best_cpu --data PATH   # two cores: the last step alone,
     trained longer
@@ -97,14 +97,14 @@ def draw(rows: pd.DataFrame, settings: Scratch) -> Evidence:
 
     done = rows[rows["status"] == "finished"].sort_values(["ladder_number", "seed"])
     names = list(dict.fromkeys(done["ladder_step"]))
-    scores = {name: done[done["ladder_step"] == name].set_index("seed")["test_best"] for name in names}
+    scores = {name: done[done["ladder_step"] == name].set_index("seed")["test_best"].to_dict() for name in names}
     cells = []
     for i, name in enumerate(names):
         change = paired_gap(scores[name], scores[names[i - 1]]).format(sign=True) if i else ""
-        cells.append((name, bootstrap_mean(scores[name].to_numpy(), bounds=(0.0, 1.0)).format(), change))
+        cells.append((name, bootstrap_mean(list(scores[name].values()), bounds=(0.0, 1.0)).format(), change))
     caption = f"Test accuracy in %, mean over seeds [95% interval]; change in points, by seed. {describe(done)}."
     table = to_markdown(Table(("step (each keeps those above)", "test accuracy", "change"), tuple(cells), caption))
-    last = bootstrap_mean(scores[names[-1]].to_numpy(), bounds=(0.0, 1.0))
+    last = bootstrap_mean(list(scores[names[-1]].values()), bounds=(0.0, 1.0))
     answer = f"{done['model'].iloc[-1]} from scratch on {done['data'].iloc[0]}: {last.format()}% after {names[-1]!r}."
     if len(names) > 1:
         gain = paired_gap(scores[names[-1]], scores[names[0]])

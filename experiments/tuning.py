@@ -74,6 +74,8 @@ def draw(rows: pd.DataFrame, settings: Any) -> Evidence:
         xlabel="peak learning rate",
         ylabel="validation accuracy (%)",
         title=f"Tuning on {done['data'].iloc[0]}: the same trials for every model",
+        subtitle="mean over train sizes; dots: seeds and sizes, band: 95% interval over seeds",
+        unit=("seed",),
         log_x=True,
     )
     return Evidence(answer, to_markdown(interval_table(cells, caption=caption)), {"figure": figure})
