@@ -91,7 +91,7 @@ PRESETS = {
         train_sizes=(500, 1000, 2000, 5000, 10_000, 20_000, 49_000),
         seeds=3,
         recipe=CIFAR_CPU,
-        learning_rates={"ViT": 1e-3, "HybridViT": 1e-3, "ResNet": 1e-2},
+        learning_rates={"ViT": 1e-3, "HybridViT": 1e-3, "ResNet": 3e-2},
     ),
     "tiny_imagenet": DataScaling(
         data="tiny_imagenet_32",
@@ -112,7 +112,7 @@ PRESETS = {
         patch=4,
         train_sizes=(1000, 5000, 20_000, 95_000),
         recipe=CIFAR_CPU,
-        learning_rates={"ViT": 1e-3, "HybridViT": 1e-3, "ResNet": 1e-3},
+        learning_rates={"ViT": 1e-3, "HybridViT": 1e-3, "ResNet": 3e-2},
     ),
 }
 
