@@ -149,7 +149,7 @@ def draw(rows: pd.DataFrame, settings: FewShotStudy) -> Evidence:
             y="test_accuracy",
             unit=("seed",),
             log_x=True,
-            xlabel="images a class (dots: seeds, band: 95% interval over seeds)",
+            xlabel="images a class\ndots: seeds, band: 95% interval over seeds",
             ylabel="test accuracy (%)",
             title=f"Few-shot linear accuracy, {_upstream(shots)}",
             first=MEAN,

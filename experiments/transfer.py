@@ -134,9 +134,9 @@ def draw(rows: pd.DataFrame, settings: Transfer) -> Evidence:
             x="image_size",
             y="test_best",
             series="curve",
-            xlabel="image size of fine-tuning (pixels; dots: seeds, band: 95% interval over seeds)",
+            xlabel="image size of fine-tuning (pixels)\ndots: seeds, band: 95% interval over seeds",
             ylabel="test accuracy (%)",
-            title=f"Fine-tuning at higher resolution than the {native['image_size'].min():g} px of pre-training",
+            title=f"Fine-tuning at {native['image_size'].min():g} px, as in pre-training, and above",
         )
     figures["vtab" if figures else "figure"] = bars(
         native.assign(test_best=100 * native["test_best"]),
@@ -164,7 +164,7 @@ def group_of(name: str) -> str:
 
 
 def resolution_curves(tuned: pd.DataFrame) -> pd.DataFrame:
-    """Fine-tunings of the sets with several resolutions, in the curves `model, interpolated` and `model, fresh`.
+    """Fine-tunings of the sets with several resolutions, in the curves `model, interpolated` and `model, re-drawn`.
 
     The point at the resolution of pre-training belongs to both: there is nothing to interpolate yet.
     """
@@ -175,7 +175,7 @@ def resolution_curves(tuned: pd.DataFrame) -> pd.DataFrame:
     has_fresh = set(some.loc[some["positions"] == "fresh", "model"])
     native = some[(some["image_size"] == some["image_size"].min()) & some["model"].isin(has_fresh)]
     some = pd.concat([some, native.assign(positions="fresh")])
-    words = some["positions"].map({"interpolate": "interpolated", "fresh": "drawn anew"})
+    words = some["positions"].map({"interpolate": "interpolated", "fresh": "re-drawn"})
     return some.assign(curve=some["model"].where(~some["model"].isin(has_fresh), some["model"] + ", " + words))
 
 
@@ -185,7 +185,7 @@ def resolution_table(curves: pd.DataFrame) -> Table:
 
     cells = pivot(curves, ["data", "curve"], "image_size", "test_best", bounds=ACCURACY)
     caption = (
-        f"Test accuracy in % against the image size of fine-tuning; positions interpolated or drawn anew; mean over "
+        f"Test accuracy in % against the image size of fine-tuning; positions interpolated or re-drawn; mean over "
         f"seeds [95% interval]; rates chosen on validation. {describe(curves)}."
     )
     return interval_table(cells, caption=caption, titles=("set", "model, positions"))
@@ -218,11 +218,12 @@ def sentences(tuned: pd.DataFrame, curves: pd.DataFrame) -> list[str]:
     if len(curves):
         low, high = curves["image_size"].min(), curves["image_size"].max()
         for model in in_order(curves["model"]):
-            of = curves[curves["model"] == model].groupby(["positions", "image_size", "seed"])["test_best"].mean()
-            gain = paired_gap(of["interpolate"][high], of["interpolate"][low]).format(sign=True)
+            runs = curves[curves["model"] == model].groupby(["positions", "image_size", "seed"])["test_best"].mean()
+            of = {key: seeds.droplevel([0, 1]).to_dict() for key, seeds in runs.groupby(level=[0, 1])}
+            gain = paired_gap(of["interpolate", high], of["interpolate", low]).format(sign=True)
             said.append(f"{model}: {gain} points from {low:g} to {high:g} px.")
-            if "fresh" in of.index.get_level_values(0):
-                kept = paired_gap(of["interpolate"][high], of["fresh"][high]).format(sign=True)
+            if ("fresh", high) in of:
+                kept = paired_gap(of["interpolate", high], of["fresh", high]).format(sign=True)
                 said.append(f"Interpolated rather than fresh positions give it {kept} points at {high:g} px.")
     native = tuned[tuned["image_size"] == tuned["image_size"].min()]
     means = native.groupby(["model", "data"])["test_best"].mean().groupby("model").mean().sort_values(ascending=False)

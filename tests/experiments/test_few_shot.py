@@ -12,7 +12,6 @@ from vitlab.command_line import parse
 from vitlab.study import main
 from vitlab.tasks.settings import FewShot
 
-
 LOCAL = ("tiny_imagenet", "tiny_imagenet_cpu")  # these two need paths of local copies to be planned
 
 

@@ -10,7 +10,6 @@ from experiments.transfer import PRESETS, STUDY, conditions, group_of, plan, res
 from vitlab.command_line import parse
 from vitlab.study import main
 
-
 LOCAL = ("tiny_imagenet", "tiny_imagenet_cpu")  # these two need paths of local copies to be planned
 
 
@@ -53,7 +52,7 @@ def test_the_point_at_the_size_of_pretraining_begins_both_curves():
         ]
     )
     curves = resolution_curves(rows).groupby("curve")["test_best"].apply(sorted).to_dict()
-    assert curves == {"CNN": [0.7, 0.8], "ViT, interpolated": [0.5, 0.6], "ViT, drawn anew": [0.4, 0.5]}
+    assert curves == {"CNN": [0.7, 0.8], "ViT, interpolated": [0.5, 0.6], "ViT, re-drawn": [0.4, 0.5]}
 
 
 def test_quick_made_smaller_gives_table_and_pictures(tmp_path, capsys):
@@ -81,5 +80,6 @@ def test_quick_made_smaller_gives_table_and_pictures(tmp_path, capsys):
     assert set(tuned["upstream"]) == {"digits@0,1,2,4,6,7,9"} and set(tuned["train_size"]) == {40}
     assert {p.name for p in folder.glob("*.png")} == {"figure.png", "vtab.png"}
     table = (folder / "table.md").read_text()
-    assert "ViT-Pico/2, drawn anew" in table and "mean of the group" in table
-    assert "Mini-VTAB, mean of the sets" in capsys.readouterr().out
+    assert "ViT-Pico/2, re-drawn" in table and "mean of the group" in table
+    said = capsys.readouterr().out
+    assert "Mini-VTAB, mean of the sets" in said and "– points" not in said

@@ -53,7 +53,7 @@ def curve_panels(
             _series(
                 axes, some, x=x, y=y, series=series, scale=PERCENT, bounds=ACCURACY, unit=unit, labels={}, names=shown
             )
-            _value_ticks(axes, sorted(some[x].unique()), log=log_x, inches=1.9)
+            _value_ticks(axes, sorted(some[x].unique()), log=log_x, inches=1.9 if len(panels) > 1 else 4.0)
         _finish(figure, panels, xlabel, ylabel, title)
     return figure
 
@@ -83,7 +83,7 @@ def _grid(names: Sequence[str]) -> tuple[Figure, dict[str, Axes]]:
     """A figure with a titled panel for each name, at most `ACROSS` in a row."""
     across = 2 if len(names) == 4 else min(ACROSS, len(names))
     down = math.ceil(len(names) / across)
-    figure = new_figure(2.5 * across + 1.7, 0.9 + 2.3 * down)
+    figure = new_figure(max(2.5 * across + 1.7, 6.8), 0.9 + 2.3 * down)
     every = np.ravel(figure.subplots(down, across, squeeze=False))
     for axes in every[len(names) :]:
         axes.set_axis_off()
@@ -98,5 +98,5 @@ def _finish(figure: Figure, panels: dict[str, Axes], xlabel: str, ylabel: str, t
     handles = {label: h for axes in panels.values() for h, label in zip(*axes.get_legend_handles_labels(), strict=True)}
     figure.supxlabel(xlabel, fontsize=9)
     figure.supylabel(ylabel, fontsize=9)
-    figure.legend(handles.values(), handles.keys(), loc="outside right upper")
+    figure.legend(handles.values(), handles.keys(), loc="outside right center")
     entitle(figure, next(iter(panels.values())), title)
