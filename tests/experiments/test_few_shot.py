@@ -101,7 +101,7 @@ def test_rank_correlation_of_measures_that_agree_and_of_ones_that_oppose():
 
 
 def run_study(study, tmp_path, *words):
-    places = ["--runs", str(tmp_path / "runs"), "--results", str(tmp_path / "results"), "--wandb", "off", "--jobs", "1"]
+    places = ["--runs", str(tmp_path / "runs"), "--results", str(tmp_path / "results"), "--wandb", "off", "--jobs", "2"]
     with pytest.raises(SystemExit) as ended:
         main(study, [*words, *places])
     return ended.value.code

@@ -69,7 +69,7 @@ def test_quick_made_smaller_gives_table_and_pictures(tmp_path, capsys):
         "--pretrain.steps",
         "30",
     ]
-    places = ["--runs", str(tmp_path / "runs"), "--results", str(tmp_path / "results"), "--wandb", "off", "--jobs", "1"]
+    places = ["--runs", str(tmp_path / "runs"), "--results", str(tmp_path / "results"), "--wandb", "off", "--jobs", "2"]
     with pytest.raises(SystemExit) as ended:
         main(STUDY, [*words, *places, "--finetune.steps", "8", "--finetune.evaluations", "1"])
     assert ended.value.code == 0
