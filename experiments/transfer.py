@@ -104,16 +104,23 @@ def conditions(settings: Transfer, model: str) -> list[tuple[str, int, str]]:
         ValueError: if a set of `resolution_sets` is not among the downstream ones.
     """
     native = native_size(settings)
-    names = {some_classes(source)[0].name: source for source in settings.downstream}
+    names = set_names(settings)
     unknown = [name for name in settings.resolution_sets if name not in names]
     if unknown:
         raise ValueError(f"--resolution_sets has {', '.join(unknown)}; the downstream sets are {', '.join(names)}.")
     found = [(source, native, "interpolate") for source in settings.downstream]
-    for source in (names[name] for name in settings.resolution_sets or names):
+    for source in [names[name] for name in settings.resolution_sets] or settings.downstream:
         for size in (round(native * factor) for factor in settings.resolutions):
             kinds = POSITIONS if family(model) != "ResNet" else POSITIONS[:1]
             found += [(source, size, kind) for kind in kinds if size != native]
     return found
+
+
+def set_names(settings: Transfer) -> dict[str, str]:
+    """The downstream sets by name; a local copy such as `eurosat_64` goes by the name of its card too."""
+    described = [(source, *some_classes(source)) for source in settings.downstream]
+    by_name = {data.name: source for source, data, _ in described}
+    return {info.card.name: source for source, data, info in described if info.card and not data.classes} | by_name
 
 
 def draw(rows: pd.DataFrame, settings: Transfer) -> Evidence:
