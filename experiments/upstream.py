@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 from experiments.data_scaling import FAMILIES
@@ -66,6 +67,12 @@ class Start:
     seed: int
 
 
+@cache
+def _described(place: str) -> tuple[Data, DataInfo]:
+    """A plan asks for each set many times over, and looking at a folder of images takes a moment."""
+    return data_of(place)
+
+
 def some_classes(source: str, **about: object) -> tuple[Data, DataInfo]:
     """Describe `source`, written as `name` or `name@0,1,2`, without decoding it.
 
@@ -73,7 +80,8 @@ def some_classes(source: str, **about: object) -> tuple[Data, DataInfo]:
         ValueError: for a set that there is not, and for classes that are no numbers of its classes.
     """
     place, _, words = source.partition("@")
-    data, info = data_of(place, **about)
+    data, info = _described(place)
+    data = replace(data, **about)
     if not words:
         return data, info
     classes = tuple(int(word) if word.strip().isdigit() else -1 for word in words.split(","))
