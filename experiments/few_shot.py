@@ -1,8 +1,8 @@
 """Few-shot linear accuracy of pre-trained representations (section 4.1), and whether it predicts fine-tuning.
 
     python -m experiments.few_shot                                    # seven digits upstream, three others downstream
-    python -m experiments.few_shot --preset tiny_imagenet_cpu --upstream ../shared/data/tiny_imagenet_32 \
-        --downstream ../shared/data/{cifar10,caltech101_64,eurosat_64,flowers89_64}
+    python -m experiments.few_shot --preset tiny_imagenet_cpu --upstream images/tiny_imagenet_32 \
+        --downstream images/{cifar10,caltech101_64,eurosat_64,flowers89_64}
     python -m experiments.few_shot --checkpoint weights.npz --models ViT-B/16 --image_size 224 --downstream pets
 
 Each model is pre-trained upstream and frozen. On each downstream set, a regularised least-squares classifier is solved
@@ -15,8 +15,19 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from experiments.data_scaling import PRESETS as TUNED
 from experiments.data_scaling import model_names
-from experiments.upstream import SGD, Upstream, fine_tuned, fine_tunings, native_size, some_classes, starts
+from experiments.upstream import (
+    RATES_CPU,
+    SGD,
+    SGD_CPU,
+    Upstream,
+    fine_tuned,
+    fine_tunings,
+    native_size,
+    some_classes,
+    starts,
+)
 from vitlab.runs.run import Run
 from vitlab.study import Evidence, Study, main
 from vitlab.tasks.settings import FewShot, Recipe
@@ -47,13 +58,20 @@ class FewShotStudy(Upstream):
 
 
 ADAM = Recipe(steps=300, batch_size=64, lr=0.0, warmup_steps=30)
-FAST = {"ViT": 3e-3, "HybridViT": 3e-3, "ResNet": 3e-3}
-SLOW = {"ViT": 1e-3, "HybridViT": 1e-3, "ResNet": 1e-3}
+TINY_CPU = Recipe(
+    steps=800,
+    batch_size=64,
+    lr=0.0,
+    warmup_steps=80,
+    augment=("crop", "flip"),
+    evaluations=4,
+    precision="bf16",
+)
 FOUR = ("cifar10", "caltech101", "eurosat", "flowers89")
 PRESETS = {
     "quick": FewShotStudy(
         pretrain=ADAM,
-        learning_rates=FAST,
+        learning_rates=TUNED["quick"].learning_rates,
         finetune=replace(SGD, steps=100, batch_size=64, evaluations=3),
         finetune_size=100,
     ),
@@ -74,7 +92,7 @@ PRESETS = {
             precision="bf16",
             compile=True,
         ),
-        learning_rates=SLOW,
+        learning_rates=TUNED["cifar10"].learning_rates,
         finetune=replace(SGD, steps=2500, augment=("crop", "flip"), precision="bf16"),
     ),
     "tiny_imagenet_cpu": FewShotStudy(
@@ -83,18 +101,11 @@ PRESETS = {
         sizes=("Nano",),
         patch=4,
         shots=(1, 5, 10),
-        pretrain=Recipe(
-            steps=1300,
-            batch_size=64,
-            lr=0.0,
-            warmup_steps=130,
-            augment=("crop", "flip"),
-            evaluations=5,
-            precision="bf16",
-        ),
-        learning_rates=SLOW,
-        finetune=replace(SGD, steps=150, batch_size=64, evaluations=1, precision="bf16"),
-        finetune_size=2000,
+        pretrain=TINY_CPU,
+        learning_rates=TUNED["cifar10_cpu"].learning_rates,
+        finetune=SGD_CPU,
+        rates=RATES_CPU,
+        finetune_size=1000,
     ),
     "paper": FewShotStudy(
         upstream="imagenet21k",
@@ -167,7 +178,7 @@ def draw(rows: pd.DataFrame, settings: FewShotStudy) -> Evidence:
         )
     said = sentences(shots, pairs, settings)
     tables = [to_markdown(accuracy_table(shots, tuned)), to_markdown(correlation_table(pairs, settings.proxy))]
-    return Evidence(" ".join(said), "\n".join([*tables, " ".join(said), ""]), figures)
+    return Evidence(" ".join(said), "\n".join(tables), figures)
 
 
 def _upstream(rows: pd.DataFrame) -> str:

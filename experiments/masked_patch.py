@@ -1,8 +1,8 @@
 """Self-supervision by masked patch prediction (sections 4.6 and B.1.2): does it beat training from scratch?
 
     python -m experiments.masked_patch                                  # digits, no network
-    python -m experiments.masked_patch --preset cifar10_cpu --data ../shared/data/cifar10 \
-        --unlabelled ../shared/data/cifar10 --upstream ../shared/data/tiny_imagenet_32
+    python -m experiments.masked_patch --preset cifar10_cpu --data images/cifar10 \
+        --unlabelled images/cifar10 --upstream images/tiny_imagenet_32
 
 For each share of the labels and each seed, one model is fine-tuned (a) from scratch, (b) after masked patch prediction
 on all `unlabelled` images, (c) after supervised pre-training on another set; and at `long_shares` (a) again for as

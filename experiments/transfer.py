@@ -1,8 +1,8 @@
 """Transfer by fine-tuning: at the resolution of pre-training and at higher ones (section 3.2), and a mini-VTAB.
 
     python -m experiments.transfer                                    # seven digits upstream, three others downstream
-    python -m experiments.transfer --preset tiny_imagenet_cpu --upstream ../shared/data/tiny_imagenet_32 \
-        --downstream ../shared/data/{cifar10,caltech101_64,eurosat_64,flowers89_64}
+    python -m experiments.transfer --preset tiny_imagenet_cpu --upstream images/tiny_imagenet_32 \
+        --downstream images/{cifar10,caltech101_64,eurosat_64,flowers89_64}
 
 A larger image keeps the patch size, so that the sequence becomes longer; the position embeddings are interpolated in
 two dimensions, or, as the control, drawn anew. The fine-tunings at the resolution of pre-training, from 1,000 training
@@ -15,10 +15,21 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from experiments.data_scaling import PRESETS as TUNED
 from experiments.data_scaling import model_names
-from experiments.few_shot import ADAM, FAST, FOUR, SLOW
+from experiments.few_shot import ADAM, FOUR
 from experiments.few_shot import PRESETS as FEW_SHOT
-from experiments.upstream import SGD, Upstream, fine_tuned, fine_tunings, native_size, some_classes, starts
+from experiments.upstream import (
+    RATES_CPU,
+    SGD,
+    SGD_CPU,
+    Upstream,
+    fine_tuned,
+    fine_tunings,
+    native_size,
+    some_classes,
+    starts,
+)
 from vitlab.report.names import family
 from vitlab.runs.run import Run
 from vitlab.study import Evidence, Study, main
@@ -46,7 +57,7 @@ class Transfer(Upstream):
 PRESETS = {
     "quick": Transfer(
         pretrain=ADAM,
-        learning_rates=FAST,
+        learning_rates=TUNED["quick"].learning_rates,
         finetune=replace(SGD, steps=100, batch_size=64, evaluations=3),
         rates=(0.003, 0.01, 0.03),
         train_size=100,
@@ -60,7 +71,7 @@ PRESETS = {
         sizes=("Micro", "Small"),
         patch=4,
         pretrain=FEW_SHOT["tiny_imagenet"].pretrain,
-        learning_rates=SLOW,
+        learning_rates=TUNED["cifar10"].learning_rates,
         finetune=replace(SGD, steps=2500, precision="bf16"),
     ),
     "tiny_imagenet_cpu": Transfer(
@@ -70,9 +81,9 @@ PRESETS = {
         sizes=("Nano",),
         patch=4,
         pretrain=FEW_SHOT["tiny_imagenet_cpu"].pretrain,
-        learning_rates=SLOW,
-        finetune=replace(SGD, steps=150, batch_size=64, evaluations=1, precision="bf16"),
-        rates=(0.003, 0.01, 0.03),
+        learning_rates=TUNED["cifar10_cpu"].learning_rates,
+        finetune=SGD_CPU,
+        rates=RATES_CPU,
         resolution_sets=("eurosat",),
     ),
     "paper": Transfer(
@@ -159,7 +170,7 @@ def draw(rows: pd.DataFrame, settings: Transfer) -> Evidence:
     said = sentences(tuned, curves)
     tables = [to_markdown(resolution_table(curves))] if len(curves) else []
     tables.append(to_markdown(group_table(native, settings.train_size)))
-    return Evidence(" ".join(said), "\n".join([*tables, " ".join(said), ""]), figures)
+    return Evidence(" ".join(said), "\n".join(tables), figures)
 
 
 def group_of(name: str) -> str:

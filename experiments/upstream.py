@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 RATES = (0.001, 0.003, 0.01, 0.03)
 SGD = Recipe(steps=500, batch_size=512, optimizer="sgd", lr=0.0, weight_decay=0.0, warmup_steps=0, grad_clip=1.0)
+SGD_CPU = replace(SGD, steps=100, batch_size=64, evaluations=1, precision="bf16")  # for a thousand images on two cores
+RATES_CPU = (0.01, 0.03)
 KEYS = ("model", "data", "train_size", "image_size", "positions")
 
 
