@@ -134,7 +134,7 @@ def _conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[st
     from vitlab.runs.tracking import Tracker
 
     began = time.time()
-    deadline = began + seconds(how.time_budget) - 10 if how.time_budget else math.inf
+    deadline = began + seconds(how.time_budget) - 15 if how.time_budget else math.inf
     runs = study.plan(settings)
     columns = runs if isinstance(runs, Mapping) else {}
     every = list(dict.fromkeys(link for run in runs for link in run.chain()))
@@ -208,7 +208,7 @@ def _launch(
     deadline: float,
 ) -> set[str]:
     """Execute what is left, with everything that a person sees and W&B records; return the ids of the failed runs."""
-    from vitlab.runs.display import Display, outcome_line
+    from vitlab.runs.display import Display
 
     # A run that is done already may still be passed through, because one that is left starts from it.
     by_id, failed = {link.id: link for run in left for link in run.chain()}, set[str]()
@@ -224,7 +224,7 @@ def _launch(
             if run not in left:
                 continue
             tracker.finish(run, outcome.rows, outcome.status)
-            display.finished(run, outcome_line(run, outcome))
+            display.ended(run, outcome)
             if outcome.status == "failed":
                 failed.add(run.id)
     return failed

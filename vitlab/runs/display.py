@@ -15,7 +15,7 @@ from vitlab.runs.run import Run
 from vitlab.runs.store import Store
 
 # FLOP/s that one process reaches on small models; only a first guess, until runs of the study have finished.
-USUAL_RATE = {"cpu": 3e10, "cuda": 2e13}
+USUAL_RATE = {"cpu": 6e10, "cuda": 2e13}
 
 
 class Display:
@@ -45,8 +45,12 @@ class Display:
             self.partly[event["run"]] = share * self.flops.get(event["run"], 0.0)
             self._draw()
 
-    def finished(self, run: Run, text: str) -> None:
+    def ended(self, run: Run, outcome: Outcome) -> None:
         """Print a run's line and move the bar."""
+        text = outcome_line(run, outcome)
+        if outcome.status == "stopped":
+            self.progress.console.print(f"          {text}", highlight=False, soft_wrap=True)
+            return
         self.count += 1
         self.partly.pop(run.id, None)
         self.done += self.flops.get(run.id, 0.0)

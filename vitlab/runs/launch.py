@@ -57,8 +57,8 @@ class Launcher:
     def launch(self, runs: Sequence[Run], place: Place, listen: Listen, deadline: float) -> Iterator[Outcome]:
         """Execute `runs`, each after the one that it starts from, and yield outcomes as they come.
 
-        Runs are begun in the order given; none is begun after `deadline` (as time.time() gives it). A run whose `init`
-        did not finish is left out.
+        Runs are begun in the order given; none is begun after `deadline` (as time.time() gives it), and those at
+        work are then asked to stop. A run whose `init` did not finish is left out.
         """
         waiting = list(dict.fromkeys(link for run in runs for link in run.chain()))
         finished: set[str] = set()
@@ -71,6 +71,8 @@ class Launcher:
                 working[self._pool.submit(_work, run, place, deadline)] = run
             if not working:
                 return
+            if time.time() >= deadline:
+                self.stop()
             done, _ = wait(working, timeout=0.2, return_when=FIRST_COMPLETED)
             while not self._events.empty():
                 listen(self._events.get())
