@@ -91,7 +91,7 @@ class Tracker:
         return wandb.init(
             project="vitlab",
             group=self.study,
-            mode=self.mode,
+            mode="online" if self.mode == "online" else "offline",
             dir=str(self.folder),
             resume="allow" if self.mode == "online" else None,
             reinit="create_new",

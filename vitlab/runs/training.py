@@ -20,7 +20,7 @@ from vitlab.data.loading import ImageData
 from vitlab.data.module import DataModule
 from vitlab.data.splits import nested_subset
 from vitlab.errors import suggest
-from vitlab.models import count, create, load
+from vitlab.models import ResNet, ViT, count, create, load
 from vitlab.models.checkpoint import save_checkpoint
 from vitlab.runs.origin import origin
 from vitlab.runs.place import Listener, NonFiniteLoss, Stopped
@@ -28,7 +28,7 @@ from vitlab.runs.run import Run
 from vitlab.runs.store import Store
 from vitlab.tasks.classification import Classification
 from vitlab.tasks.masked_patch import MaskedPatchPrediction
-from vitlab.tasks.settings import MaskedPatch, task_name
+from vitlab.tasks.settings import Classify, MaskedPatch, task_name
 
 POSITIONS = ("interpolate", "fresh")
 
@@ -36,7 +36,7 @@ POSITIONS = ("interpolate", "fresh")
 class Rounds(pl.Callback):
     """After each round: the curve, the best weights, a checkpoint to go on from, and a look at the clock."""
 
-    def __init__(self, run: Run, store: Store, listener: Listener, save: Callable[[str], None], rounds: int) -> None:
+    def __init__(self, run: Run, store: Store, listener: Listener, save: Callable[[str], Path], rounds: int) -> None:
         self.run, self.store, self.listener, self.save = run, store, listener, save
         self.keep_at = {round((i + 1) * rounds / run.snapshots) for i in range(run.snapshots)}
         self.curve: list[dict[str, float]] = []
@@ -87,7 +87,8 @@ class Rounds(pl.Callback):
         if len(self.curve) in self.keep_at:
             self.save(f"step_{step:07d}.safetensors")
             if isinstance(module, MaskedPatchPrediction):
-                np.savez_compressed(self.store.path(self.run, f"pictures_{step:07d}.npz"), **module.pictures())
+                pictures: dict[str, Any] = module.pictures()
+                np.savez_compressed(self.store.path(self.run, f"pictures_{step:07d}.npz"), **pictures)
         round_s = time.perf_counter() - self.started
         self.wall += round_s
         temporary = self.store.path(self.run, ".last.ckpt")
@@ -98,7 +99,7 @@ class Rounds(pl.Callback):
             raise Stopped
 
 
-def build_model(run: Run, data: ImageData, store: Store) -> nn.Module:
+def build_model(run: Run, data: ImageData, store: Store) -> ViT | ResNet:
     """The run's model with the weights that it starts from: drawn from the run's seed, or those of `init`."""
     torch.manual_seed(run.seed)
     size = run.data.image_size or data.image_size
@@ -164,8 +165,10 @@ def run_indices(run: Run, data: ImageData) -> torch.Tensor:
 def _module(run: Run, model: nn.Module, data: ImageData, steps: int) -> pl.LightningModule:
     if isinstance(run.task, MaskedPatch):
         return MaskedPatchPrediction(model, run.task, run.recipe, data=data, steps=steps, seed=run.seed)
-    trained = torch.compile(model) if run.recipe.compile else model
-    return Classification(trained, run.task, run.recipe, num_classes=len(data.classes), steps=steps, seed=run.seed)
+    assert isinstance(run.task, Classify)
+    if run.recipe.compile:
+        model.compile()
+    return Classification(model, run.task, run.recipe, num_classes=len(data.classes), steps=steps, seed=run.seed)
 
 
 def _trainer(run: Run, rounds: int, callback: Rounds, device: str) -> pl.Trainer:
@@ -173,7 +176,7 @@ def _trainer(run: Run, rounds: int, callback: Rounds, device: str) -> pl.Trainer
         accelerator=device,
         devices=1,
         max_epochs=rounds,
-        precision={"fp32": "32-true", "bf16": "bf16-mixed"}[run.recipe.precision],
+        precision="bf16-mixed" if run.recipe.precision == "bf16" else "32-true",
         gradient_clip_val=run.recipe.grad_clip or None,
         callbacks=[callback],
         logger=False,

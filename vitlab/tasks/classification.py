@@ -6,6 +6,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.utilities.types import LRSchedulerConfigType, OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics.classification import MulticlassAccuracy
@@ -40,11 +41,11 @@ class TrainingTask(pl.LightningModule):
         if gradient_clip_val:
             nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
 
-    def configure_optimizers(self) -> dict:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The recipe's optimiser, with its schedule advanced at every step."""
         chosen = optimizer(self, self.recipe)
         rates = torch.optim.lr_scheduler.LambdaLR(chosen, schedule(self.recipe, self.steps))
-        return {"optimizer": chosen, "lr_scheduler": {"scheduler": rates, "interval": "step"}}
+        return {"optimizer": chosen, "lr_scheduler": LRSchedulerConfigType(scheduler=rates, interval="step")}
 
 
 class Classification(TrainingTask):
