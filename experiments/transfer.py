@@ -8,6 +8,9 @@ A larger image keeps the patch size, so that the sequence becomes longer; the po
 two dimensions, or, as the control, drawn anew. The fine-tunings at the resolution of pre-training, from 1,000 training
 images each, are a small version of VTAB-1k (arXiv 1910.04867): sets by group, mean of each group. The 200 validation
 images of VTAB-1k are the set's own validation split here.
+
+`quick` (3 seeds, 2 x AMD EPYC, 11 minutes of one core): images of 8 px hold no more at 12 px, and nothing is gained;
+interpolation beats fresh positions by 3.4 [-15.7, 36.6] points (ViT) and 3.1 [-7.7, 12.2] (HybridViT): undecided.
 """
 
 from __future__ import annotations
