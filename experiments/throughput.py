@@ -11,6 +11,7 @@ steps after a warm-up; evaluation is left out on both sides. Repetitions alterna
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from collections.abc import Sequence
@@ -43,7 +44,7 @@ class Throughput:
     """fp32 or bf16 (mixed)."""
     batch_size: int = 128
     """Images a step."""
-    steps: int = 60
+    steps: int = 50
     """Timed optimiser steps of each side in each repetition."""
     repeats: int = 3
     """Repetitions, the two sides in turn."""
@@ -70,9 +71,10 @@ def measure(settings: Throughput) -> list[dict[str, Any]]:
 
 
 def vitlab_speed(settings: Throughput, device: str, folder: Path) -> dict[str, Any]:
-    """A real run through the code that every study uses; the first of its two equal rounds is the warm-up."""
-    from vitlab.runs.execute import execute
-    from vitlab.runs.place import Listener, Place
+    """A real run in a worker, as in every study, with all cores; the first of its two equal rounds is the warm-up."""
+    from vitlab.report.provenance import cores
+    from vitlab.runs.launch import Launcher
+    from vitlab.runs.place import Place
     from vitlab.runs.run import Data, Run
     from vitlab.tasks.settings import Recipe
 
@@ -86,7 +88,9 @@ def vitlab_speed(settings: Throughput, device: str, folder: Path) -> dict[str, A
     )
     events: list[dict[str, Any]] = []
     run = Run(settings.model, Data("digits", source="digits", image_size=32), recipe)
-    outcome = execute(run, Place(folder, folder / "cache", device), Listener(events.append, lambda: False))
+    place = Place(folder, folder / "cache", device)
+    with Launcher(1, cores()) as launcher:
+        (outcome,) = launcher.launch([run], place, events.append, math.inf)
     if outcome.status != "finished":
         raise ValueError(f"The benchmark's run failed: {outcome.reason}")
     seconds = [event["seconds"] for event in events if event["kind"] == "round"]
