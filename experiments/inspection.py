@@ -148,11 +148,13 @@ def draw(rows: pd.DataFrame, settings: Inspection) -> Evidence:
 
 def picture_names(rows: pd.DataFrame, settings: Inspection) -> list[str]:
     """Names of the pictures that `pictures` draws of the first model."""
+    from vitlab.report.inspected import has_course
+
     views = range(1, (len(settings.images) or 2) + 1)
     each = [f"{kind}_{view}" for kind in ("attention", "class_token") for view in views]
     names = ["patches", "filters", "rollout", "classes", *each]
     if "positions" in set(rows["part"]):
-        names += ["positions", "positions_over_training"] if rows["stage"].eq("snapshot").any() else ["positions"]
+        names += ["positions", "positions_over_training"] if has_course(rows) else ["positions"]
     return names
 
 

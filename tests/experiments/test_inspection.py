@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from experiments.inspection import main
+from experiments.inspection import PRESETS, main, picture_names
 from vitlab.models import create, save_checkpoint
 from vitlab.report.provenance import read_rows
 from vitlab.runs import gallery
@@ -194,3 +194,10 @@ def test_wrong_input_is_one_message(tmp_path, capsys, source, image, message):
 def test_a_model_too_small_for_photographs_says_what_to_give(tmp_path, capsys):
     assert inspect("--checkpoint", weights(tmp_path, "ViT-Pico/2", 8), "--results", tmp_path / "out") == 2
     assert "give --images or --data" in capsys.readouterr().err
+
+
+def test_a_run_without_snapshots_has_no_picture_over_training():
+    rows = pd.DataFrame({"part": "positions", "stage": ["snapshot", "selected"], "step": [0, 100]})
+    assert "positions_over_training" not in picture_names(rows, PRESETS["quick"])
+    course = pd.concat([rows, rows.assign(stage="snapshot", step=50)])
+    assert "positions_over_training" in picture_names(course, PRESETS["quick"])
