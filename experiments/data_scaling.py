@@ -8,6 +8,11 @@ For each model, train-set size and seed: train on a class-stratified subset, cho
 validation accuracy (the early stopping of Figure 4) and report test accuracy once. As in Figure 4 the recipe is the
 same at every size. Subsets are nested, and the subset's seed is not the weights' seed. `--measure few_shot` is Figure 4
 itself: the subsets are upstream, and what counts is few-shot linear accuracy on `downstream` sets.
+
+Record (results/data_scaling): the first command takes about 2.5 minutes on two cores of an AMD EPYC; the ResNet
+leads at every size and the gap shrinks with every doubling up to 800 digits. The peak rates are those of
+`experiments.tuning`, 16 trials for each family on the digits and 5 on CIFAR-10, by validation accuracy alone; those
+of the GPU presets are not tuned.
 """
 
 from __future__ import annotations
