@@ -52,7 +52,7 @@ def evidence(done: pd.DataFrame, base: Mapping[str, Any], share: float, model: s
     masked = done[done["arm"] == MASKED]
     if (masked["task"] == "masked_patch").any():
         tables.append(to_markdown(variant_table(masked, tuned, done[done["arm"] == UNTRAINED], share)))
-    figures = {"accuracy": accuracy_figure(compared, model)}
+    figures = {"figure": accuracy_figure(compared, model)}
     steps = tuned[_one_kind(tuned, base) & (tuned["label_share"] == share)]
     if steps["pretrain_steps"].nunique() > 1:
         figures["steps"] = steps_figure(steps, compared[compared["arm"] == SCRATCH], share)

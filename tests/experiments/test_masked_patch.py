@@ -36,7 +36,7 @@ def test_the_study_writes_rows_tables_figures_pictures_and_verdicts(done):
     folder = done / "results" / "masked_patch" / "digits"
     names = {path.name for path in folder.iterdir()}
     pictures = {f"pictures_{target}.png" for target in ("mean_color", "downsized", "pixels")}
-    assert {"rows.csv", "table.md", "accuracy.png", "steps.png", "verdicts.md", "provenance.json"} | pictures <= names
+    assert {"rows.csv", "table.md", "figure.png", "steps.png", "verdicts.md", "provenance.json"} | pictures <= names
     rows = read_rows(folder)
     tuned = rows[(rows["task"] == "classify") & rows["arm"].isin(ARMS)]
     at_all = tuned[tuned["label_share"] == 1.0]
@@ -57,7 +57,7 @@ def test_the_fine_tunings_start_from_what_their_arm_says(done):
 
 def test_redraw_needs_no_run_and_keeps_the_pictures(done):
     folder = done / "results" / "masked_patch" / "digits"
-    before = {name: (folder / name).read_bytes() for name in ("table.md", "accuracy.png", "pictures_pixels.png")}
+    before = {name: (folder / name).read_bytes() for name in ("table.md", "figure.png", "pictures_pixels.png")}
     (folder / "table.md").unlink()
     assert study("--redraw", "--results", done / "results", "--runs", done / "none") == 0
     assert {name: (folder / name).read_bytes() for name in before} == before
