@@ -61,7 +61,7 @@ class MaskedPatches:
     """Repetitions of everything: pre-training, subsets, fine-tuning."""
     masked: MaskedPatch = MaskedPatch()
     """Corruption and target of (b)."""
-    pretrain: Recipe = Recipe(steps=1500, lr=3e-3, warmup_steps=100, evaluations=5)
+    pretrain: Recipe = Recipe(steps=1200, lr=3e-3, warmup_steps=100, evaluations=5)
     """Recipe of masked patch prediction."""
     supervise: Recipe = Recipe(steps=400, lr=3e-3, warmup_steps=40, evaluations=5)
     """Recipe of supervised pre-training."""
