@@ -23,8 +23,7 @@ def prefers_explicit_products(q: Tensor) -> bool:
     """Whether two matrix products are the better attention for this tensor's device and precision.
 
     On a GPU the fused kernel is the fast one and saves the memory of the T x T matrix, and on a CPU in float32 it is as
-    fast. On a CPU in bfloat16 its backward pass halves the training speed or worse: 200 against 414 images/s for
-    ViT-Micro/4 at 32 px, 1,900 against 6,000 for ViT-Pico/2 at 8 px (one core, Sapphire Rapids, torch 2.15).
+    fast. On a CPU in bfloat16 its backward pass is so slow that training runs at half the speed or less.
     On the meta device, where operations are only counted, the products are what there is to count.
     """
     return q.is_meta or (q.device.type == "cpu" and q.dtype != torch.float32)
