@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from experiments.data_scaling import PRESETS as STUDIED
-from experiments.data_scaling import DataScaling, model_names
+from experiments.data_scaling import FAMILIES, DataScaling, model_names
 from vitlab.runs.run import Run
 from vitlab.study import Evidence, Study, check_train_sizes, data_of, main
 
@@ -88,6 +88,17 @@ def _shorter(study: DataScaling, steps: int, **changes: Any) -> DataScaling:
 PRESETS = {
     "quick": Tuning(study=replace(STUDIED["quick"], train_sizes=(100, 800), seeds=2)),
     "cifar10_cpu": Tuning(study=_shorter(STUDIED["cifar10_cpu"], steps=600, train_sizes=(2000,), seeds=1)),
+    "tiny_imagenet_cpu": Tuning(
+        study=_shorter(
+            STUDIED["tiny_imagenet_cpu"],
+            steps=400,
+            train_sizes=(95_000,),
+            seeds=1,
+            models=FAMILIES,
+            measure="test",
+            downstream=(),
+        )
+    ),
     "cifar10": Tuning(study=replace(STUDIED["cifar10"], train_sizes=(2000, 20_000), seeds=1)),
 }
 
