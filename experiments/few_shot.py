@@ -62,10 +62,10 @@ class FewShotStudy(Upstream):
 
 ADAM = Recipe(steps=300, batch_size=64, lr=0.0, warmup_steps=30)
 TINY_CPU = Recipe(
-    steps=800,
+    steps=1200,
     batch_size=64,
     lr=0.0,
-    warmup_steps=80,
+    warmup_steps=120,
     augment=("crop", "flip"),
     evaluations=4,
     precision="bf16",

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from experiments.data_scaling import PRESETS as STUDIED
 from experiments.data_scaling import FAMILIES, DataScaling, model_names
+from experiments.data_scaling import PRESETS as STUDIED
 from vitlab.runs.run import Run
 from vitlab.study import Evidence, Study, check_train_sizes, data_of, main
 
@@ -87,7 +87,9 @@ def _shorter(study: DataScaling, steps: int, **changes: Any) -> DataScaling:
 
 PRESETS = {
     "quick": Tuning(study=replace(STUDIED["quick"], train_sizes=(100, 800), seeds=2)),
-    "cifar10_cpu": Tuning(study=_shorter(STUDIED["cifar10_cpu"], steps=600, train_sizes=(2000,), seeds=1)),
+    "cifar10_cpu": Tuning(
+        study=_shorter(STUDIED["cifar10_cpu"], steps=600, sizes=("Nano",), train_sizes=(2000,), seeds=1)
+    ),
     "tiny_imagenet_cpu": Tuning(
         study=_shorter(
             STUDIED["tiny_imagenet_cpu"],
@@ -95,6 +97,7 @@ PRESETS = {
             train_sizes=(95_000,),
             seeds=1,
             models=FAMILIES,
+            sizes=("Nano",),
             measure="test",
             downstream=(),
         )
