@@ -28,6 +28,8 @@ class Execution:
     """Where the evidence goes: rows, table, figure, provenance."""
     runs: Path = Path("runs")
     """The run store: weights, curves and checkpoints."""
+    extend: bool = False
+    """Rows of this plan that --results holds count as done, wherever they were made: only missing runs are trained."""
     jobs: str = "auto"
     """Worker processes; auto is one a core, with one thread each (on a GPU: one)."""
     device: str = "auto"

@@ -129,7 +129,7 @@ def _redraw(study: Study, settings: Any, how: Execution) -> int:
 def _conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[str]) -> int:
     from rich.console import Console
 
-    from vitlab.report.provenance import cores
+    from vitlab.report.provenance import cores, rows_by_run
     from vitlab.runs.launch import Launcher
     from vitlab.runs.tracking import Tracker
 
@@ -146,7 +146,9 @@ def _conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[st
         prepared = launcher.prepare(every, place)
     place = replace(place, device=prepared.device)
     jobs, threads = _jobs(how.jobs, prepared.device, len(every), cores())
-    left = [run for run in every if not place.store.finished(run)]
+    folder = how.results / study.name / study.folder(settings)
+    kept = rows_by_run(folder) if how.extend else {}
+    left = [run for run in every if not place.store.finished(run) and run.id not in kept]
     _announce(console, study, every, left, prepared, place, jobs)
     if how.dry_run:
         return 0
@@ -156,12 +158,12 @@ def _conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[st
         except KeyboardInterrupt:
             launcher.stop()
             failed = set()
-    rows = [{"study": study.name, **row, **columns.get(run, {})} for run in every for row in place.store.rows(run)]
-    left = [run for run in every if not place.store.finished(run) and run.id not in failed]
+    found = {run: place.store.rows(run) or kept.get(run.id, []) for run in every}
+    rows = [{"study": study.name, **row, **columns.get(run, {})} for run in every for row in found[run]]
+    left = [run for run in left if not place.store.finished(run) and run.id not in failed]
     if not any(row["status"] == "finished" for row in rows):
         console.print(f"No run has finished yet; {len(left)} are left. The same command goes on from here.")
         return 1 if failed else 3
-    folder = how.results / study.name / study.folder(settings)
     conclude(study, settings, rows, place.store, folder, arguments, tracker)
     if left:
         console.print(f"{len(left)} of {len(every)} runs are left; the same command goes on from here.")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -90,6 +92,19 @@ def test_killed_in_the_middle_and_started_again_gives_the_same_rows_bit_for_bit(
     assert unfinished, "the study was finished before it could be killed"
     subprocess.run(words, check=True, capture_output=True)
     assert rows_of(tmp_path / "results").equals(rows_of(done / "results"))
+
+
+def test_rows_made_elsewhere_count_as_done_when_a_study_is_extended(done, tmp_path, capsys):
+    results = tmp_path / "results"
+    shutil.copytree(done / "results", results)
+    before = read_rows(results / "data_scaling" / "digits").set_index("run")
+    words = [*SMALL, "--seeds", "3", "--extend", "--results", results, "--runs", tmp_path / "runs"]
+    assert study(*words) == 0
+    assert "8 done, 4 to do" in " ".join(capsys.readouterr().out.split())
+    after = read_rows(results / "data_scaling" / "digits").set_index("run")
+    assert len(after) == 12 and set(after["seed"]) == {0, 1, 2}
+    pd.testing.assert_frame_equal(after.loc[before.index], before)
+    assert study(*words) == 0 and "12 done, 0 to do" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_time_budget_stops_cleanly_and_the_same_command_goes_on(tmp_path, capsys):

@@ -94,6 +94,17 @@ def read_rows(folder: Path, *, text: Collection[str] = TEXT_COLUMNS) -> pd.DataF
     return pd.read_csv(path, float_precision="round_trip", dtype=dtype, keep_default_na=False, na_values=[""])
 
 
+def rows_by_run(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """The finished rows of `folder/rows.csv` by their run, each without its empty cells; none if there is no file."""
+    if not (folder / "rows.csv").exists():
+        return {}
+    rows = read_rows(folder)
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in rows[rows["status"] == "finished"].convert_dtypes().to_dict("records"):
+        found.setdefault(row["run"], []).append({name: value for name, value in row.items() if not pd.isna(value)})
+    return found
+
+
 def _git(*arguments: str) -> str | None:
     """Output of git in the folder of this package, or None outside of a repository or without git."""
     command = ["git", "-C", str(Path(__file__).parent), *arguments]
