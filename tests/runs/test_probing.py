@@ -43,6 +43,20 @@ def features(run, place, *, batch=256, listener=SILENT):
     return frozen_features(run, model, data, "test", pixels, place.store, listener, batch=batch)
 
 
+@pytest.mark.parametrize("head", ["linear", "tanh"])
+def test_fine_tuning_leaves_the_tanh_layer_of_pre_training_behind_unless_it_asks_for_one(place, tmp_path, head):
+    """Section 3.1: one hidden layer with tanh at pre-training, one zero linear layer at fine-tuning."""
+    before = create("ViT-Pico/2", image_size=8, num_classes=5, head="tanh")
+    path = save_checkpoint(before, tmp_path / "model.safetensors")
+    run = Run("ViT-Pico/2", DIGITS, init=str(path), options=(("head", head),) if head == "tanh" else ())
+    state = build_model(run, images_of(run, place), place.store).state_dict()
+    assert not state["head.weight"].any() and len(state["head.weight"]) == 10
+    torch.testing.assert_close(state["blocks.0.norm1.weight"], before.state_dict()["blocks.0.norm1.weight"])
+    assert ("pre_logits.linear.weight" in state) == (head == "tanh")
+    if head == "tanh":
+        torch.testing.assert_close(state["pre_logits.linear.weight"], before.state_dict()["pre_logits.linear.weight"])
+
+
 def test_features_do_not_depend_on_the_batch_size(place, trained, tmp_path):
     run = Run(trained.model, trained.data, task=FewShot(), init=trained)
     whole = features(run, place, batch=360)

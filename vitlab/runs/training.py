@@ -100,7 +100,10 @@ class Rounds(pl.Callback):
 
 
 def build_model(run: Run, data: ImageData, store: Store) -> ViT | ResNet:
-    """The run's model with the weights that it starts from: drawn from the run's seed, or those of `init`."""
+    """The run's model with the weights that it starts from: drawn from the run's seed, or those of `init`.
+
+    A tanh layer of pre-training is left behind (section 3.1), unless the run's own options ask for one.
+    """
     torch.manual_seed(run.seed)
     size = run.data.image_size or data.image_size
     model = create(run.model, image_size=size, num_classes=len(data.classes), **dict(run.options))
@@ -113,7 +116,7 @@ def build_model(run: Run, data: ImageData, store: Store) -> ViT | ResNet:
             f"Unknown positions {positions!r}; allowed: {', '.join(POSITIONS)}.{suggest(positions, POSITIONS)}"
         )
     drawn = {name: value.clone() for name, value in model.state_dict().items() if name.startswith("positions.")}
-    load(model, source, head="zero")
+    load(model, source, head="zero" if dict(run.options).get("head") == "tanh" else "drop")
     if positions == "fresh":
         model.load_state_dict(drawn, strict=False)
     return model
