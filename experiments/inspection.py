@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+    from vitlab.gallery.subjects import Subject
     from vitlab.runs.store import Store
-    from vitlab.runs.subjects import Subject
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ def picture_names(rows: pd.DataFrame, settings: Inspection) -> list[str]:
 
 def pictures(settings: Inspection, store: Store) -> dict[str, Figure]:
     """What the first model sees, from its weights."""
-    from vitlab.runs.gallery import figures, subject_of
+    from vitlab.gallery.exhibits import figures, subject_of
 
     place = Place(store.folder, store.folder / "cache")
     if settings.checkpoint:
@@ -205,7 +205,7 @@ def inspect_checkpoints(settings: Inspection, how: Execution, arguments: Sequenc
 
 def subjects(settings: Inspection, place: Place) -> Iterator[Subject]:
     """Every checkpoint, opened when its turn comes, so that only one is in memory."""
-    from vitlab.runs.gallery import open_all
+    from vitlab.gallery.exhibits import open_all
 
     return open_all(
         settings.checkpoint, place, model=settings.model, image_size=settings.checkpoint_size, data=settings.data
@@ -214,8 +214,8 @@ def subjects(settings: Inspection, place: Place) -> Iterator[Subject]:
 
 def checkpoint_rows(settings: Inspection, place: Place) -> list[dict[str, Any]]:
     """Rows of all checkpoints; those without a training seed of their own are told apart by their place in the list."""
+    from vitlab.gallery.exhibits import rows
     from vitlab.report.provenance import commit, hardware, versions
-    from vitlab.runs.gallery import rows
 
     signed = {
         "study": STUDY.name,

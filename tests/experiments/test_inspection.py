@@ -10,13 +10,13 @@ import torch
 from PIL import Image
 
 from experiments.inspection import PRESETS, main, picture_names
+from vitlab.gallery import exhibits
+from vitlab.gallery.exhibits import open_all
+from vitlab.gallery.portrait import portrait
+from vitlab.gallery.subjects import class_names, guessed_name
 from vitlab.models import create, save_checkpoint
 from vitlab.report.provenance import read_rows
-from vitlab.runs import gallery
-from vitlab.runs.gallery import open_all
 from vitlab.runs.place import Place
-from vitlab.runs.portrait import portrait
-from vitlab.runs.subjects import class_names, guessed_name
 
 SMALL = "--image_size 16 --depth 2 --seeds 2 --steps 6 --batch_size 16 --evaluations 3 --snapshots 3 --measured 8"
 
@@ -95,11 +95,11 @@ def test_a_run_of_the_store_is_shown_with_its_snapshots(done):
     trained = rows[(rows["task"] == "classify") & (rows["model"] == "ViT-Pico/4")]["run"].iloc[0]
     place = Place(done / "runs", done / "runs" / "cache")
     subject = next(open_all([trained], place, model="", image_size=None, data=""))
-    again = pd.DataFrame(gallery.rows(subject, place, images=(), data="", count=8))
+    again = pd.DataFrame(exhibits.rows(subject, place, images=(), data="", count=8))
     same = ["stage", "step", "part", "layer", "head", "distance_px"]
     first = rows[(rows["model"] == "ViT-Pico/4") & (rows["task"] == "inspect") & (rows["seed"] == 0)]
     pd.testing.assert_frame_equal(first[same].reset_index(drop=True), again[same], check_dtype=False, rtol=1e-4)
-    drawn = gallery.figures(subject, place, images=())
+    drawn = exhibits.figures(subject, place, images=())
     assert {"positions_over_training", "rollout", "attention_1", "attention_2"} <= set(drawn)
 
 
@@ -117,8 +117,8 @@ def test_any_grid_pooling_and_stem(tmp_path, name, size, overrides, shape):
     place = Place(tmp_path, tmp_path / "cache")
     source = str(weights(tmp_path, name, size, **overrides))
     subject = next(open_all([source], place, model="", image_size=None, data=""))
-    drawn = gallery.figures(subject, place, images=())
-    rows = pd.DataFrame(gallery.rows(subject, place, images=(), data="", count=8))
+    drawn = exhibits.figures(subject, place, images=())
+    rows = pd.DataFrame(exhibits.rows(subject, place, images=(), data="", count=8))
     heads = rows[rows["part"] == "attention"]
     assert len(heads) == len(subject.model.blocks) * subject.model.heads and heads["distance_px"].gt(0).all()
     assert shape in set(rows["shape"].dropna())
@@ -129,7 +129,7 @@ def test_any_grid_pooling_and_stem(tmp_path, name, size, overrides, shape):
 def test_classes_have_their_names(tmp_path):
     place = Place(tmp_path, tmp_path / "cache")
     subject = next(open_all([str(weights(tmp_path, "ViT-Pico/8"))], place, model="", image_size=None, data=""))
-    seen = portrait(subject, gallery.photographs((32, 32))).views[0]
+    seen = portrait(subject, exhibits.photographs((32, 32))).views[0]
     with torch.no_grad():
         logits = subject.model(subject.normalise(torch.from_numpy(seen.pixels).permute(2, 0, 1)[None]))[0]
     assert seen.top[0][0] == ["ant", "bee", "cow"][int(logits.argmax())]

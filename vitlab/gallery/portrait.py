@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
+from vitlab.gallery.subjects import Subject
 from vitlab.inspection import attention_rollout, cls_attention, principal_filters
 from vitlab.models import Inspection, ResNet, ViT
 from vitlab.report.inspection import Portrait, View
 from vitlab.runs.inspecting import similarity_of
-from vitlab.runs.subjects import Subject
 
 Picture = tuple[str, Tensor, str]  # name, uint8 (3, H, W), the right class or ""
 MOST_LAYERS = 6

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from vitlab.data.loading import ImageData, load_data
+from vitlab.gallery.portrait import Picture, portrait
+from vitlab.gallery.subjects import Subject, class_names, open_subject, read_picture
 from vitlab.models import ResNet, ViT
 from vitlab.report.inspection import Floats, pictures, positions_over_training
 from vitlab.runs.execute import images_of
 from vitlab.runs.inspecting import measure, normalised, similarity_of, stages
 from vitlab.runs.place import Place
-from vitlab.runs.portrait import Picture, portrait
 from vitlab.runs.run import Run
-from vitlab.runs.subjects import Subject, class_names, open_subject, read_picture
 from vitlab.tasks.settings import TRAINING
 
 if TYPE_CHECKING:
