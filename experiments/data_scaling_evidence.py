@@ -1,5 +1,4 @@
 """The evidence of `experiments.data_scaling`: accuracy against the number of images, and what the seeds say of it.
-of it.
 
 Figure 3's question is answered on the data's own test split, Figure 4 itself by few-shot linear accuracy downstream of
 the subsets (`--measure few_shot`).

@@ -5,8 +5,9 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from experiments import data_scaling, few_shot
-from experiments.few_shot import PRESETS, STUDY, both_measures, correlations, plan, with_mean
+from experiments import data_scaling
+from experiments.few_shot import PRESETS, STUDY, plan
+from experiments.few_shot_evidence import MEAN, both_measures, correlations, with_mean
 from experiments.upstream import fine_tuned, some_classes, starts
 from vitlab.command_line import parse
 from vitlab.study import main
@@ -81,7 +82,7 @@ def test_the_mean_of_sets_gives_each_set_the_same_weight_whatever_its_number_of_
     draws = [("a", 0.2), ("a", 0.2), ("a", 0.2), ("b", 0.8)]
     rows = pd.DataFrame([{"model": "M", "data": d, "shots": 1, "seed": 0, "test_accuracy": v} for d, v in draws])
     means = with_mean(rows)
-    assert means.loc[means["data"] == few_shot.MEAN, "test_accuracy"].mean() == pytest.approx(0.5)
+    assert means.loc[means["data"] == MEAN, "test_accuracy"].mean() == pytest.approx(0.5)
 
 
 def test_rank_correlation_of_measures_that_agree_and_of_ones_that_oppose():
