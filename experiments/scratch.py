@@ -125,7 +125,7 @@ def draw(rows: pd.DataFrame, settings: Scratch) -> Evidence:
 
 
 CPU = Recipe(steps=1000, batch_size=64, lr=1e-3, warmup_steps=100, evaluations=5, precision="bf16")
-LONG = replace(CPU, steps=9500, warmup_steps=500, evaluations=10)
+LONG = replace(CPU, steps=12_500, warmup_steps=500, evaluations=10)
 PRESETS = {
     "quick": Scratch(recipe=Recipe(steps=300, lr=3e-3, warmup_steps=30)),
     "cifar10_cpu": Scratch("cifar10", "Nano", (8, 4), seeds=3, recipe=CPU),
