@@ -28,6 +28,7 @@ from experiments.upstream import (
     SGD,
     SGD_CPU,
     Upstream,
+    evidence_folder,
     fine_tunings,
     native_size,
     some_classes,
@@ -158,9 +159,7 @@ STUDY = Study(
     presets=PRESETS,
     plan=plan,
     draw=draw,
-    folder=lambda settings: (
-        "checkpoint" if settings.checkpoint else some_classes(settings.upstream)[0].name.partition("@")[0]
-    ),
+    folder=evidence_folder,
 )
 
 if __name__ == "__main__":

@@ -121,6 +121,11 @@ def _pretraining(settings: Upstream, name: str) -> Recipe:
     return replace(settings.pretrain, lr=rate)
 
 
+def evidence_folder(settings: Upstream) -> str:
+    """The name under which evidence is kept: that of the upstream set, without its classes."""
+    return "checkpoint" if settings.checkpoint else some_classes(settings.upstream)[0].name.partition("@")[0]
+
+
 def native_size(settings: Upstream) -> int:
     """Pixels of pre-training."""
     return settings.image_size or some_classes(settings.upstream)[1].image_size
