@@ -111,7 +111,7 @@ STUDY = Study(
     presets=PRESETS,
     plan=plan,
     draw=draw,
-    folder=lambda settings: data_of(settings.study.data)[0].name,
+    folder=lambda settings: "_".join([data_of(settings.study.data)[0].name, *map(str, settings.study.train_sizes)]),
 )
 
 if __name__ == "__main__":
