@@ -9,8 +9,8 @@ two dimensions, or, as the control, drawn anew. The fine-tunings at the resoluti
 images each, are a small version of VTAB-1k (arXiv 1910.04867): sets by group, mean of each group. The 200 validation
 images of VTAB-1k are the set's own validation split here.
 
-`quick` (3 seeds, 2 x AMD EPYC, 11 minutes of one core): images of 8 px hold no more at 12 px, and nothing is gained;
-interpolation beats fresh positions by 3.4 [-15.7, 36.6] points (ViT) and 3.1 [-7.7, 12.2] (HybridViT): undecided.
+`quick` (3 seeds, 2 x Intel Xeon with AMX, 2 minutes): images of 8 px hold no more at 12 px, and nothing is gained;
+interpolation against fresh positions: +4.9 [-10.8, +16.6] points (ViT), -1.9 [-4.3, +0.6] (HybridViT): undecided.
 `tiny_imagenet_cpu` (3 seeds, 2 x Intel Xeon with AMX, 23 minutes after `few_shot`, most of them on one core): the ViT
 gains 3.0 [2.6, 3.6] points on EuroSAT from 32 to 64 px, and as much with fresh positions as with interpolated ones;
 mini-VTAB: ViT 40.5 [39.2, 42.1], ResNet 27.7 [23.5, 32.1] %.
