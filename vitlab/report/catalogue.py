@@ -49,9 +49,9 @@ def entry(folder: Path, results: Path) -> str:
 
 
 def _note(folder: Path) -> str:
-    """What a person wrote beside the evidence: what was tried, what is undecided and why."""
+    """What a person wrote beside the evidence; its links to other evidence, from two folders down, are made to fit."""
     path = folder / "NOTES.md"
-    return f"\n{path.read_text().strip()}\n" if path.exists() else ""
+    return f"\n{path.read_text().strip().replace('](../../', '](')}\n" if path.exists() else ""
 
 
 def _word(word: Any) -> str:

@@ -99,6 +99,10 @@ def rows_by_run(folder: Path) -> dict[str, list[dict[str, Any]]]:
     if not (folder / "rows.csv").exists():
         return {}
     rows = read_rows(folder)
+    if not {"run", "status"} <= set(rows.columns):
+        raise ValueError(
+            f"{folder / 'rows.csv'} does not say which run each row is of; --extend needs a study's own rows."
+        )
     found: dict[str, list[dict[str, Any]]] = {}
     for row in rows[rows["status"] == "finished"].convert_dtypes().to_dict("records"):
         found.setdefault(row["run"], []).append({name: value for name, value in row.items() if not pd.isna(value)})
