@@ -246,8 +246,8 @@ def check_images(images: Sequence[str]) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run from the command line: the study, or a look into the weights of --checkpoint; exit codes as all studies."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    settings, how = parse(f"experiments.{STUDY.name}", STUDY.question, PRESETS, arguments)
     try:
+        settings, how = parse(f"experiments.{STUDY.name}", STUDY.question, PRESETS, arguments)
         check_images(settings.images)
         if not settings.checkpoint or how.redraw:
             study_main(STUDY, arguments)

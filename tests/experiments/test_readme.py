@@ -61,6 +61,13 @@ def test_help_comes_without_torch_and_names_the_presets(name):
 
 
 @pytest.mark.parametrize("name", STUDIES)
+def test_an_unknown_preset_is_one_message_and_exit_code_2(name):
+    command = [sys.executable, "-m", f"experiments.{name}", "--preset", "nope"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2 and "nope" in ended.stderr and "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("name", STUDIES)
 def test_every_preset_of_every_study_parses(name):
     from vitlab.command_line import parse
 
