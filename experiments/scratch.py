@@ -2,7 +2,8 @@
 
     python -m experiments.scratch                                              # 1,149 digits: minutes
     python -m experiments.scratch --preset cifar10_cpu --data images/cifar10       # two cores: the ladder, short
-    python -m experiments.scratch --preset cifar10_best_cpu --data images/cifar10  # two cores: one step, trained longer
+    python -m experiments.scratch --preset cifar10_best_cpu --data images/cifar10  # two cores: one step, 16 epochs
+    python -m experiments.scratch --preset cifar10_long_cpu --data images/cifar10  # the same step, 47 epochs
 
 The ladder begins with what tutorials do (large patches, Adam at a constant rate, no augmentation) and changes one thing
 at a time, keeping what came before; what regularises a training of many epochs comes last. Every step has the same
@@ -133,11 +134,13 @@ def _figure(rows: pd.DataFrame, names: list[str], settings: Scratch) -> Figure:
 
 
 CPU = Recipe(steps=1000, batch_size=64, lr=1e-3, warmup_steps=100, evaluations=5, precision="bf16")
-LONG = replace(CPU, steps=12_500, warmup_steps=500, evaluations=10)
+BEST = replace(CPU, steps=12_500, warmup_steps=500, evaluations=10)
+LONG = replace(BEST, steps=36_000, evaluations=12)
 PRESETS = {
     "quick": Scratch(recipe=Recipe(steps=300, lr=3e-3, warmup_steps=30)),
     "cifar10_cpu": Scratch("cifar10", "Nano", (8, 4), seeds=3, recipe=CPU),
-    "cifar10_best_cpu": Scratch("cifar10", "Micro", (8, 4), ("mean pooling",), seeds=2, recipe=LONG),
+    "cifar10_best_cpu": Scratch("cifar10", "Micro", (8, 4), ("mean pooling",), seeds=2, recipe=BEST),
+    "cifar10_long_cpu": Scratch("cifar10", "Micro", (8, 4), ("mean pooling",), seeds=1, recipe=LONG),
     "cifar10": Scratch(
         "cifar10",
         "Small",
@@ -155,7 +158,9 @@ STUDY = Study(
     presets=PRESETS,
     plan=plan,
     draw=draw,
-    folder=lambda settings: data_of(settings.data)[0].name + ("_best" if settings.ladder else ""),
+    folder=lambda settings: (
+        data_of(settings.data)[0].name + (f"_{settings.recipe.steps}_steps" if settings.ladder else "")
+    ),
 )
 
 if __name__ == "__main__":

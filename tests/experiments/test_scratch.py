@@ -29,7 +29,7 @@ def test_the_ladder_runs(tmp_path):
     assert (
         run(scratch.STUDY, ["--steps", "4", "--seeds", "2", "--ladder", "tutorial", "smaller patches"], tmp_path) == 0
     )
-    rows = read_rows(tmp_path / "results" / "scratch" / "digits_best")
+    rows = read_rows(tmp_path / "results" / "scratch" / "digits_4_steps")
     assert set(rows["ladder_step"]) == {"tutorial", "smaller patches"} and len(rows) == 4
 
 
