@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from experiments.data_scaling import CIFAR_CPU, CIFAR_GPU
+from experiments.data_scaling import PRESETS as TUNED
 from vitlab.command_line import Execution, fail, parse
 from vitlab.data.decode import short_side
 from vitlab.report.names import family
@@ -78,8 +79,6 @@ class Inspection:
     recipe: Annotated[Recipe, tyro.conf.arg(name="")] = Recipe(lr=0.0)
 
 
-RATES = {"ViT": 1e-3, "HybridViT": 1e-3, "ResNet": 1e-3}
-MICRO = ("ViT-Micro/4", "HybridViT-Micro/4", "ResNet-Micro")
 PRESETS = {
     # Digits enlarged to 24 px, so that there are 6 x 6 tokens whose filters have something to see.
     "quick": Inspection(
@@ -88,8 +87,19 @@ PRESETS = {
         recipe=Recipe(steps=200, batch_size=64, lr=0.0, warmup_steps=30, evaluations=10),
         learning_rates={"ViT": 2e-3, "HybridViT": 2e-3, "ResNet": 2e-3},
     ),
-    "cifar10": Inspection(data="cifar10", models=MICRO, seeds=5, recipe=CIFAR_GPU, learning_rates=RATES),
-    "cifar10_cpu": Inspection(data="cifar10", models=MICRO, recipe=CIFAR_CPU, learning_rates=RATES),
+    "cifar10": Inspection(
+        data="cifar10",
+        models=("ViT-Micro/4", "HybridViT-Micro/4", "ResNet-Micro"),
+        seeds=5,
+        recipe=CIFAR_GPU,
+        learning_rates=TUNED["cifar10"].learning_rates,
+    ),
+    "cifar10_cpu": Inspection(
+        data="cifar10",
+        models=("ViT-Nano/4", "HybridViT-Nano/4", "ResNet-Nano"),
+        recipe=replace(CIFAR_CPU, steps=2000, warmup_steps=200),
+        learning_rates=TUNED["cifar10_cpu"].learning_rates,
+    ),
 }
 
 
