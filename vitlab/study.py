@@ -149,7 +149,8 @@ def _conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[st
     folder = how.results / study.name / study.folder(settings)
     kept = rows_by_run(folder) if how.extend else {}
     left = [run for run in every if not place.store.finished(run) and run.id not in kept]
-    _announce(console, study, every, left, prepared, place, jobs)
+    done = {run: place.store.rows(run) or kept.get(run.id, []) for run in every}
+    _announce(console, study, left, done, prepared, jobs)
     if how.dry_run:
         return 0
     with Launcher(jobs, threads) as launcher:
@@ -184,16 +185,21 @@ def _jobs(asked: str, device: str, runs: int, cores: int) -> tuple[int, int]:
 
 
 def _announce(
-    console: Console, study: Study, every: list[Run], left: list[Run], prepared: Prepared, place: Place, jobs: int
+    console: Console,
+    study: Study,
+    left: list[Run],
+    done: Mapping[Run, list[dict[str, Any]]],
+    prepared: Prepared,
+    jobs: int,
 ) -> None:
-    """Say what will be done and about how long it takes."""
+    """Say what will be done and about how long it takes; `done` has the rows of each run of the plan so far."""
     from vitlab.runs.display import duration, estimate
 
     flops = sum(prepared.flops[run.id] for run in left)
-    time_left, basis = estimate(every, left, prepared, place.store, jobs)
+    time_left, basis = estimate(left, done, prepared, jobs)
     console.print(f"[bold]{study.question}[/]", highlight=False)
     console.print(
-        f"{len(every)} runs: {len(every) - len(left)} done, {len(left)} to do; {flops:.2e} FLOPs, about "
+        f"{len(done)} runs: {len(done) - len(left)} done, {len(left)} to do; {flops:.2e} FLOPs, about "
         f"{duration(time_left)} on {jobs} x {prepared.device} ({basis}).",
         highlight=False,
         soft_wrap=True,

@@ -100,7 +100,8 @@ def test_rows_made_elsewhere_count_as_done_when_a_study_is_extended(done, tmp_pa
     before = read_rows(results / "data_scaling" / "digits").set_index("run")
     words = [*SMALL, "--seeds", "3", "--extend", "--results", results, "--runs", tmp_path / "runs"]
     assert study(*words) == 0
-    assert "8 done, 4 to do" in " ".join(capsys.readouterr().out.split())
+    out = " ".join(capsys.readouterr().out.split())
+    assert "8 done, 4 to do" in out and "from 8 finished runs" in out
     after = read_rows(results / "data_scaling" / "digits").set_index("run")
     assert len(after) == 12 and set(after["seed"]) == {0, 1, 2}
     pd.testing.assert_frame_equal(after.loc[before.index], before)

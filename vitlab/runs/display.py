@@ -12,7 +12,6 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from vitlab.runs.place import Outcome, Prepared
 from vitlab.runs.run import Run
-from vitlab.runs.store import Store
 
 # FLOP/s that one process reaches on small models; only a first guess, until runs of the study have finished.
 USUAL_RATE = {"cpu": 6e10, "cuda": 2e13}
@@ -92,12 +91,12 @@ def outcome_line(run: Run, outcome: Outcome) -> str:
 
 
 def estimate(
-    every: Sequence[Run], left: Sequence[Run], prepared: Prepared, store: Store, jobs: int
+    left: Sequence[Run], done: Mapping[Run, Sequence[Mapping[str, Any]]], prepared: Prepared, jobs: int
 ) -> tuple[float, str]:
-    """Seconds that the runs in `left` will take, and what the estimate rests on: finished runs, else a usual rate."""
+    """Seconds that the runs in `left` will take, and what that rests on: finished runs in `done`, else a usual rate."""
     rates: dict[str, list[float]] = {}
-    for run in every:
-        for row in store.rows(run):
+    for run, rows in done.items():
+        for row in rows:
             if row.get("wall_s") and row["status"] == "finished":
                 rates.setdefault(run.model, []).append(prepared.flops[run.id] / row["wall_s"])
     usual = USUAL_RATE[prepared.device]
