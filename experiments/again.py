@@ -1,0 +1,245 @@
+"""Do stored results come out again? Runs drawn at random from `results/` are made anew and held against their rows.
+
+    python -m experiments.again                                            # three runs, drawn with seed 0
+    python -m experiments.again --count 1 --only data_scaling/digits       # of this evidence alone
+
+A folder of evidence is drawn first and then one of its runs, so that large studies do not crowd out the others. Each
+run is rebuilt from the settings in its provenance.json and trained in an empty store, with everything that it starts
+from, on as many threads as before. On the same hardware and versions all its numbers have to agree bit for bit;
+elsewhere the mean over seeds, with the new value in the place of the old, has to stay in the stored 95% interval. Exit
+code 1 if one does not.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import random
+import re
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tyro
+
+from vitlab.command_line import fail, plain
+from vitlab.runs.run import Run, build
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+QUESTION = "Do stored results come out again, when their runs are drawn at random and made anew?"
+SCORES = ("test_best", "test_accuracy", "test_color_accuracy")
+# What says where, when and how fast a row was made.
+CIRCUMSTANCES = set("wall_s images_per_s hardware threads torch lightning timm vitlab commit date".split())
+
+
+@dataclass(frozen=True)
+class Again:
+    """Settings of the check."""
+
+    count: int = 3
+    """Runs to draw."""
+    draw_seed: int = 0
+    """Seed of the draw."""
+    only: tuple[str, ...] = ()
+    """Folders of results/ to draw from, such as data_scaling/digits; by default all that hold trainings."""
+    results: Path = Path("results")
+    """Where the rows are, and where the evidence of this check goes."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A run with its stored rows, and the score of every seed of the same setting, its own first."""
+
+    folder: str
+    run: Run
+    rows: list[dict[str, Any]]
+    scores: list[float]
+
+
+def draw_runs(settings: Again) -> list[Stored]:
+    """Draw from the folders in turn, in random order, one run of each, until there are `count`.
+
+    Raises:
+        ValueError: for a folder that holds no run of a plan, and if fewer runs are stored than asked for.
+    """
+    chance = random.Random(settings.draw_seed)
+    folders = sorted(path.parent for path in settings.results.glob("*/*/rows.csv"))
+    names = [folder.relative_to(settings.results).as_posix() for folder in folders]
+    for name in settings.only:
+        if name not in names:
+            raise ValueError(f"There is no evidence in {settings.results / name}; --only takes {', '.join(names)}.")
+    left = {name: runs for name in settings.only or names if (runs := planned(settings.results / name))}
+    if settings.count < 1 or sum(map(len, left.values())) < settings.count:
+        raise ValueError(
+            f"--count is {settings.count}; allowed: 1 to the {sum(map(len, left.values()))} finished runs that are "
+            f"stored in {', '.join(settings.only) or settings.results}."
+        )
+    found: list[Stored] = []
+    while len(found) < settings.count:
+        for name in chance.sample(sorted(left), len(left)):
+            if left[name] and len(found) < settings.count:
+                run = left[name].pop(chance.randrange(len(left[name])))
+                found.append(_stored(settings.results, name, run))
+    return found
+
+
+def planned(folder: Path) -> list[Run]:
+    """The runs of the study that made `folder` whose finished rows and scores it holds; none where no study did."""
+    from vitlab.report.provenance import read_provenance, rows_by_run
+
+    record = read_provenance(folder)
+    study = getattr(importlib.import_module(record["command"][2]), "STUDY", None)
+    if study is None:
+        return []
+    plan = study.plan(build(type(next(iter(study.presets.values()))), record["settings"]))
+    rows = rows_by_run(folder)
+    every = dict.fromkeys(link for run in plan for link in run.chain())
+    return [run for run in every if run.id in rows and not math.isnan(score(rows[run.id]))]
+
+
+def _stored(results: Path, name: str, run: Run) -> Stored:
+    from vitlab.report.provenance import rows_by_run
+
+    rows, setting = rows_by_run(results / name), _seedless(run)
+    others = [other for other in planned(results / name) if other != run and _seedless(other) == setting]
+    return Stored(name, run, rows[run.id], [score(rows[same.id]) for same in (run, *others)])
+
+
+def _seedless(run: Run) -> Run:
+    """The setting that a run shares with those of other seeds."""
+    init = _seedless(run.init) if isinstance(run.init, Run) else run.init
+    return replace(run, seed=0, data=replace(run.data, subset_seed=0), init=init)
+
+
+def score(rows: Sequence[Mapping[str, Any]]) -> float:
+    """The mean of what the rows of one run are about: test accuracy, or that of masked patches (a share)."""
+    name = next((name for name in SCORES if name in rows[0]), "")
+    return sum(float(row[name]) for row in rows) / len(rows) if name else math.nan
+
+
+def make_again(stored: Stored, device: str) -> list[dict[str, Any]]:
+    """The rows of the run, trained anew in an empty store.
+
+    Raises:
+        ValueError: if the training fails.
+    """
+    from vitlab.runs.launch import Launcher
+    from vitlab.runs.place import Place
+
+    with tempfile.TemporaryDirectory() as folder, Launcher(1, int(stored.rows[0]["threads"])) as launcher:
+        place = Place(Path(folder) / "runs", Path(folder) / "cache", device)
+        *_, outcome = launcher.launch([stored.run], place, lambda event: None, math.inf)
+    if outcome.status != "finished":
+        raise ValueError(f"{stored.run} of {stored.folder} failed: {outcome.reason}")
+    return outcome.rows
+
+
+def same_numbers(before: Sequence[Mapping[str, Any]], again: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether two lists of rows agree bit for bit, circumstances and empty cells aside."""
+
+    def numbers(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+        kept = ({name: row[name] for name in columns if row.get(name) is not None} for row in rows)
+        return sorted(str({k: v if isinstance(v, str) else float(v) for k, v in row.items()}) for row in kept)
+
+    columns = sorted(set().union(*again) - CIRCUMSTANCES)
+    return numbers(before) == numbers(again)
+
+
+def same_place(before: Mapping[str, Any], again: Mapping[str, Any]) -> bool:
+    """Whether two rows were made with the same processor and version of torch; the number of cores may differ."""
+    processors = (re.sub(r"\d+ x ", "", str(row["hardware"])) for row in (before, again))
+    return len(set(processors)) == 1 and before["torch"] == again["torch"]
+
+
+def compare(stored: Stored, again: list[dict[str, Any]]) -> dict[str, Any]:
+    """A row of evidence: both scores, both places, and whether they agree as they should."""
+    from vitlab.report.intervals import bootstrap_mean
+
+    interval, now = bootstrap_mean(stored.scores, bounds=(0.0, 1.0)), score(again)
+    mean = (interval.mean * interval.n + now - stored.scores[0]) / interval.n
+    bits = same_numbers(stored.rows, again)
+    alike = same_place(stored.rows[0], again[0])
+    return {
+        "study": "again",
+        "folder": stored.folder,
+        "run": stored.run.id,
+        "task": str(stored.run),
+        "score": stored.scores[0],
+        "score_again": now,
+        "interval": interval.format(),
+        "bit_for_bit": bits,
+        "agrees": bits or (not alike and interval.n > 1 and not interval.excludes(mean)),
+        "same_hardware": alike,
+        "hardware": again[0]["hardware"],
+        "torch": again[0]["torch"],
+        "commit": again[0]["commit"],
+        "wall_s": again[0].get("wall_s"),
+    }
+
+
+def draw(rows: pd.DataFrame) -> tuple[str, str]:
+    """Answer and Markdown table."""
+    from vitlab.report.tables import Table, describe, to_markdown
+
+    cells = tuple(
+        (
+            row.folder,
+            row.task,
+            f"{100 * row.score:.2f}",
+            f"{100 * row.score_again:.2f}",
+            row.interval,
+            "bit for bit" if row.bit_for_bit else "within the interval" if row.agrees else "no",
+        )
+        for row in rows.itertuples()
+    )
+    head = ("evidence", "run", "stored (%)", "again (%)", "all seeds (%)", "agrees")
+    table = to_markdown(Table(head, cells, f"Runs drawn at random and made anew. {describe(rows)}."))
+    alike = rows[rows["same_hardware"]]
+    answer = (
+        f"{rows['agrees'].sum()} of {len(rows)} runs agree; {alike['bit_for_bit'].sum()} of the {len(alike)} that were "
+        "first made on this hardware and version of torch do so bit for bit."
+    )
+    return answer, f"{table}\n{answer}\n"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Draw, make anew, compare, write the evidence; exit code 1 if a run does not agree, 2 for wrong input."""
+    try:
+        settings = tyro.cli(
+            Again, prog="python -m experiments.again", description=__doc__, args=arguments, use_underscores=True
+        )
+        raise SystemExit(_conduct(settings))
+    except ValueError as error:
+        fail(str(error))
+
+
+def _compared(settings: Again) -> Iterator[dict[str, Any]]:
+    from vitlab.runs.execute import pick_device
+
+    device = pick_device(settings.device)
+    for stored in draw_runs(settings):
+        print(f"{stored.folder}: {stored.run}, stored {100 * stored.scores[0]:.2f} %", flush=True)
+        yield compare(stored, make_again(stored, device))
+
+
+def _conduct(settings: Again) -> int:
+    from vitlab.report.provenance import frame, provenance, write_evidence
+
+    rows = frame(_compared(settings))
+    answer, table = draw(rows)
+    record = provenance(plain(settings), ["python", "-m", "experiments.again"], rows)
+    record |= {"question": QUESTION, "answer": answer}
+    folder = settings.results / "again" / f"draw_{settings.draw_seed}"
+    write_evidence(folder, rows=rows, table_md=table, figures={}, provenance=record)
+    print(f"\n{table}\nWritten to {folder}")
+    return 0 if rows["agrees"].all() else 1
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""Stored results made anew: what comes out again passes, what does not is named."""
+
+import pandas as pd
+import pytest
+
+from experiments import again, data_scaling
+from experiments.again import same_numbers, same_place
+from vitlab.report.provenance import read_rows
+from vitlab.study import main
+
+SMALL = "--models ViT --train_sizes 50 --seeds 2 --steps 6 --evaluations 2 --wandb off".split()
+
+
+def check(*words) -> int:
+    with pytest.raises(SystemExit) as end:
+        again.main([str(word) for word in words])
+    return end.value.code
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("again")
+    with pytest.raises(SystemExit):
+        main(data_scaling.STUDY, [*SMALL, "--results", str(folder / "results"), "--runs", str(folder / "runs")])
+    return folder / "results"
+
+
+def test_a_row_comes_out_again_and_a_tampered_one_does_not(results, capsys):
+    assert check("--count", 1, "--results", results) == 0
+    assert "1 of 1 runs agree" in capsys.readouterr().out
+    evidence = read_rows(results / "again" / "draw_0")
+    stored = read_rows(results / "data_scaling" / "digits").set_index("run")
+    run = evidence.loc[0, "run"]
+    assert evidence.loc[0, "score"] == evidence.loc[0, "score_again"] == stored.loc[run, "test_best"]
+    path = results / "data_scaling" / "digits" / "rows.csv"
+    rows, text = pd.read_csv(path, dtype=str), path.read_text()
+    rows.loc[rows["run"] == run, "validation_last"] = "0.123"
+    rows.to_csv(path, index=False)
+    assert check("--count", 1, "--results", results) == 1
+    assert "0 of 1 runs agree" in capsys.readouterr().out
+    path.write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [(("--count", 9), "allowed: 1 to the 2"), (("--only", "data_scaling/digit"), "data_scaling/digits")],
+)
+def test_a_mistake_is_one_message(results, words, said, capsys):
+    assert check(*words, "--results", results) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_circumstances_do_not_count_and_numbers_do():
+    row = {"run": "a", "test_best": 0.1 + 0.2, "steps": 3, "wall_s": 1.0, "lr": None}
+    assert same_numbers([row | {"ladder_step": "x"}], [row | {"wall_s": 2.0, "steps": 3.0}])
+    assert not same_numbers([row], [row | {"test_best": 0.3}])
+    assert not same_numbers([row], [row, row])
+
+
+def test_the_number_of_cores_is_not_the_processor():
+    place = {"hardware": "1 x Thing, 24 GiB", "torch": "2.15"}
+    assert same_place(place, place | {"hardware": "2 x Thing, 24 GiB"})
+    assert not same_place(place, place | {"hardware": "2 x Other, 24 GiB"})
+    assert not same_place(place, place | {"torch": "2.16"})
