@@ -16,6 +16,7 @@ import importlib
 import math
 import random
 import re
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -210,11 +211,12 @@ def draw(rows: pd.DataFrame) -> tuple[str, str]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Draw, make anew, compare, write the evidence; exit code 1 if a run does not agree, 2 for wrong input."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
         settings = tyro.cli(
             Again, prog="python -m experiments.again", description=__doc__, args=arguments, use_underscores=True
         )
-        raise SystemExit(_conduct(settings))
+        raise SystemExit(_conduct(settings, arguments))
     except ValueError as error:
         fail(str(error))
 
@@ -228,12 +230,12 @@ def _compared(settings: Again) -> Iterator[dict[str, Any]]:
         yield compare(stored, make_again(stored, device))
 
 
-def _conduct(settings: Again) -> int:
+def _conduct(settings: Again, arguments: Sequence[str]) -> int:
     from vitlab.report.provenance import frame, provenance, write_evidence
 
     rows = frame(_compared(settings))
     answer, table = draw(rows)
-    record = provenance(plain(settings), ["python", "-m", "experiments.again"], rows)
+    record = provenance(plain(settings), ["python", "-m", "experiments.again", *arguments], rows)
     record |= {"question": QUESTION, "answer": answer}
     folder = settings.results / "again" / f"draw_{settings.draw_seed}"
     write_evidence(folder, rows=rows, table_md=table, figures={}, provenance=record)

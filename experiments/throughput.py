@@ -12,6 +12,7 @@ steps after a warm-up; evaluation is left out on both sides. Repetitions alterna
 from __future__ import annotations
 
 import math
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from vitlab.data.loading import ImageData
     from vitlab.models.vit import ViT
 
+QUESTION = "How fast is training here, against the plain script of tutorials?"
 WARM_UP = 5
 PLAIN = "Lightning + DataLoader"
 
@@ -54,20 +56,24 @@ class Throughput:
     """auto, cpu or cuda."""
     results: Path = Path("results")
     """Where rows, table and figure go."""
+    redraw: bool = False
+    """Remake table and figure from the stored rows."""
 
 
 def measure(settings: Throughput) -> list[dict[str, Any]]:
-    """One row a side and repetition, with images/s."""
+    """One row a side and repetition, with images/s, and with the rate of a large matrix product."""
     from vitlab.runs.execute import pick_device
 
     device = pick_device(settings.device)
     sides = {"vitlab": vitlab_speed, PLAIN: plain_speed}
     with tempfile.TemporaryDirectory() as folder:
-        return [
+        rows = [
             {"side": side, "repeat": repeat, **speed(settings, device, Path(folder) / f"{side}{repeat}")}
             for repeat in range(settings.repeats)
             for side, speed in sides.items()
         ]
+    signed = {"study": "throughput", "matrix_flops": matrix_flops(device, settings.precision)}
+    return [{**row, **signed} for row in rows]
 
 
 def vitlab_speed(settings: Throughput, device: str, folder: Path) -> dict[str, Any]:
@@ -95,17 +101,7 @@ def vitlab_speed(settings: Throughput, device: str, folder: Path) -> dict[str, A
         raise ValueError(f"The benchmark's run failed: {outcome.reason}")
     seconds = [event["seconds"] for event in events if event["kind"] == "round"]
     row = outcome.rows[0]
-    kept = (
-        "model",
-        "parameters",
-        "train_flops_per_image",
-        "precision",
-        "hardware",
-        "threads",
-        "torch",
-        "commit",
-        "date",
-    )
+    kept = "model parameters train_flops_per_image precision hardware threads torch commit date".split()
     return {name: row[name] for name in kept} | {
         "batch_size": settings.batch_size,
         "images_per_s": settings.steps * settings.batch_size / seconds[-1],
@@ -270,31 +266,32 @@ def draw(rows: pd.DataFrame) -> tuple[str, str, dict[str, Any]]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, write the evidence and print it; wrong input ends with exit code 2."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        _conduct(
-            tyro.cli(
-                Throughput,
-                prog="python -m experiments.throughput",
-                description=__doc__,
-                args=arguments,
-                use_underscores=True,
-            )
+        settings = tyro.cli(
+            Throughput,
+            prog="python -m experiments.throughput",
+            description=__doc__,
+            args=arguments,
+            use_underscores=True,
         )
+        _conduct(settings, arguments)
     except ValueError as error:
         fail(str(error))
 
 
-def _conduct(settings: Throughput) -> None:
-    from vitlab.report.provenance import frame, provenance, write_evidence
-    from vitlab.runs.execute import pick_device
+def _conduct(settings: Throughput, arguments: Sequence[str]) -> None:
+    from vitlab.report.provenance import frame, provenance, read_provenance, read_rows, write_evidence
 
-    rows = measure(settings)
-    peak = matrix_flops(pick_device(settings.device), settings.precision)
-    table = frame([{"study": "throughput", **row, "matrix_flops": peak} for row in rows])
-    answer, markdown, figures = draw(table)
     folder = settings.results / "throughput" / f"{settings.model.replace('/', '_')}_{settings.precision}"
-    record = provenance(plain(settings), ["python", "-m", "experiments.throughput"], table)
-    write_evidence(folder, rows=table, table_md=markdown, figures=figures, provenance=record)
+    if settings.redraw:
+        rows, record = read_rows(folder), read_provenance(folder)
+    else:
+        rows = frame(measure(settings))
+        record = provenance(plain(settings), ["python", "-m", "experiments.throughput", *arguments], rows)
+    answer, markdown, figures = draw(rows)
+    record |= {"question": QUESTION, "answer": answer}
+    write_evidence(folder, rows=rows, table_md=markdown, figures=figures, provenance=record)
     print(f"{markdown}\nWritten to {folder}")
 
 

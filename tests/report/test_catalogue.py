@@ -25,8 +25,14 @@ def test_a_section_says_command_seeds_hardware_and_answer(tmp_path):
         assert part in text
 
 
-def test_a_marked_block_is_replaced_by_the_file(tmp_path):
-    (tmp_path / "results").mkdir()
-    (tmp_path / "results" / "t.md").write_text("| new |\n")
-    readme = "before\n<!-- results/t.md -->\n| old |\n<!-- end -->\nafter\n"
-    assert with_tables(readme, tmp_path) == "before\n<!-- results/t.md -->\n| new |\n<!-- end -->\nafter\n"
+def test_a_marked_block_shows_the_evidence_of_its_folder(tmp_path):
+    rows = [{"run": "a", "seed": 0, "hardware": "2 x Thing", "torch": "2.15"}]
+    record = provenance({}, ["python", "-m", "experiments.x"], rows)
+    write_evidence(tmp_path / "results" / "x" / "y", rows=rows, table_md="| new |\n", figures={}, provenance=record)
+    readme = "before\n<!-- results/x/y -->\n| old |\n<!-- end -->\nafter\n"
+    shown = with_tables(readme, tmp_path)
+    assert shown.startswith(
+        "before\n<!-- results/x/y -->\n| new |\n\n    python -m experiments.x\n\n1 row, 1 seed; 2 x Thing"
+    )
+    assert shown.endswith("\n<!-- end -->\nafter\n") and "old" not in shown and "h of training" not in shown
+    assert with_tables(shown, tmp_path) == shown

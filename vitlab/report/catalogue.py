@@ -8,6 +8,7 @@ Both are made of stored files alone, so that no number is typed in.
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -24,28 +25,39 @@ the rows, made again by the command with `--redraw`) and `provenance.json` (sett
 
 
 def entry(folder: Path, results: Path) -> str:
-    """One section of the page: the question, the command, what ran on what and how long, the answer, links."""
+    """One section of the page: the question, the answer, the command, what ran on what and how long, links, notes."""
     record = read_provenance(folder)
-    about = record["rows"]
     place = folder.relative_to(results).as_posix()
-    seeds = len(about.get("seed") or ())
-    hours = (about.get("wall_s") or 0) / 3600
-    facts = (
-        f"{about['count']} rows, {seeds} seed{'s' if seeds != 1 else ''}; {'; '.join(about['hardware'])}; "
-        f"{hours:.2g} h of training in all, one process after the other; torch {', '.join(about['torch'])}; "
-        f"commit {', '.join(str(commit)[:12] for commit in about['commit'])}; {record['date'][:10]}."
-    )
     links = ", ".join(
         f"[{path.name}]({place}/{path.name})"
         for path in sorted(folder.iterdir())
         if path.suffix in (".md", ".html", ".csv")
     )
-    picture = f"![{record.get('question', place)}]({place}/figure.png)\n\n" if (folder / "figure.png").exists() else ""
-    command = " ".join(_word(word) for word in record["command"])
+    picture = f"![{record['question']}]({place}/figure.png)\n\n" if (folder / "figure.png").exists() else ""
     return (
-        f"## {place}\n\n{record.get('question', '')}\n\n{record.get('answer', '')}\n\n{picture}"
-        f"    {command}\n\n{facts} {links}\n{_note(folder)}"
+        f"## {place}\n\n{record['question']}\n\n{record['answer']}\n\n{picture}"
+        f"    {_command(record)}\n\n{_facts(record)} {links}\n{_note(folder)}"
     )
+
+
+def _facts(record: dict[str, Any]) -> str:
+    """Numbers of rows and seeds, hardware, time, versions and commits; those that the rows do not have are left out."""
+    about = record["rows"]
+    seeds = len(about.get("seed") or ())
+    counts = (
+        f"{count} {word}{'s' if count > 1 else ''}"
+        for count, word in ((about["count"], "row"), (seeds, "seed"))
+        if count
+    )
+    parts = [
+        ", ".join(counts),
+        "; ".join(about["hardware"]),
+        f"{about['wall_s'] / 3600:.2g} h of training in all, one process after the other" if about["wall_s"] else "",
+        f"torch {', '.join(about['torch'])}",
+        f"commit {', '.join(str(commit)[:12] for commit in about['commit'])}",
+        record["date"][:10],
+    ]
+    return "; ".join(part for part in parts if part) + "."
 
 
 def _note(folder: Path) -> str:
@@ -54,9 +66,8 @@ def _note(folder: Path) -> str:
     return f"\n{path.read_text().strip().replace('](../../', '](')}\n" if path.exists() else ""
 
 
-def _word(word: Any) -> str:
-    text = str(word)
-    return f"'{text}'" if " " in text else text
+def _command(record: dict[str, Any]) -> str:
+    return shlex.join(map(str, record["command"]))
 
 
 def catalogue(results: Path) -> str:
@@ -66,8 +77,15 @@ def catalogue(results: Path) -> str:
 
 
 def with_tables(readme: str, root: Path) -> str:
-    """`readme` with each block between `<!-- results/... -->` and `<!-- end -->` replaced by the file that it names."""
-    return MARKED.sub(lambda found: f"{found[1]}{(root / found[2]).read_text().strip()}\n{found[3]}", readme)
+    """`readme` with each block between `<!-- results/... -->` and `<!-- end -->` made from that folder's evidence."""
+
+    def shown(found: re.Match[str]) -> str:
+        folder = root / found[2]
+        record = read_provenance(folder)
+        made = f"    {_command(record)}\n\n{_facts(record)}"
+        return f"{found[1]}{(folder / 'table.md').read_text().strip()}\n\n{made}\n{found[3]}"
+
+    return MARKED.sub(shown, readme)
 
 
 def main(root: Path = Path()) -> None:
