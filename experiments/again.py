@@ -18,7 +18,7 @@ import random
 import re
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,6 +51,8 @@ class Again:
     """Where the rows are, and where the evidence of this check goes."""
     device: str = "auto"
     """auto, cpu or cuda."""
+    dry_run: bool = False
+    """Print what is drawn and how long it took, and do nothing."""
 
 
 @dataclass(frozen=True)
@@ -221,19 +223,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         fail(str(error))
 
 
-def _compared(settings: Again) -> Iterator[dict[str, Any]]:
-    from vitlab.runs.execute import pick_device
-
-    device = pick_device(settings.device)
-    for stored in draw_runs(settings):
-        print(f"{stored.folder}: {stored.run}, stored {100 * stored.scores[0]:.2f} %", flush=True)
-        yield compare(stored, make_again(stored, device))
-
-
 def _conduct(settings: Again, arguments: Sequence[str]) -> int:
     from vitlab.report.provenance import frame, provenance, write_evidence
+    from vitlab.runs.execute import pick_device
 
-    rows = frame(_compared(settings))
+    drawn, device = draw_runs(settings), pick_device(settings.device)
+    for stored in drawn:
+        took = f"{float(stored.rows[0].get('wall_s') or 0):.0f} s without what it starts from"
+        print(f"{stored.folder}: {stored.run}, stored {100 * stored.scores[0]:.2f}%, {took}", flush=True)
+    if settings.dry_run:
+        return 0
+    rows = frame([compare(stored, make_again(stored, device)) for stored in drawn])
     answer, table = draw(rows)
     record = provenance(plain(settings), ["python", "-m", "experiments.again", *arguments], rows)
     record |= {"question": QUESTION, "answer": answer}

@@ -50,6 +50,12 @@ def test_a_mistake_is_one_message(results, words, said, capsys):
     assert said in capsys.readouterr().err
 
 
+def test_a_dry_run_says_what_is_drawn(results, capsys):
+    assert check("--count", 2, "--dry_run", "--draw_seed", 7, "--results", results) == 0
+    out = capsys.readouterr().out
+    assert out.count("data_scaling/digits: classify ViT-Pico/2") == 2 and not (results / "again" / "draw_7").exists()
+
+
 def test_circumstances_do_not_count_and_numbers_do():
     row = {"run": "a", "test_best": 0.1 + 0.2, "steps": 3, "wall_s": 1.0, "lr": None}
     assert same_numbers([row | {"ladder_step": "x"}], [row | {"wall_s": 2.0, "steps": 3.0}])
