@@ -26,7 +26,7 @@ import tyro
 from experiments import data_scaling_evidence as evidence
 from vitlab.report.names import family
 from vitlab.runs.run import Data, Run
-from vitlab.study import Evidence, Study, check_train_sizes, data_of, main
+from vitlab.study import Evidence, Study, check_train_sizes, data_of, main, titled
 from vitlab.tasks.settings import FewShot, Recipe
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def _training(settings: DataScaling, name: str, data: Data, seed: int) -> Run:
 
 def draw(rows: pd.DataFrame, settings: DataScaling) -> Evidence:
     """Accuracy against train size with its gap, and what the seeds allow to say about it."""
-    done = rows[rows["status"] == "finished"]
+    done = titled(rows[rows["status"] == "finished"], settings.data, *settings.downstream)
     drawing = evidence.draw_few_shot if settings.measure == "few_shot" else evidence.draw_test
     return drawing(done, settings.recipe)
 

@@ -35,7 +35,7 @@ from experiments.upstream import (
     starts,
 )
 from vitlab.runs.run import Run
-from vitlab.study import Evidence, Study, main
+from vitlab.study import Evidence, Study, main, titled
 from vitlab.tasks.settings import FewShot, Recipe
 
 if TYPE_CHECKING:
@@ -150,7 +150,8 @@ def plan(settings: FewShotStudy) -> list[Run]:
 
 def draw(rows: pd.DataFrame, settings: FewShotStudy) -> Evidence:
     """Accuracy against shots, what fine-tuning gives, and the rank correlation of the two."""
-    return evidence.draw(rows[rows["status"] == "finished"], settings.proxy)
+    whole = [source for source in (settings.upstream, *settings.downstream) if "@" not in source]
+    return evidence.draw(titled(rows[rows["status"] == "finished"], *whole), settings.proxy)
 
 
 STUDY = Study(

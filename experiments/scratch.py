@@ -23,7 +23,7 @@ import tyro
 
 from vitlab.errors import suggest
 from vitlab.runs.run import Run
-from vitlab.study import Evidence, Study, data_of, main
+from vitlab.study import Evidence, Study, data_of, main, titled
 from vitlab.tasks.settings import Classify, Recipe
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def draw(rows: pd.DataFrame, settings: Scratch) -> Evidence:
     from vitlab.report.intervals import bootstrap_mean, paired_gap
     from vitlab.report.tables import Table, describe, to_markdown
 
-    done = rows[rows["status"] == "finished"].sort_values(["ladder_number", "seed"])
+    done = titled(rows[rows["status"] == "finished"], settings.data).sort_values(["ladder_number", "seed"])
     names = list(dict.fromkeys(done["ladder_step"]))
     scores = {name: done[done["ladder_step"] == name].set_index("seed")["test_best"].to_dict() for name in names}
     cells = []

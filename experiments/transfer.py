@@ -39,7 +39,7 @@ from experiments.upstream import (
 )
 from vitlab.report.names import family
 from vitlab.runs.run import Run
-from vitlab.study import Evidence, Study, main
+from vitlab.study import Evidence, Study, main, titled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -148,7 +148,8 @@ def draw(rows: pd.DataFrame, settings: Transfer) -> Evidence:
     from vitlab.report.tables import to_markdown
 
     tuned = fine_tuned(rows[rows["status"] == "finished"])
-    tuned = tuned.assign(group=tuned["data"].map(group_of))
+    whole = [source for source in settings.downstream if "@" not in source]
+    tuned = titled(tuned.assign(group=tuned["data"].map(group_of)), *whole)
     native = tuned[tuned["image_size"] == tuned["image_size"].min()]
     curves = resolution_curves(tuned)
     figures = {}

@@ -17,7 +17,7 @@ import tyro
 from experiments.data_scaling import FAMILIES, DataScaling, model_names
 from experiments.data_scaling import PRESETS as STUDIED
 from vitlab.runs.run import Run
-from vitlab.study import Evidence, Study, check_train_sizes, data_of, main
+from vitlab.study import Evidence, Study, check_train_sizes, data_of, main, titled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,7 +60,7 @@ def draw(rows: pd.DataFrame, settings: Any) -> Evidence:
     from vitlab.report.curves import lines
     from vitlab.report.tables import describe, interval_table, pivot, to_markdown
 
-    done = rows[rows["status"] == "finished"]
+    done = titled(rows[rows["status"] == "finished"], settings.study.data)
     caption = f"Validation accuracy in %, mean over train sizes and seeds [95% interval over runs]. {describe(done)}."
     cells = pivot(done, ["model", "train_size"], "lr", "validation_best", bounds=(0.0, 1.0))
     chosen = ", ".join(f"{model} {rate:g}" for model, rate in best_rates(done).items())

@@ -76,6 +76,17 @@ def data_of(source: str, **about: Any) -> tuple[Data, DataInfo]:
     return Data(info.name, fingerprint=info.fingerprint or "", source=source, **about), info
 
 
+def titled(rows: pd.DataFrame, *sources: str) -> pd.DataFrame:
+    """`rows` for people: the data sets of `sources` go by their titles, which say how a copy differs from the original.
+
+    Raises:
+        ValueError: if there is no such data.
+    """
+    names = {info.name: info.title for _, info in map(data_of, sources)}
+    columns = [column for column in ("data", "upstream") if column in rows.columns]
+    return rows.assign(**{column: rows[column].replace(names) for column in columns})
+
+
 def check_train_sizes(sizes: Sequence[int], info: DataInfo) -> None:
     """Refuse train-set sizes that the data cannot give, before anything is trained.
 
