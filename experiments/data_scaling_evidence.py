@@ -21,7 +21,7 @@ SHOTS = 5
 
 def draw_test(rows: pd.DataFrame, recipe: Recipe) -> Evidence:
     """Test accuracy against train size, and the gap of each matched pair."""
-    from vitlab.report.curves import accuracy_against_size
+    from vitlab.report.scaling import accuracy_against_size
     from vitlab.report.tables import scaling_table, to_markdown
 
     length = budget(recipe)
@@ -67,8 +67,8 @@ def leader(gap: Interval, vit: str, cnn: str) -> str:
 
 def draw_few_shot(rows: pd.DataFrame, recipe: Recipe) -> Evidence:
     """Five-shot accuracy against upstream size with its gap, and the same on each downstream set."""
-    from vitlab.report.curves import accuracy_against_size
     from vitlab.report.panels import curve_panels
+    from vitlab.report.scaling import accuracy_against_size
     from vitlab.report.tables import describe, scaling_table, to_markdown
 
     few = rows[(rows["task"] == "few_shot") & (rows["shots"] == SHOTS)]

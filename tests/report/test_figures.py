@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 
 from vitlab.report.charts import bars, heatmap, scatter, waterfall
-from vitlab.report.curves import accuracy_against_size, lines
+from vitlab.report.curves import lines
 from vitlab.report.intervals import Interval, bootstrap_mean
 from vitlab.report.pictures import image_grid, map_grid, mask_by, overlay, resized, to_uint8
+from vitlab.report.scaling import accuracy_against_size
 from vitlab.report.style import FAMILY_COLOURS, render, save, series_styles
 
 
@@ -53,12 +54,30 @@ def test_one_seed_has_no_bands_and_says_so(rows) -> None:
     render(figure, "png")
 
 
-def test_two_sizes_of_each_family_and_no_pair(rows) -> None:
+def test_two_sizes_of_each_family_get_a_column_each_on_one_scale(rows) -> None:
     small = {"ViT-Nano/4": (350_000, 0.3, 0.14), "ResNet-Nano": (350_000, 0.44, 0.23)}
     large = {"ViT-Micro/4": (1_200_000, 0.33, 0.16), "ResNet-Micro": (1_250_000, 0.48, 0.26)}
-    figure = accuracy_against_size(rows(models=small | large))
-    assert [text.get_text() for text in figure.axes[1].get_legend().get_texts()] == ["Nano", "Micro"]
-    assert len(accuracy_against_size(rows(models={"ViT-Nano/4": small["ViT-Nano/4"]})).axes) == 1
+    table = rows(models=small | large)
+    upper, upper_right, lower, lower_right = accuracy_against_size(table).axes
+    assert [axes.texts[0].get_text() for axes in (upper, upper_right)] == [
+        "Nano, 0.35 M parameters",
+        "Micro, 1.2 M parameters",
+    ]
+    assert [text.get_text() for text in upper_right.get_legend().get_texts()] == ["ViT", "ResNet"]
+    assert upper.get_ylim() == upper_right.get_ylim() and lower.get_ylim() == lower_right.get_ylim()
+    for axes, size in ((lower, "Nano"), (lower_right, "Micro")):
+        vit, resnet = (
+            table[table.model == name].groupby("train_size").test_best.mean() * 100
+            for name in (f"ViT-{size}/4", f"ResNet-{size}")
+        )
+        assert axes.lines[0].get_ydata() == pytest.approx((vit - resnet).to_numpy())
+
+
+def test_sizes_without_a_pair_share_a_panel(rows) -> None:
+    small, large = (350_000, 0.3, 0.14), (1_200_000, 0.33, 0.16)
+    assert len(accuracy_against_size(rows(models={"ViT-Nano/4": small})).axes) == 1
+    figure = accuracy_against_size(rows(models={"ViT-Nano/4": small, "ViT-Micro/4": large}))
+    assert len(figure.axes) == 1 and len(figure.axes[0].get_legend().get_texts()) == 2
 
 
 def test_crowded_ticks_keep_their_marks_and_lose_labels(rows) -> None:

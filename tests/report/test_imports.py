@@ -17,7 +17,7 @@ def test_report_imports_no_torch_and_draws_without_it() -> None:
             "rows = pd.DataFrame([dict(model=m, train_size=n, seed=s, test_best=0.5 + s / 100)",
             "    for m in ('ViT-Pico/2', 'ResNet-Pico') for n in (50, 100) for s in (0, 1)])",
             "assert 'matplotlib' not in sys.modules",
-            "vitlab.report.style.render(vitlab.report.curves.accuracy_against_size(rows), 'png')",
+            "vitlab.report.style.render(vitlab.report.scaling.accuracy_against_size(rows), 'png')",
             "vitlab.report.tables.scaling_table(rows)",
             f"print([name for name in {HEAVY} if name in sys.modules])",
         ]

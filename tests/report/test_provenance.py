@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vitlab.report.curves import accuracy_against_size
 from vitlab.report.files import write_all
 from vitlab.report.provenance import (
     frame,
@@ -20,6 +19,7 @@ from vitlab.report.provenance import (
     to_csv,
     write_evidence,
 )
+from vitlab.report.scaling import accuracy_against_size
 
 
 def write(folder: Path, table) -> None:

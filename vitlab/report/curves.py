@@ -9,15 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from vitlab.report.gaps import PAIR, gap_values
 from vitlab.report.intervals import Bounds, Interval, bootstrap_mean
-from vitlab.report.names import family, in_order, matched_pairs, size
+from vitlab.report.names import in_order
 from vitlab.report.style import (
-    DASHES,
     GREY,
-    INK,
-    MARKERS,
-    OTHERS,
     SeriesStyle,
     entitle,
     legend_beside,
@@ -174,115 +169,3 @@ def lines(
             legend_beside(axes)
         entitle(figure, axes, title, subtitle)
     return figure
-
-
-def accuracy_against_size(
-    rows: pd.DataFrame,
-    *,
-    x: str = "train_size",
-    value: str = "test_best",
-    data: str | None = None,
-    title: str | None = None,
-    subtitle: str | None = None,
-    xlabel: str = "training images (log scale)",
-    ylabel: str = "test accuracy (%)",
-    pairs: Sequence[tuple[str, str]] | None = None,
-    unit: Sequence[str] = (),
-) -> Figure:
-    """Accuracy against train size per model, and below it the gap of each pair (ViT - ResNet) in points.
-
-    Bands and bars are 95% intervals over seeds, dots single seeds. `data` is the data set's name in the title (from the
-    rows otherwise); `pairs` as in `tables.scaling_table`. Raises ValueError for missing columns and for no rows.
-    """
-    _check(rows, x, value, "model", *unit)
-    rows = rows.dropna(subset=[value])
-    _check(rows, x)
-    models = in_order(rows["model"])
-    pairs = matched_pairs(models) if pairs is None else pairs
-    named = data or (", ".join(sorted(set(rows["data"]))) if "data" in rows.columns else "")
-    with look():
-        figure = new_figure(6.8, 5.2 if pairs else 3.8)
-        ratios = [2.1, 1] if pairs else [1]
-        panels = figure.subplots(len(ratios), 1, sharex=True, height_ratios=ratios, squeeze=False)[:, 0]
-        upper = panels[0]
-        _series(
-            upper,
-            rows,
-            x=x,
-            y=value,
-            series="model",
-            scale=PERCENT,
-            bounds=ACCURACY,
-            unit=unit,
-            labels={model: _with_parameters(rows, model) for model in models},
-            names=models,
-        )
-        upper.set_ylabel(ylabel)
-        legend_beside(upper)
-        if pairs:
-            _gaps(panels[1], rows, x, value, pairs, tuple(unit) or PAIR)
-        _value_ticks(panels[-1], sorted(rows[x].unique()), log=True)
-        panels[-1].set_xlabel(xlabel)
-        entitle(
-            figure,
-            upper,
-            title or f"Test accuracy against the number of training images{f': {named}' if named else ''}",
-            _seeds_line(rows) if subtitle is None else subtitle,
-        )
-    return figure
-
-
-def _with_parameters(rows: pd.DataFrame, model: str) -> str:
-    """`ViT-Micro/4, 1.2 M`: the name with its parameters if the rows have one number of them."""
-    if "parameters" not in rows.columns:
-        return model
-    values = rows.loc[rows["model"] == model, "parameters"].dropna().unique()
-    if len(values) != 1:
-        return model
-    millions = float(values[0]) / 1e6
-    return f"{model} ({millions:.2g} M)" if millions < 10 else f"{model} ({millions:.0f} M)"
-
-
-def _seeds_line(rows: pd.DataFrame) -> str:
-    n = rows["seed"].nunique() if "seed" in rows.columns else 0
-    if n < 2:
-        return "one seed per point: no intervals"
-    return f"mean of {n} seeds, band: 95% interval, dots: single seeds"
-
-
-def _gaps(
-    axes: Axes, rows: pd.DataFrame, x: str, value: str, pairs: Sequence[tuple[str, str]], pair: Sequence[str]
-) -> None:
-    """The lower panel: mean gap with interval bars, single seeds as dots, a line at zero."""
-    ends: list[float] = [0.0]
-    values: list[float] = [0.0]
-    for i, (first, second) in enumerate(pairs):
-        gaps = gap_values(rows, first, second, x=x, value=value, pair=pair) * PERCENT
-        cells = [bootstrap_mean(gaps[column].to_numpy()) for column in gaps.columns]
-        mean, low, high = (np.array([getattr(cell, part) for cell in cells]) for part in ("mean", "low", "high"))
-        colour = (INK, GREY, OTHERS[0], OTHERS[4])[i % 4]
-        label = size(first) if size(first) and size(first) == size(second) else f"{first} − {second}"
-        xs = np.array(gaps.columns, dtype=float) * 1.03**i  # beside each other, since bars of two pairs would coincide
-        axes.plot(
-            xs,
-            mean,
-            color=colour,
-            linestyle=DASHES[i % len(DASHES)],
-            marker=MARKERS[i % len(MARKERS)],
-            label=label,
-            zorder=3,
-        )
-        bars = np.nan_to_num(np.stack([mean - low, high - mean]))
-        axes.errorbar(xs, mean, yerr=bars, fmt="none", ecolor=colour, elinewidth=1.1, capsize=2.5, zorder=3)
-        for seed in gaps.to_numpy():
-            axes.scatter(xs, seed, s=8, color=colour, alpha=0.4, linewidths=0, zorder=2)
-        ends += [*low, *high]
-        values += list(gaps.to_numpy().ravel())
-    axes.axhline(0, color="#888888", linewidth=0.9, zorder=1)
-    _limits(axes, np.array(values), np.array(ends), None)
-    axes.set_ylabel("gap (points)")
-    one = len(pairs) == 1
-    words = " − ".join(pairs[0] if one else (family(pairs[0][0]), family(pairs[0][1])))
-    axes.set_title(f"gap: {words}", loc="left", color=GREY, fontsize=8)
-    if not one:
-        legend_beside(axes)
