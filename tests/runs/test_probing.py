@@ -11,9 +11,9 @@ from vitlab.data.loading import load_data
 from vitlab.models import create, save_checkpoint
 from vitlab.runs.execute import execute, images_of
 from vitlab.runs.place import Listener, Place, Stopped
-from vitlab.runs.probing import few_shot_rows, frozen_features, normalised, pixels_of, probe
+from vitlab.runs.probing import few_shot_rows, frozen_features, normalised, pixels_of, probe, seen_images
 from vitlab.runs.run import Data, Run
-from vitlab.runs.training import build_model
+from vitlab.runs.training import build_model, run_indices
 from vitlab.tasks.settings import Classify, FewShot, LinearProbe, NearestNeighbours, Recipe
 
 SILENT = Listener(lambda event: None, lambda: False)
@@ -121,6 +121,21 @@ def test_rows_say_where_the_weights_come_from(place, trained):
             run.id,
             "finished",
         )
+
+
+def test_few_shot_looks_at_the_images_of_its_draws_alone_and_says_what_all_of_them_would_say(place, trained):
+    task = FewShot(shots=(1, 2), draws=3, max_draws=4, width=1e-6)
+    run = Run(trained.model, replace(DIGITS, train_size=600, subset_seed=1), task=task, init=trained, seed=2)
+    data, model = images_of(run, place), build_model(run, images_of(run, place), place.store)
+    seen = seen_images(run, data)
+    assert 20 <= len(seen["train"]) <= 70 and len(seen["test"]) == len(data.test)
+    rows = probe(run, data, place.store, SILENT, "cpu")
+    pixels, chosen = pixels_of(run, data, place.store), run_indices(run, data)
+    whole = frozen_features(run, model, data, "train", pixels, place.store, SILENT, batch=256)
+    train = whole[chosen], data.train.labels[chosen]
+    full = few_shot_rows(task, train, (features(run, place), data.test.labels), run.seed)
+    assert [row["test_accuracy"] for row in rows] == [row["test_accuracy"] for row in full]
+    assert len(rows) == 4 + 3
 
 
 def test_one_shot_draws_go_on_until_the_interval_is_narrow_and_l2_is_chosen_on_shots():

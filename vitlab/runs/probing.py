@@ -1,7 +1,8 @@
 """Executing one evaluation of frozen features: few-shot least squares, linear probe, nearest neighbours.
 
-Features are extracted once for each (weights, data, resolution), kept in the store's folder `features`, and shared by
-all three; changed weights are other features, since their fingerprint is part of the key.
+Features are extracted once for each (weights, images, resolution), kept in the store's folder `features`, and shared by
+all three; changed weights are other features, since their fingerprint is part of the key. Of the train split few-shot
+needs only the images that its draws take, which are known before: a hundredth of CIFAR-10 at five shots and ten draws.
 """
 
 from __future__ import annotations
@@ -14,7 +15,15 @@ import torch
 from torch import Tensor, nn
 
 from vitlab.data.loading import ImageData, Split
-from vitlab.evaluation import FeatureCache, few_shot_grid, knn_accuracy, linear_probe
+from vitlab.evaluation import (
+    FeatureCache,
+    draw_seed,
+    draw_shots,
+    few_shot_grid,
+    knn_accuracy,
+    linear_probe,
+    weights_fingerprint,
+)
 from vitlab.models import read_metadata
 from vitlab.runs.origin import origin
 from vitlab.runs.place import Listener, Stopped
@@ -40,7 +49,8 @@ def probe(run: Run, data: ImageData, store: Store, listener: Listener, device: s
     model = build_model(run, data, store).to(device)
     pixels = pixels_of(run, data, store)
     features = {
-        name: frozen_features(run, model, data, name, pixels, store, listener, batch=BATCH) for name in splits_of(run)
+        name: frozen_features(run, model, data, name, pixels, store, listener, batch=BATCH, only=only)
+        for name, only in seen_images(run, data).items()
     }
     about = {
         "task": task_name(run.task),
@@ -55,9 +65,24 @@ def probe(run: Run, data: ImageData, store: Store, listener: Listener, device: s
     return [{**about, **row} for row in evaluate(run, data, features)]
 
 
-def splits_of(run: Run) -> tuple[str, ...]:
-    """The splits that the task looks at; only the linear probe chooses something on the validation split."""
-    return ("train", "validation", "test") if isinstance(run.task, LinearProbe) else ("train", "test")
+def seen_images(run: Run, data: ImageData) -> dict[str, Tensor]:
+    """The images (indices, ascending) of each split that the task looks at.
+
+    Only the linear probe chooses something on the validation split; few-shot sees the images of its draws alone.
+    """
+    names = ("train", "validation", "test") if isinstance(run.task, LinearProbe) else ("train", "test")
+    every = {name: torch.arange(len(getattr(data, name))) for name in names}
+    if isinstance(run.task, FewShot):
+        chosen = run_indices(run, data)
+        every["train"] = chosen[_drawn(run.task, data.train.labels[chosen], run.seed)].sort().values
+    return every
+
+
+def _drawn(task: FewShot, labels: Tensor, seed: int) -> Tensor:
+    """Indices of all images that the task may draw. Fewer shots are part of more, but at one shot draws are added."""
+    most = {max(task.shots): task.draws} | ({1: max(task.draws, task.max_draws)} if 1 in task.shots else {})
+    drawn = [draw_shots(labels, k, draw_seed(seed, draw)) for k, draws in most.items() for draw in range(draws)]
+    return torch.cat(drawn).unique()
 
 
 def frozen_features(
@@ -70,23 +95,32 @@ def frozen_features(
     listener: Listener,
     *,
     batch: int,
+    only: Tensor | None = None,
 ) -> Tensor:
-    """Features (N, F) of one split of `data`, from the store's cache if the same weights saw the same images before."""
-    return FeatureCache(store.folder / "features").extract(
+    """Features (N, F) of one split of `data`, from the store's cache if the same weights saw the same images before.
+
+    With `only` (indices, ascending), those of these images alone are extracted; the rows of the others are zero.
+    """
+    every = torch.arange(len(getattr(data, split)))
+    whole, only = only is None or len(only) == len(every), every if only is None else only
+    found = FeatureCache(store.folder / "features").extract(
         model,
-        normalised(getattr(data, split), pixels, batch, listener),
+        normalised(getattr(data, split), pixels, batch, listener, only),
         name=f"{run.model} {dict(run.options)}",
         data=f"{data.fingerprint} {run.data.classes}",
-        split=split,
+        split=split if whole else f"{split} {weights_fingerprint({'only': only})}",
         image_size=(data.image_size, data.image_size),
         preparation=f"{pixels}",
     )
+    return found if whole else found.new_zeros(len(every), found.shape[1]).index_copy(0, only, found)
 
 
-def normalised(split: Split, pixels: Pixels, batch: int, listener: Listener) -> Iterator[Tensor]:
-    """Yield all images of a split in order, as normalised floats (B, 3, H, W)."""
+def normalised(
+    split: Split, pixels: Pixels, batch: int, listener: Listener, only: Tensor | None = None
+) -> Iterator[Tensor]:
+    """Yield all images of a split in order, or those of `only` (indices), as normalised floats (B, 3, H, W)."""
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in pixels)
-    for indices in torch.arange(len(split)).split(batch):
+    for indices in (torch.arange(len(split)) if only is None else only).split(batch):
         if listener.stop():
             raise Stopped
         yield (split.images(indices).cpu().float() / 255 - mean) / std
