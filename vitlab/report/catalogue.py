@@ -1,4 +1,4 @@
-"""The pages that lead to the evidence: `results/README.md`, and the first table of the project's README.
+"""The pages that lead to the evidence: `results/README.md`, and the table and the answers in the project's README.
 
     python -m vitlab.report.catalogue        # writes both anew from what is stored in results/
 
@@ -15,7 +15,7 @@ from typing import Any
 from vitlab.report.files import write_text
 from vitlab.report.provenance import read_provenance
 
-MARKED = re.compile(r"(<!-- (results/\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+MARKED = re.compile(r"<!-- (table|answers): ([^\n]+) -->\n.*?<!-- end -->", re.DOTALL)
 LEAD = """# Results
 
 What real runs gave. Each folder holds `rows.csv` (a flat row per run: the evidence), `table.md` and figures (made from
@@ -76,23 +76,38 @@ def catalogue(results: Path) -> str:
     return "\n".join([LEAD, *(entry(folder, results) for folder in folders)])
 
 
-def with_tables(readme: str, root: Path) -> str:
-    """`readme` with each block between `<!-- results/... -->` and `<!-- end -->` made from that folder's evidence."""
+def with_evidence(readme: str, root: Path) -> str:
+    """`readme` with its marked blocks made anew.
+
+    `<!-- table: results/x/y -->` becomes table, command and circumstances of that folder, `<!-- answers: results/x/y
+    results/x/z -->` a line for each folder; both end with `<!-- end -->`.
+    """
 
     def shown(found: re.Match[str]) -> str:
-        folder = root / found[2]
-        record = read_provenance(folder)
-        made = f"    {_command(record)}\n\n{_facts(record)}"
-        return f"{found[1]}{(folder / 'table.md').read_text().strip()}\n\n{made}\n{found[3]}"
+        kind, places = found[1], found[2].split()
+        text = "".join({"table": _table, "answers": _answer}[kind](root / place) for place in places)
+        return f"<!-- {kind}: {found[2]} -->\n{text}<!-- end -->"
 
     return MARKED.sub(shown, readme)
+
+
+def _table(folder: Path) -> str:
+    record = read_provenance(folder)
+    return f"{(folder / 'table.md').read_text().strip()}\n\n    {_command(record)}\n\n{_facts(record)}\n"
+
+
+def _answer(folder: Path) -> str:
+    """A list item; the link leads to the section in `results/README.md`, whose anchor GitHub makes of its title."""
+    place = f"{folder.parent.name}/{folder.name}"
+    answer = " ".join(read_provenance(folder)["answer"].split())
+    return f"- [{place}](results/README.md#{place.replace('/', '')}): {answer}\n"
 
 
 def main(root: Path = Path()) -> None:
     """Write both pages in the checkout at `root`."""
     write_text(root / "results" / "README.md", catalogue(root / "results"))
     readme = root / "README.md"
-    write_text(readme, with_tables(readme.read_text(), root))
+    write_text(readme, with_evidence(readme.read_text(), root))
 
 
 if __name__ == "__main__":
