@@ -109,7 +109,11 @@ def draw(rows: pd.DataFrame, settings: Scratch) -> Evidence:
     caption = f"Test accuracy in %, mean over seeds [95% interval]; change in points, by seed. {describe(done)}."
     table = to_markdown(Table(("step (each keeps those above)", "test accuracy", "change"), tuple(cells), caption))
     last = bootstrap_mean(list(scores[names[-1]].values()), bounds=(0.0, 1.0))
-    answer = f"{done['model'].iloc[-1]} from scratch on {done['data'].iloc[0]}: {last.format()} % after {names[-1]!r}."
+    budget = f"{settings.recipe.steps:,} steps of {settings.recipe.batch_size} images"
+    answer = (
+        f"{done['model'].iloc[-1]} from scratch on {done['data'].iloc[0]}: {last.format()} % after {budget}, with the "
+        f"recipe up to the step {names[-1]!r}."
+    )
     if len(names) > 1:
         gain = paired_gap(scores[names[-1]], scores[names[0]])
         answer += f" That is {gain.format(sign=True)} points from {names[0]!r}, at the same number of steps."
