@@ -49,8 +49,11 @@ def sentences(rows: pd.DataFrame) -> list[str]:
     for vit, cnn in matched_pairs(rows["model"]):
         gaps = gap_values(rows, vit, cnn)
         cells, sizes = gap_intervals(gaps), [int(size) for size in gaps.columns]
-        ends = [f"{leader(cells[size], vit, cnn)} at {size:,} images" for size in dict.fromkeys((sizes[0], sizes[-1]))]
-        found.append(f"{', '.join(ends)} ({cells[sizes[0]].n} seeds).")
+        ends = [
+            f"{leader(cells[size], vit, cnn)} at {size:,} images ({cells[size].n} seeds)"
+            for size in dict.fromkeys((sizes[0], sizes[-1]))
+        ]
+        found.append(f"{', '.join(ends)}.")
         if len(sizes) > 1:
             found += [gap_slope(sizes, gaps.to_numpy()).sentence(), crossing(sizes, gaps.to_numpy()).sentence()]
     return found
