@@ -81,7 +81,7 @@ def draw_few_shot(rows: pd.DataFrame, recipe: Recipe) -> Evidence:
         "figure": accuracy_against_size(
             means,
             title=f"{SHOTS}-shot linear accuracy against the size of the upstream subset",
-            subtitle=f"{length}\nMean of {sets}; dots: seeds, band: 95% interval",
+            subtitle=f"{length}\nMean of {few['data'].nunique()} downstream sets; dots: seeds, band: 95% interval",
             xlabel=f"images of {upstream} (log scale)",
             ylabel=f"{SHOTS}-shot accuracy (%)",
         )

@@ -76,7 +76,10 @@ def accuracy_against_size(
                     panels[1], some, x, value, [pair for pair in pairs if set(pair) <= set(shown)], tuple(unit) or PAIR
                 )
             _value_ticks(panels[-1], sorted(rows[x].unique()), log=True, inches=width / len(columns) - 1.2)
-            panels[-1].set_xlabel(xlabel)
+        if len(columns) > 1:
+            figure.supxlabel(xlabel, fontsize=9)
+        else:
+            grid[-1, 0].set_xlabel(xlabel)
         for panels in grid:
             _on_one_scale(panels)
         grid[0, 0].set_ylabel(ylabel)
