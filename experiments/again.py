@@ -68,32 +68,54 @@ class Stored:
 def draw_runs(settings: Again) -> list[Stored]:
     """Draw from the folders in turn, in random order, one run of each, until there are `count`.
 
+    Folders whose data is not here are left out, which is said on standard error.
+
     Raises:
-        ValueError: for a folder that holds no run of a plan, and if fewer runs are stored than asked for.
+        ValueError: for a folder of `only` that does not exist or whose data is not here, and if fewer runs can be made
+            again than asked for.
     """
     chance = random.Random(settings.draw_seed)
-    folders = sorted(path.parent for path in settings.results.glob("*/*/rows.csv"))
-    names = [folder.relative_to(settings.results).as_posix() for folder in folders]
-    for name in settings.only:
-        if name not in names:
-            raise ValueError(f"There is no evidence in {settings.results / name}; --only takes {', '.join(names)}.")
-    left = {name: runs for name in settings.only or names if (runs := planned(settings.results / name))}
-    if settings.count < 1 or sum(map(len, left.values())) < settings.count:
+    plans = _plans(settings)
+    left = {name: list(runs) for name, runs in plans.items()}
+    there = sum(map(len, left.values()))
+    if not 1 <= settings.count <= there:
         raise ValueError(
-            f"--count is {settings.count}; allowed: 1 to the {sum(map(len, left.values()))} finished runs that are "
-            f"stored in {', '.join(settings.only) or settings.results}."
+            f"--count is {settings.count}; allowed: 1 to the {there} finished runs of "
+            f"{', '.join(settings.only) or settings.results} whose data is here."
         )
     found: list[Stored] = []
     while len(found) < settings.count:
         for name in chance.sample(sorted(left), len(left)):
             if left[name] and len(found) < settings.count:
                 run = left[name].pop(chance.randrange(len(left[name])))
-                found.append(_stored(settings.results, name, run))
+                found.append(_stored(settings.results / name, name, run, plans[name]))
     return found
 
 
+def _plans(settings: Again) -> dict[str, list[Run]]:
+    """The runs that can be made again, by folder; folders without any are left out."""
+    folders = sorted(path.parent for path in settings.results.glob("*/*/rows.csv"))
+    names = [folder.relative_to(settings.results).as_posix() for folder in folders]
+    for name in settings.only:
+        if name not in names:
+            raise ValueError(f"There is no evidence in {settings.results / name}; --only takes {', '.join(names)}.")
+    found = {}
+    for name in settings.only or names:
+        try:
+            found[name] = planned(settings.results / name)
+        except ValueError as error:
+            if settings.only:
+                raise
+            print(f"{name} is left out: {error}", file=sys.stderr)
+    return {name: runs for name, runs in found.items() if runs}
+
+
 def planned(folder: Path) -> list[Run]:
-    """The runs of the study that made `folder` whose finished rows and scores it holds; none where no study did."""
+    """The runs of the study that made `folder` whose finished rows and scores it holds; none where no study did.
+
+    Raises:
+        ValueError: if the study's data is not here.
+    """
     from vitlab.report.provenance import read_provenance, rows_by_run
 
     record = read_provenance(folder)
@@ -106,11 +128,11 @@ def planned(folder: Path) -> list[Run]:
     return [run for run in every if run.id in rows and not math.isnan(score(rows[run.id]))]
 
 
-def _stored(results: Path, name: str, run: Run) -> Stored:
+def _stored(folder: Path, name: str, run: Run, plan: Sequence[Run]) -> Stored:
     from vitlab.report.provenance import rows_by_run
 
-    rows, setting = rows_by_run(results / name), _seedless(run)
-    others = [other for other in planned(results / name) if other != run and _seedless(other) == setting]
+    rows, setting = rows_by_run(folder), _seedless(run)
+    others = [other for other in plan if other != run and _seedless(other) == setting]
     return Stored(name, run, rows[run.id], [score(rows[same.id]) for same in (run, *others)])
 
 

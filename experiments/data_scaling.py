@@ -14,9 +14,9 @@ leads at every size and the gap shrinks with every doubling up to 800 digits. On
 `cifar10_cpu --sizes Nano` is 1.5 hours of training in all (one process after the other): the ResNet leads up to 2,000
 images, beyond that three seeds do not tell. `tiny_imagenet_cpu`, Figure 4 itself (two seeds, the third begun): the
 means of the ViTs are higher at every size, against the paper, for 800 steps teach the ResNets next to nothing of 200
-classes. The peak rates are those of
-`experiments.tuning`, by validation accuracy alone, with as many trials for each family: 16 on the digits, 5 and 4 on
-CIFAR-10 (2,000 and 49,000 images), 5 on Tiny-ImageNet; those of the GPU presets are not tuned.
+classes. The peak rates are those of `experiments.tuning`, by validation accuracy alone, with as many trials for each
+family: 16 on the digits, 5 and 4 on CIFAR-10 (2,000 and 49,000 images), 5 on Tiny-ImageNet; those of the GPU presets
+are not tuned.
 """
 
 from __future__ import annotations

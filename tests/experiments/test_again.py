@@ -1,5 +1,7 @@
 """Stored results made anew: what comes out again passes, what does not is named."""
 
+import shutil
+
 import pandas as pd
 import pytest
 
@@ -39,6 +41,18 @@ def test_a_row_comes_out_again_and_a_tampered_one_does_not(results, capsys):
     assert check("--count", 1, "--results", results) == 1
     assert "0 of 1 runs agree" in capsys.readouterr().out
     path.write_text(text)
+
+
+def test_evidence_whose_data_is_not_here_is_left_out_and_named_unless_it_was_asked_for(results, tmp_path, capsys):
+    shutil.copytree(results / "data_scaling", tmp_path / "data_scaling")
+    shutil.copytree(tmp_path / "data_scaling" / "digits", tmp_path / "data_scaling" / "away")
+    record = tmp_path / "data_scaling" / "away" / "provenance.json"
+    record.write_text(record.read_text().replace('"data": "digits"', '"data": "no/such/folder"'))
+    assert check("--count", 2, "--dry_run", "--results", tmp_path) == 0
+    seen = capsys.readouterr()
+    assert "data_scaling/away is left out" in seen.err and seen.out.count("data_scaling/digits") == 2
+    assert check("--count", 1, "--dry_run", "--results", tmp_path, "--only", "data_scaling/away") == 2
+    assert "no/such/folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
