@@ -73,8 +73,14 @@ def test_two_sizes_of_each_family_get_a_column_each_on_one_scale(rows) -> None:
         assert axes.lines[0].get_ydata() == pytest.approx((vit - resnet).to_numpy())
 
 
-def test_sizes_without_a_pair_share_a_panel(rows) -> None:
+def test_sizes_without_a_pair_or_with_one_across_share_a_panel(rows) -> None:
     small, large = (350_000, 0.3, 0.14), (1_200_000, 0.33, 0.16)
+    every = {name: small for name in ("ViT-Nano/4", "ResNet-Nano")} | {
+        name: large for name in ("ViT-Micro/4", "ResNet-Micro")
+    }
+    across = [("ViT-Nano/4", "ResNet-Nano"), ("ViT-Micro/4", "ResNet-Nano")]
+    upper, lower = accuracy_against_size(rows(models=every), pairs=across).axes
+    assert len(upper.get_legend().get_texts()) == 4 and len(lower.get_legend().get_texts()) == 2
     assert len(accuracy_against_size(rows(models={"ViT-Nano/4": small})).axes) == 1
     figure = accuracy_against_size(rows(models={"ViT-Nano/4": small, "ViT-Micro/4": large}))
     assert len(figure.axes) == 1 and len(figure.axes[0].get_legend().get_texts()) == 2

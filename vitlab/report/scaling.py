@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -54,27 +54,11 @@ def accuracy_against_size(
         ratios = [2.1, 1] if pairs else [1]
         grid = figure.subplots(len(ratios), len(columns), sharex=True, height_ratios=ratios, squeeze=False)
         for (heading, shown), panels in zip(columns, grid.T, strict=True):
-            labels = {model: family(model) if heading else _with_parameters(rows, model) for model in shown}
             some = rows[rows["model"].isin(shown)]
-            _series(
-                panels[0],
-                some,
-                x=x,
-                y=value,
-                series="model",
-                scale=PERCENT,
-                bounds=ACCURACY,
-                unit=unit,
-                labels=labels,
-                names=shown,
-            )
-            if heading:
-                words = f"{heading}, {_millions(some)}"
-                panels[0].text(0.03, 0.97, words, transform=panels[0].transAxes, va="top", weight="bold", fontsize=8.5)
+            _curves(panels[0], some, x, value, heading, shown, unit)
             if pairs:
-                _gaps(
-                    panels[1], some, x, value, [pair for pair in pairs if set(pair) <= set(shown)], tuple(unit) or PAIR
-                )
+                own = [pair for pair in pairs if set(pair) <= set(shown)]
+                _gaps(panels[1], some, x, value, own, tuple(unit) or PAIR)
             _value_ticks(panels[-1], sorted(rows[x].unique()), log=True, inches=width / len(columns) - 1.2)
         if len(columns) > 1:
             figure.supxlabel(xlabel, fontsize=9)
@@ -95,10 +79,26 @@ def accuracy_against_size(
     return figure
 
 
+def _curves(
+    axes: Axes, rows: pd.DataFrame, x: str, value: str, heading: str, models: Sequence[str], unit: Sequence[str]
+) -> None:
+    """An upper panel: a curve per model, called by its family where a heading names the size, else in full."""
+    labels = {model: family(model) if heading else _with_parameters(rows, model) for model in models}
+    style: dict[str, Any] = {"series": "model", "scale": PERCENT, "bounds": ACCURACY}
+    _series(axes, rows, x=x, y=value, unit=unit, labels=labels, names=models, **style)
+    if heading:
+        words = f"{heading}, {_millions(rows)}"
+        axes.text(0.03, 0.97, words, transform=axes.transAxes, va="top", weight="bold", fontsize=8.5)
+
+
 def _columns(models: Sequence[str], pairs: Pairs) -> list[tuple[str, list[str]]]:
-    """Heading and models of each column: one per size where each size has a pair, else a single one without heading."""
+    """Heading and models of each column: one per size where each size has a pair, else a single one without heading.
+
+    A pair across sizes needs both of its models in one panel.
+    """
     sizes = list(dict.fromkeys(size(model) for model in models))
-    if len(sizes) == 1 or {size(first) for first, _ in pairs} != set(sizes):
+    across = any(size(first) != size(second) for first, second in pairs)
+    if len(sizes) == 1 or across or {size(first) for first, _ in pairs} != set(sizes):
         return [("", list(models))]
     return [(name, [model for model in models if size(model) == name]) for name in sizes]
 
