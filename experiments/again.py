@@ -106,7 +106,7 @@ def _plans(settings: Again) -> dict[str, list[Run]]:
         except ValueError as error:
             if settings.only:
                 raise
-            print(f"{name} is left out: {error}", file=sys.stderr)
+            print(f"{name} is left out: {str(error).partition('. ')[0]}.", file=sys.stderr)
     return {name: runs for name, runs in found.items() if runs}
 
 
