@@ -224,7 +224,7 @@ def draw(rows: pd.DataFrame) -> tuple[str, str]:
         for row in rows.itertuples()
     )
     head = ("evidence", "run", "stored (%)", "again (%)", "all seeds (%)", "agrees")
-    table = to_markdown(Table(head, cells, f"Runs drawn at random and made anew. {describe(rows)}."))
+    table = to_markdown(Table(head, cells, f"Runs drawn at random and made anew. {describe(rows)}.", labels=2))
     alike = rows[rows["same_hardware"]]
     answer = (
         f"{rows['agrees'].sum()} of {len(rows)} runs agree; {alike['bit_for_bit'].sum()} of the {len(alike)} that were "

@@ -214,7 +214,8 @@ def resolution_table(curves: pd.DataFrame) -> Table:
         f"Test accuracy in % against the image size of fine-tuning; positions interpolated or re-drawn; mean over "
         f"seeds [95% interval]; rates chosen on validation. {describe(curves)}."
     )
-    return interval_table(cells, caption=caption, titles=("set", "model, positions"))
+    at_sizes = cells.rename(columns=lambda size: f"{size} px")
+    return interval_table(at_sizes, caption=caption, titles=("set", "model, positions"))
 
 
 def group_table(native: pd.DataFrame, size: int) -> Table:

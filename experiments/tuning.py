@@ -61,7 +61,7 @@ def draw(rows: pd.DataFrame, settings: Any) -> Evidence:
     from vitlab.report.tables import describe, interval_table, pivot, to_markdown
 
     done = titled(rows[rows["status"] == "finished"], settings.study.data)
-    caption = f"Validation accuracy in %, mean over train sizes and seeds [95% interval over runs]. {describe(done)}."
+    caption = f"Validation accuracy in % at each peak rate; mean over seeds [95% interval]. {describe(done)}."
     cells = pivot(done, ["model", "train_size"], "lr", "validation_best", bounds=(0.0, 1.0))
     chosen = ", ".join(f"{model} {rate:g}" for model, rate in best_rates(done).items())
     trials = len(settings.rates) * len(settings.study.train_sizes) * settings.study.seeds
@@ -78,7 +78,9 @@ def draw(rows: pd.DataFrame, settings: Any) -> Evidence:
         unit=("seed",),
         log_x=True,
     )
-    return Evidence(answer, to_markdown(interval_table(cells, caption=caption)), {"figure": figure})
+    at_rates = cells.rename(columns=lambda rate: f"rate {rate:g}")
+    table = interval_table(at_rates, caption=caption, titles=("model", "train size"))
+    return Evidence(answer, to_markdown(table), {"figure": figure})
 
 
 def _shorter(study: DataScaling, steps: int, **changes: Any) -> DataScaling:

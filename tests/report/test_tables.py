@@ -82,6 +82,8 @@ def test_scaling_table_says_everything(rows) -> None:
     assert made.cells[-1][3] == "-15.0 [-15.0, -15.0]"
     for words in ("CIFAR-10 (JPEG)", "3 seeds", "1,000 steps", "AMD EPYC", "torch 2.10", "commit 1234567"):
         assert words in made.caption
+    changed = scaling_table(rows(noise=0.0).assign(commit="0123456789abcdef0123456789abcdef01234567+changes"))
+    assert "commit 0123456789ab+changes." in changed.caption
     with pytest.raises(ValueError, match="no finished runs"):
         scaling_table(rows().iloc[:0])
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vitlab.report.files import write_text
-from vitlab.report.provenance import read_provenance
+from vitlab.report.provenance import read_provenance, short_commit
 
 MARKED = re.compile(r"<!-- (table|answers): ([^\n]+) -->\n.*?<!-- end -->", re.DOTALL)
 LEAD = """# Results
@@ -54,7 +54,7 @@ def _facts(record: dict[str, Any]) -> str:
         "; ".join(about["hardware"]),
         f"{about['wall_s'] / 3600:.2g} h of training in all, one process after the other" if about["wall_s"] else "",
         f"torch {', '.join(about['torch'])}",
-        f"commit {', '.join(str(commit)[:12] for commit in about['commit'])}",
+        f"commit {', '.join(short_commit(commit) for commit in about['commit'])}",
         record["date"][:10],
     ]
     return "; ".join(part for part in parts if part) + "."

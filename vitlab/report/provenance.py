@@ -55,6 +55,12 @@ TEXT_COLUMNS = frozenset(
 Rows: TypeAlias = pd.DataFrame | Iterable[Mapping[str, Any]]
 
 
+def short_commit(commit: str) -> str:
+    """The first twelve characters of a commit; the mark of a tree with changes that were not committed stays."""
+    head, mark, changes = commit.partition("+")
+    return head[:12] + mark + changes
+
+
 def frame(rows: Rows) -> pd.DataFrame:
     """Rows as a frame in the stable order: known columns first, the others by name; sorted by what was asked for."""
     table = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows))

@@ -13,6 +13,7 @@ from vitlab.report.files import write_text
 from vitlab.report.gaps import PAIR, gap_intervals, gap_values
 from vitlab.report.intervals import MISSING, Bounds, bootstrap_mean
 from vitlab.report.names import in_order, matched_pairs
+from vitlab.report.provenance import short_commit
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
@@ -151,7 +152,8 @@ def describe(rows: pd.DataFrame) -> str:
             parts.append(f"{shown} {word}".strip())
     for column in ("torch", "lightning", "timm", "vitlab", "commit"):
         if column in rows.columns and rows[column].notna().any():
-            parts.append(f"{column} " + " / ".join(sorted(str(v)[:12] for v in rows[column].dropna().unique())))
+            short = short_commit if column == "commit" else str
+            parts.append(f"{column} " + " / ".join(sorted(short(value) for value in rows[column].dropna().unique())))
     return "; ".join(parts)
 
 
