@@ -7,6 +7,7 @@ the rows. Nothing here imports torch, so that help, a dry run's arithmetic and a
 from __future__ import annotations
 
 import math
+import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -106,6 +107,7 @@ def main(study: Study, arguments: Sequence[str] | None = None) -> None:
     end.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # `kill`, and a cluster's notice, end as Ctrl-C does.
     try:
         settings, how = parse(f"experiments.{study.name}", study.question, study.presets, arguments)
         raise SystemExit(_redraw(study, settings, how) if how.redraw else _conduct(study, settings, how, arguments))

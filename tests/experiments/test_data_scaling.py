@@ -78,7 +78,8 @@ def test_redraw_remakes_the_files_without_torch(done):
     assert {name: (folder / name).read_bytes() for name in expected} == expected
 
 
-def test_killed_in_the_middle_and_started_again_gives_the_same_rows_bit_for_bit(done, tmp_path):
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 3)])
+def test_killed_in_the_middle_and_started_again_gives_the_same_rows_bit_for_bit(done, tmp_path, how, code):
     words = [sys.executable, "-m", "experiments.data_scaling", *SMALL]
     words += ["--results", str(tmp_path / "results"), "--runs", str(tmp_path / "runs")]
     first = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -86,8 +87,8 @@ def test_killed_in_the_middle_and_started_again_gives_the_same_rows_bit_for_bit(
     while not list((tmp_path / "runs").glob("*/last.ckpt")):
         assert time.monotonic() < deadline and first.poll() is None, "no checkpoint was ever written"
         time.sleep(0.01)
-    os.kill(first.pid, signal.SIGKILL)
-    first.wait()
+    os.kill(first.pid, how)
+    assert first.wait() == code
     unfinished = list((tmp_path / "runs").glob("*/last.ckpt"))
     assert unfinished, "the study was finished before it could be killed"
     subprocess.run(words, check=True, capture_output=True)

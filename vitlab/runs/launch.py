@@ -111,7 +111,8 @@ def _begin(events: Any, stop: Any, threads: int) -> None:
     for name in ("lightning.pytorch", "lightning.fabric"):  # A study shows one progress display for all runs.
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning")
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the study, which then asks the workers to stop.
+    for ending in (signal.SIGINT, signal.SIGTERM):  # They are for the study, which then asks the workers to stop.
+        signal.signal(ending, signal.SIG_IGN)
     torch.set_num_threads(threads)
     _worker.update(events=events, stop=stop)
     threading.Thread(target=_end_with_parent, daemon=True).start()
