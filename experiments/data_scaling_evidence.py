@@ -32,11 +32,8 @@ def draw_test(rows: pd.DataFrame, recipe: Recipe) -> Evidence:
 
 def budget(recipe: Recipe) -> str:
     """What every run of the study had in common."""
-    length = f"{recipe.steps:,} steps" if recipe.epochs is None else f"{recipe.epochs:g} epochs"
     augment = ", ".join(recipe.augment) or "no augmentation"
-    return (
-        f"The same recipe at every size: {length} of {recipe.batch_size} images, {augment}; best validation accuracy."
-    )
+    return f"The same recipe at every size: {recipe.budget()}, {augment}; best validation accuracy."
 
 
 def sentences(rows: pd.DataFrame) -> list[str]:

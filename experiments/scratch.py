@@ -110,10 +110,9 @@ def draw(rows: pd.DataFrame, settings: Scratch) -> Evidence:
     caption = f"Test accuracy in %, mean over seeds [95% interval]; change in points, by seed. {describe(done)}."
     table = to_markdown(Table(("step (each keeps those above)", "test accuracy", "change"), tuple(cells), caption))
     last = bootstrap_mean(list(scores[names[-1]].values()), bounds=(0.0, 1.0))
-    budget = f"{settings.recipe.steps:,} steps of {settings.recipe.batch_size} images"
     answer = (
-        f"{done['model'].iloc[-1]} from scratch on {done['data'].iloc[0]}: {last.format()} % after {budget}, with the "
-        f"recipe up to the step {names[-1]!r}."
+        f"{done['model'].iloc[-1]} from scratch on {done['data'].iloc[0]}: {last.format()} % after "
+        f"{settings.recipe.budget()}, with the recipe up to the step {names[-1]!r}."
     )
     if len(names) > 1:
         gain = paired_gap(scores[names[-1]], scores[names[0]])
@@ -131,7 +130,7 @@ def _figure(rows: pd.DataFrame, names: list[str], settings: Scratch) -> Figure:
         value="test_best",
         xlabel="test accuracy (%)",
         title=f"A ViT from scratch on {rows['data'].iloc[0]}, one step at a time",
-        subtitle=f"{settings.recipe.steps:,} steps of {settings.recipe.batch_size} images; {spread}",
+        subtitle=f"{settings.recipe.budget()}; {spread}",
         scale=100,
         digits=1,
         bounds=(0.0, 1.0),

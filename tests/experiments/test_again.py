@@ -55,6 +55,19 @@ def test_evidence_whose_data_is_not_here_is_left_out_and_named_unless_it_was_ask
     assert "no/such/folder" in capsys.readouterr().err
 
 
+def test_a_training_that_fails_does_not_agree_and_its_reason_is_kept(tmp_path, capsys):
+    diverging = ("--models", "ViT", "ResNet", "--learning_rates.ViT", "1e30", "--grad_clip", "0", "--seeds", "1")
+    with pytest.raises(SystemExit):
+        main(data_scaling.STUDY, [*SMALL, *diverging, "--results", str(tmp_path), "--runs", str(tmp_path / "runs")])
+    path = tmp_path / "data_scaling" / "digits" / "rows.csv"
+    rows = pd.read_csv(path, dtype=str)
+    rows.assign(status="finished", test_best=rows["test_best"].fillna("0.5")).to_csv(path, index=False)
+    assert check("--count", 2, "--results", tmp_path) == 1
+    out = capsys.readouterr().out
+    assert "| 50.00 | failed |" in out and "1 of 2 runs agree" in out
+    assert "step" in read_rows(tmp_path / "again" / "draw_0").set_index("score").loc[0.5, "reason"]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [(("--count", 9), "allowed: 1 to the 2"), (("--only", "data_scaling/digit"), "data_scaling/digits")],

@@ -56,6 +56,12 @@ class Recipe:
         rounds = max(1, min(self.evaluations, steps))
         return rounds, max(1, round(steps / rounds))
 
+    def budget(self) -> str:
+        """The length of a training in words: `798 steps of 64 images`, after cutting into rounds, or `7 epochs`."""
+        if self.epochs is not None:
+            return f"{self.epochs:g} epochs"
+        return f"{math.prod(self.rounds(0)):,} steps of {self.batch_size} images"
+
 
 @dataclass(frozen=True)
 class Classify:
