@@ -163,9 +163,7 @@ STUDY = Study(
     presets=PRESETS,
     plan=plan,
     draw=draw,
-    folder=lambda settings: (
-        data_of(settings.data)[0].name + (f"_{settings.recipe.steps}_steps" if settings.ladder else "")
-    ),
+    folder=lambda settings: f"{data_of(settings.data)[0].name}_{settings.recipe.steps}_steps",
 )
 
 if __name__ == "__main__":
