@@ -17,7 +17,9 @@ Of the ladder on CIFAR-10 one seed is begun.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
@@ -30,6 +32,8 @@ from vitlab.tasks.settings import Classify, Recipe
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
+
+    from vitlab.report.intervals import Interval
 
 
 @dataclass(frozen=True)
@@ -103,21 +107,35 @@ def draw(rows: pd.DataFrame, settings: Scratch) -> Evidence:
     done = titled(rows[rows["status"] == "finished"], settings.data).sort_values(["ladder_number", "seed"])
     names = list(dict.fromkeys(done["ladder_step"]))
     scores = {name: done[done["ladder_step"] == name].set_index("seed")["test_best"].to_dict() for name in names}
-    cells = []
-    for i, name in enumerate(names):
-        change = paired_gap(scores[name], scores[names[i - 1]]).format(sign=True) if i else ""
-        cells.append((name, bootstrap_mean(list(scores[name].values()), bounds=(0.0, 1.0)).format(), change))
-    caption = f"Test accuracy in %, mean over seeds [95% interval]; change in points, by seed. {describe(done)}."
-    table = to_markdown(Table(("step (each keeps those above)", "test accuracy", "change"), tuple(cells), caption))
-    last = bootstrap_mean(list(scores[names[-1]].values()), bounds=(0.0, 1.0))
-    answer = (
-        f"{done['model'].iloc[-1]} from scratch on {done['data'].iloc[0]}: {last.format()} % after "
-        f"{settings.recipe.budget()}, with the recipe up to the step {names[-1]!r}."
+    means = {name: bootstrap_mean(list(scores[name].values()), bounds=(0.0, 1.0)) for name in names}
+    changes = {name: paired_gap(scores[name], scores[before]) for before, name in pairwise(names)}
+    cells = tuple(
+        (name, means[name].format(), changes[name].format(sign=True) if name in changes else "") for name in names
     )
-    if len(names) > 1:
-        gain = paired_gap(scores[names[-1]], scores[names[0]])
-        answer += f" That is {gain.format(sign=True)} points from {names[0]!r}, at the same number of steps."
-    return Evidence(answer, table, {"figure": _figure(done, names, settings)} if len(names) > 1 else {})
+    caption = f"Test accuracy in %, mean over seeds [95% interval]; change in points, by seed. {describe(done)}."
+    table = to_markdown(Table(("step (each keeps those above)", "test accuracy", "change"), cells, caption))
+    best = done.groupby("ladder_step")["validation_best"].mean().idxmax()
+    answer = (
+        f"{done['model'].iloc[-1]} from scratch on {done['data'].iloc[0]}: {means[best].format()} % after "
+        f"{settings.recipe.budget()}, with the recipe up to the step {best!r}"
+    )
+    if not changes:
+        return Evidence(f"{answer}.", table)
+    return Evidence(
+        f"{answer}, the best of {len(names)} by validation accuracy. {sentence(changes)}",
+        table,
+        {"figure": _figure(done, names, settings)},
+    )
+
+
+def sentence(changes: Mapping[str, Interval]) -> str:
+    """Which steps of the ladder changed the accuracy (fractions), and which are not told apart from no change."""
+    told = [f"{name} {change.format(sign=True)}" for name, change in changes.items() if change.excludes(0.0)]
+    rest = [name for name, change in changes.items() if not change.excludes(0.0)]
+    if not told:
+        return "No step is told apart from no change."
+    found = f"Told apart from no change, in points: {'; '.join(told)}."
+    return f"{found} Not told apart: {'; '.join(rest)}." if rest else found
 
 
 def _figure(rows: pd.DataFrame, names: list[str], settings: Scratch) -> Figure:

@@ -5,6 +5,7 @@ from dataclasses import fields
 import pytest
 
 from experiments import scratch, tuning
+from vitlab.report.intervals import Interval
 from vitlab.report.provenance import read_rows
 from vitlab.runs.run import Run
 from vitlab.study import main
@@ -31,6 +32,17 @@ def test_the_ladder_runs(tmp_path):
     )
     rows = read_rows(tmp_path / "results" / "scratch" / "digits_4_steps")
     assert set(rows["ladder_step"]) == {"tutorial", "smaller patches"} and len(rows) == 4
+
+
+def test_the_answer_says_which_steps_are_told_apart_from_no_change():
+    changes = {
+        "a": Interval(0.061, 0.042, 0.1, 3),
+        "b": Interval(0.007, -0.03, 0.053, 3),
+        "c": Interval(-0.02, -0.03, -0.01, 3),
+    }
+    said = scratch.sentence(changes)
+    assert said == "Told apart from no change, in points: a +6.1 [+4.2, +10.0]; c -2.0 [-3.0, -1.0]. Not told apart: b."
+    assert scratch.sentence({"b": changes["b"]}) == "No step is told apart from no change."
 
 
 def test_an_unknown_step_is_refused(tmp_path, capsys):
