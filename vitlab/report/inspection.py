@@ -253,9 +253,10 @@ def draw_rollout(portrait: Portrait) -> Figure:
 
 
 def _with_heat_bar(figure: Figure, what: str) -> Figure:
-    """Add the scale of overlays, which each have their own range."""
+    """Add the scale of overlays, which each have their own range, in a strip of its own beside them."""
     from matplotlib.cm import ScalarMappable
 
+    figure.set_figwidth(figure.get_figwidth() + 0.9)
     with look():
         bar = figure.colorbar(ScalarMappable(cmap="inferno"), ax=figure.axes, fraction=0.03, aspect=30, label=what)
         bar.set_ticks([0.0, 1.0], labels=["least", "most"])

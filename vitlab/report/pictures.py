@@ -58,7 +58,7 @@ def image_grid(
     wide = max(3.4, across * (cell + 0.06) + (0.15 + 0.075 * max(map(len, rows)) if rows else 0.1))
     with look():
         figure = new_figure(wide, len(images) * tall + 0.5 + (0.3 if subtitle else 0.0) + (0.2 if columns else 0.0))
-        figure.set_layout_engine("constrained", w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0.01)
+        figure.set_layout_engine("compressed", w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0.01)
         panels = figure.subplots(len(images), across, squeeze=False)
         for i, row in enumerate(images):
             for j in range(across):
@@ -111,7 +111,7 @@ def map_grid(
     with look():
         figure = new_figure(wide, tall)
         panels: Any = figure.subplots(r, c, squeeze=False)
-        figure.set_layout_engine("constrained", w_pad=0.02, h_pad=0.02, wspace=0.02, hspace=0.02)
+        figure.set_layout_engine("compressed", w_pad=0.02, h_pad=0.02, wspace=0.02, hspace=0.02)
         for i, j in np.ndindex(r, c):
             axes = panels[i, j]
             _bare(axes)
