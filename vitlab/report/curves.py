@@ -48,8 +48,8 @@ def _limits(axes: Axes, values: np.ndarray, ends: np.ndarray, bounds: Bounds | N
     least, most = float(np.nanmin(values)), float(np.nanmax(values))
     room = max(most - least, 1e-9 + abs(most) * 0.02)
     ends = ends[~np.isnan(ends)]
-    low = max(least - 0.35 * room, min(least, float(ends.min()) if len(ends) else least))
-    high = min(most + 0.35 * room, max(most, float(ends.max()) if len(ends) else most))
+    low = max(least - room, min(least, float(ends.min()) if len(ends) else least))
+    high = min(most + room, max(most, float(ends.max()) if len(ends) else most))
     low, high = low - 0.05 * room, high + 0.05 * room
     if bounds:
         low, high = max(low, bounds[0] - 0.01 * room), min(high, bounds[1] + 0.01 * room)
