@@ -18,11 +18,13 @@ def test_a_section_says_command_seeds_hardware_and_answer(tmp_path):
     rows = [
         {"run": str(seed), "seed": seed, "hardware": "2 x Thing", "torch": "2.15", "wall_s": 1800} for seed in (0, 1)
     ]
-    record = provenance({}, ["python", "-m", "experiments.x", "a b"], rows) | {"question": "Why?", "answer": "So."}
+    command = ["python", "-m", "experiments.x", "a b", "--time_budget", "9m"]
+    record = provenance({}, command, rows) | {"question": "Why?", "answer": "So."}
     write_evidence(tmp_path / "x" / "digits", rows=rows, table_md="t", figures={}, provenance=record)
     text = catalogue(tmp_path)
     for part in ("## x/digits", "Why?", "So.", "experiments.x 'a b'", "2 rows, 2 seeds; 2 x Thing; 1 h of training"):
         assert part in text
+    assert "9m" not in text
 
 
 def test_a_marked_block_shows_the_evidence_of_its_folder(tmp_path):

@@ -67,7 +67,8 @@ def _note(folder: Path) -> str:
 
 
 def _command(record: dict[str, Any]) -> str:
-    return shlex.join(map(str, record["command"]))
+    """What to type; a time budget says when to pause and not what is asked for, and is left out."""
+    return re.sub(r" --time_budget[= ]\S+", "", shlex.join(map(str, record["command"])))
 
 
 def catalogue(results: Path) -> str:
