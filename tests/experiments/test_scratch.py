@@ -1,5 +1,6 @@
 """The ladder changes one thing at a time; the study and the tuning run small."""
 
+import math
 from dataclasses import fields
 
 import pytest
@@ -43,6 +44,8 @@ def test_the_answer_says_which_steps_are_told_apart_from_no_change():
     said = scratch.sentence(changes)
     assert said == "Told apart from no change, in points: a +6.1 [+4.2, +10.0]; c -2.0 [-3.0, -1.0]. Not told apart: b."
     assert scratch.sentence({"b": changes["b"]}) == "No step is told apart from no change."
+    alone = Interval(0.1, math.nan, math.nan, 1)
+    assert scratch.sentence({"a": alone}) == "With one seed no step is decided."
 
 
 def test_an_unknown_step_is_refused(tmp_path, capsys):
