@@ -100,6 +100,12 @@ def plan(settings: Scratch) -> dict[Run, dict[str, Any]]:
     }
 
 
+def folder(settings: Scratch) -> str:
+    """Name of the evidence: the data and the length of training, so that ladders of two lengths stand side by side."""
+    steps, epochs = settings.recipe.steps, settings.recipe.epochs
+    return f"{data_of(settings.data)[0].name}_" + (f"{steps}_steps" if epochs is None else f"{epochs:g}_epochs")
+
+
 def draw(rows: pd.DataFrame, settings: Scratch) -> Evidence:
     """Accuracy at each step of the ladder with its interval, and what each step changed."""
     from vitlab.report.intervals import bootstrap_mean, paired_gap
@@ -184,7 +190,7 @@ STUDY = Study(
     presets=PRESETS,
     plan=plan,
     draw=draw,
-    folder=lambda settings: f"{data_of(settings.data)[0].name}_{settings.recipe.steps}_steps",
+    folder=folder,
 )
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from vitlab.report.intervals import Interval
 from vitlab.report.provenance import read_rows
 from vitlab.runs.run import Run
 from vitlab.study import main
+from vitlab.tasks.settings import Recipe
 
 
 def test_each_step_changes_something_and_keeps_the_budget():
@@ -46,6 +47,11 @@ def test_the_answer_says_which_steps_are_told_apart_from_no_change():
     assert scratch.sentence({"b": changes["b"]}) == "No step is told apart from no change."
     alone = Interval(0.1, math.nan, math.nan, 1)
     assert scratch.sentence({"a": alone}) == "With one seed no step is decided."
+
+
+def test_evidence_is_kept_by_the_length_of_training():
+    assert scratch.folder(scratch.Scratch(recipe=Recipe(steps=40))) == "digits_40_steps"
+    assert scratch.folder(scratch.Scratch(recipe=Recipe(steps=40, epochs=2.5))) == "digits_2.5_epochs"
 
 
 def test_an_unknown_step_is_refused(tmp_path, capsys):
