@@ -20,7 +20,7 @@ TITLES = {
     "filters": "Filters of the patch embedding",
     "positions": "Position embeddings",
     "attention": "Attention matrices",
-    "class_token": "Where the class token looks",
+    "class_token": "What each head looks at",
     "distance": "How far heads look",
     "rollout": "Attention rollout",
     "classes": "What the model says",
