@@ -122,7 +122,7 @@ PRESETS = {
         patch=4,
         train_sizes=(1000, 10_000, 95_000),
         recipe=CIFAR_CPU,
-        learning_rates={"ViT": 1e-3, "HybridViT": 3e-4, "ResNet": 3e-3},
+        learning_rates={"ViT": 1e-3, "HybridViT": 3e-4, "ResNet": 1e-2},
     ),
 }
 

@@ -83,26 +83,26 @@ def draw(rows: pd.DataFrame, settings: Any) -> Evidence:
     return Evidence(answer, to_markdown(table), {"figure": figure})
 
 
-def _shorter(study: DataScaling, steps: int, **changes: Any) -> DataScaling:
-    return replace(study, recipe=replace(study.recipe, steps=steps), **changes)
-
-
 PRESETS = {
     "quick": Tuning(study=replace(STUDIED["quick"], train_sizes=(100, 800), seeds=2)),
     "cifar10_cpu": Tuning(
-        study=_shorter(STUDIED["cifar10_cpu"], steps=600, sizes=("Nano",), train_sizes=(2000,), seeds=1)
+        study=replace(
+            STUDIED["cifar10_cpu"],
+            recipe=replace(STUDIED["cifar10_cpu"].recipe, steps=600),
+            sizes=("Nano",),
+            train_sizes=(2000,),
+            seeds=1,
+        )
     ),
     "tiny_imagenet_cpu": Tuning(
-        study=_shorter(
+        study=replace(
             STUDIED["tiny_imagenet_cpu"],
-            steps=400,
             train_sizes=(95_000,),
-            seeds=1,
             models=FAMILIES,
             sizes=("Nano",),
             measure="test",
             downstream=(),
-        )
+        ),
     ),
     "cifar10": Tuning(study=replace(STUDIED["cifar10"], train_sizes=(2000, 20_000), seeds=1)),
 }
