@@ -117,7 +117,6 @@ PRESETS = {
         data="tiny_imagenet_32",
         measure="few_shot",
         downstream=DOWNSTREAM,
-        models=("ViT", "ResNet"),
         sizes=("Pico", "Nano"),
         patch=4,
         train_sizes=(1000, 10_000, 95_000),

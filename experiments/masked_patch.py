@@ -83,7 +83,7 @@ PRETRAIN_CPU = Recipe(
     steps=2079, batch_size=128, lr=1e-3, warmup_steps=200, evaluations=9, augment=("crop", "flip"), precision="bf16"
 )
 FINETUNE_CPU = Recipe(
-    steps=400, batch_size=64, lr=0.0, warmup_steps=40, evaluations=10, augment=("crop", "flip"), precision="bf16"
+    steps=800, batch_size=64, lr=0.0, warmup_steps=80, evaluations=10, augment=("crop", "flip"), precision="bf16"
 )
 CIFAR_CPU = MaskedPatches(
     data="cifar10",
