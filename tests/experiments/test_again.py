@@ -1,15 +1,18 @@
 """Stored results made anew: what comes out again passes, what does not is named."""
 
+import math
 import shutil
 
 import pandas as pd
 import pytest
 
 from experiments import again, data_scaling
-from experiments.again import same_numbers, same_place
+from experiments.again import compare, same_numbers, same_place
 from vitlab.report.provenance import read_rows
+from vitlab.runs.run import Data, Run
 from vitlab.study import main
 
+RUN = Run("ViT-Pico/2", Data("digits"))
 SMALL = "--models ViT --train_sizes 50 --seeds 2 --steps 6 --evaluations 2 --wandb off".split()
 
 
@@ -95,3 +98,17 @@ def test_the_number_of_cores_is_not_the_processor():
     assert same_place(place, place | {"hardware": "2 x Thing, 24 GiB"})
     assert not same_place(place, place | {"hardware": "2 x Other, 24 GiB"})
     assert not same_place(place, place | {"torch": "2.16"})
+
+
+def test_elsewhere_the_interval_of_the_seeds_judges_and_one_seed_cannot():
+    def judged(now: float, *seeds: float, hardware: str = "1 x Other", **more) -> str:
+        row = {"test_best": seeds[0], "hardware": "1 x Thing", "torch": "2.15"}
+        stored = again.Stored("data_scaling/digits", RUN, [row], list(seeds))
+        return compare(stored, [row | {"test_best": now, "hardware": hardware, "commit": "c"} | more])["agrees"]
+
+    assert judged(0.5, 0.5, hardware="2 x Thing") == judged(0.5, 0.5) == "bit for bit"
+    assert judged(0.51, 0.5, 0.6, 0.4, hardware="2 x Thing") == "no"
+    assert judged(0.51, 0.5, 0.6, 0.4) == "within the interval"
+    assert judged(0.9, 0.5, 0.51, 0.49) == "no"
+    assert judged(0.2, 0.5) == "cannot be judged"
+    assert judged(math.nan, 0.5, reason="diverged") == "no"
