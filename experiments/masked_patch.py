@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from vitlab.runs.store import Store
 
-ABLATIONS = ("ratio", "target", "mae", "steps")
+ABLATIONS = ("ratio", "target", "mae", "steps", "rate")
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class MaskedPatches:
     rates: tuple[float, ...] = (1e-3, 3e-3)
     """Peak rates that each arm tries at each number of labels."""
     ablations: tuple[str, ...] = ABLATIONS
-    """What is changed in (b), one at a time: ratio target mae steps."""
+    """What is changed in (b), one at a time: ratio target mae steps rate."""
     ablation_share: float = 0.05
     """Share of the labels at which the ablations are compared."""
     ablation_seeds: int = 1
@@ -122,10 +122,10 @@ def plan(settings: MaskedPatches) -> dict[Run, dict[str, Any]]:
         found |= _comparison(settings, task, sizes, seed)
     share = settings.ablation_share
     for seed in range(settings.ablation_seeds):
-        for masked, steps in variants(settings):
-            start = pretraining(settings, seed, masked, steps)
-            found[start] = found[_few_shot(settings, task, start)] = _place(masked, steps)
-            found |= _fine_tunings(settings, task, sizes, share, start, seed, _place(masked, steps))
+        for masked, recipe in variants(settings):
+            start = pretraining(settings, seed, masked, recipe)
+            found[start] = found[_few_shot(settings, task, start)] = _place(masked, recipe)
+            found |= _fine_tunings(settings, task, sizes, share, start, seed, _place(masked, recipe))
     return found
 
 
@@ -148,43 +148,43 @@ def labelled(settings: MaskedPatches) -> tuple[Data, dict[float, int | None]]:
     return data, {share: None if share == 1 else round(share * total) for share in shares}
 
 
-def pretraining(settings: MaskedPatches, seed: int, masked: MaskedPatch, steps: int) -> Run:
+def pretraining(settings: MaskedPatches, seed: int, masked: MaskedPatch, recipe: Recipe) -> Run:
     """Masked patch prediction on all unlabelled images; raises ValueError for a recipe counted in epochs."""
-    if settings.pretrain.epochs or settings.finetune.epochs:
+    if recipe.epochs or settings.finetune.epochs:
         raise ValueError("This study counts in steps; leave --pretrain.epochs and --finetune.epochs at None.")
     data, _ = some_classes(settings.unlabelled)
-    recipe = replace(settings.pretrain, steps=steps)
     return Run(settings.model, data, recipe, masked, seed, options=_options(settings), snapshots=4)
 
 
-def variants(settings: MaskedPatches) -> list[tuple[MaskedPatch, int]]:
-    """The ablations: settings of the task with pre-training steps, the study's own left out.
+def variants(settings: MaskedPatches) -> list[tuple[MaskedPatch, Recipe]]:
+    """The ablations: settings of the task with a recipe of pre-training, the study's own left out.
 
     Raises:
         ValueError: for an ablation that there is not.
     """
-    base, steps = settings.masked, settings.pretrain.steps
+    base, own = settings.masked, settings.pretrain
     changes = {
-        "ratio": [(replace(base, ratio=ratio), steps) for ratio in (0.15, 0.5, 0.75)],
-        "target": [(replace(base, target=target), steps) for target in ("mean_color", "downsized", "pixels")],
-        "mae": [(MaskedPatch(ratio=0.75, mask=1.0, swap=0.0, target="pixels"), steps)],
-        "steps": [(base, steps // 4), (base, steps // 2)],
+        "ratio": [(replace(base, ratio=ratio), own) for ratio in (0.15, 0.5, 0.75)],
+        "target": [(replace(base, target=target), own) for target in ("mean_color", "downsized", "pixels")],
+        "mae": [(MaskedPatch(ratio=0.75, mask=1.0, swap=0.0, target="pixels"), own)],
+        "steps": [(base, replace(own, steps=own.steps // part)) for part in (4, 2)],
+        "rate": [(base, replace(own, lr=own.lr * factor)) for factor in (0.5, 2.0)],
     }
     for name in settings.ablations:
         if name not in changes:
             raise ValueError(f"Unknown ablation {name!r}; allowed: {', '.join(changes)}.{suggest(name, changes)}")
     asked = [variant for name in settings.ablations for variant in changes[name]]
-    return [variant for variant in dict.fromkeys(asked) if variant != (base, steps)]
+    return [variant for variant in dict.fromkeys(asked) if variant != (base, own)]
 
 
 Sizes = Mapping[float, int | None]
 
 
 def _comparison(settings: MaskedPatches, task: Data, sizes: Sizes, seed: int) -> dict[Run, dict[str, Any]]:
-    masked = pretraining(settings, seed, settings.masked, settings.pretrain.steps)
+    masked = pretraining(settings, seed, settings.masked, settings.pretrain)
     other, _ = some_classes(settings.upstream)
     supervised = Run(settings.model, other, settings.supervise, seed=seed, options=_options(settings))
-    place_of_b = _place(settings.masked, settings.pretrain.steps)
+    place_of_b = _place(settings.masked, settings.pretrain)
     found: dict[Run, dict[str, Any]] = {masked: place_of_b, supervised: {"arm": "upstream"}}
     starts = ((None, {"arm": SCRATCH}), (masked, place_of_b), (supervised, {"arm": SUPERVISED}))
     for start, place in starts:
@@ -200,14 +200,15 @@ def _comparison(settings: MaskedPatches, task: Data, sizes: Sizes, seed: int) ->
     return found
 
 
-def _place(task: MaskedPatch, steps: int) -> dict[str, Any]:
-    """The columns of the rows of (b): which task, how long."""
+def _place(task: MaskedPatch, recipe: Recipe) -> dict[str, Any]:
+    """The columns of the rows of (b): which task, at which peak rate, how long."""
     return {
         "arm": MASKED,
         "target": task.target,
         "ratio": task.ratio,
         "masked_share": task.mask,
-        "pretrain_steps": steps,
+        "pretrain_rate": recipe.lr,
+        "pretrain_steps": recipe.steps,
     }
 
 
@@ -238,13 +239,13 @@ def _options(settings: MaskedPatches) -> tuple[tuple[str, Any], ...]:
 def draw(rows: pd.DataFrame, settings: MaskedPatches) -> Evidence:
     """Accuracy of each arm at each number of labels, the ablations, and what the seeds allow to say of a < b < c."""
     done = rows[rows["status"] == "finished"]
-    base = _place(settings.masked, settings.pretrain.steps)
+    base = _place(settings.masked, settings.pretrain)
     return evidence.evidence(done, base, settings.ablation_share, settings.model)
 
 
 def pictures(settings: MaskedPatches, store: Store) -> dict[str, Figure]:
     """What the first seed's pre-training predicts as it goes on, with each target that was trained."""
-    ways = [(settings.masked, settings.pretrain.steps), *variants(settings)]
+    ways = [(settings.masked, settings.pretrain), *variants(settings)]
     runs = {way[0].target: pretraining(settings, 0, *way) for way in reversed(ways)}
     found = {target: sorted(store.path(run).glob("pictures_*.npz")) for target, run in runs.items()}
     return {f"pictures_{target}": evidence.picture_grid(target, files) for target, files in found.items() if files}

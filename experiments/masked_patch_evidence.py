@@ -23,13 +23,14 @@ CLAIMS = (
     (MASKED, LONG, "masked patch pre-training beats training from scratch for as many steps in all"),
     (SUPERVISED, MASKED, "supervised pre-training beats masked patch pre-training"),
 )
-VARIANT = ["target", "ratio", "masked_share", "pretrain_steps"]
-SCORES = ("test_best", "test_color_accuracy", "test_floor_frequent", "test_floor_neighbours")
+VARIANT = ["target", "ratio", "masked_share", "pretrain_rate", "pretrain_steps"]
+SCORES = ("validation_best", "test_best", "test_color_accuracy", "test_floor_frequent", "test_floor_neighbours")
 ABOUT_SCORES = (
-    "Pre-training on test images in %: score is accuracy over corrupted patches (R² for pixels) and colour the "
-    "accuracy of their 3-bit mean colour; frequent and neighbours are floors, the scores of always saying the most "
-    "frequent colour (the mean, for pixels) and of the visible neighbours' mean. Mean over seeds [95% interval]. "
-    "Few-shot and fine-tuned are test accuracy in % on the task, {shots}; few-shot of untrained weights: {untrained}."
+    "Pre-training in %: score is accuracy over corrupted patches (R² for pixels), on validation and on test images; of "
+    "the latter, colour is the accuracy of their 3-bit mean colour; frequent and neighbours are floors, the scores of "
+    "always saying the most frequent colour (the mean, for pixels) and of the visible neighbours' mean. Mean over "
+    "seeds [95% interval]. Few-shot and fine-tuned are test accuracy in % on the task, {shots}; few-shot of untrained "
+    "weights: {untrained}."
 )
 
 
@@ -140,7 +141,18 @@ def variant_table(masked: pd.DataFrame, tuned: pd.DataFrame, untrained: pd.DataF
         scores = [cell(predicted, column) for column in SCORES]
         accuracies = cell(probed, "test_accuracy", ACCURACY), cell(later, "test_best", ACCURACY)
         body.append((*map(number, variant), *scores, *accuracies))
-    titles = ("target", "corrupted", "[mask]", "steps", "score", "colour", "frequent", "neighbours")
+    titles = (
+        "target",
+        "corrupted",
+        "[mask]",
+        "rate",
+        "steps",
+        "validation score",
+        "test score",
+        "colour",
+        "frequent",
+        "neighbours",
+    )
     shots = ", ".join(f"{shots:.0f} shots" for shots in sorted(masked["shots"].dropna().unique()))
     labels = ", ".join(
         f"{size:,.0f}" for size in sorted(tuned.loc[tuned["label_share"] == share, "train_size"].unique())

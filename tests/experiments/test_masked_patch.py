@@ -73,11 +73,13 @@ def test_every_arm_gets_the_same_trials_and_subsets():
 
 
 def test_ablations_change_one_thing_and_share_what_the_study_did():
-    settings = replace(MaskedPatches(), ablations=("ratio", "target", "mae", "steps"), ablation_seeds=1, seeds=1)
+    settings = replace(MaskedPatches(), ablation_seeds=1, seeds=1)
     starts = [run for run in plan(settings) if isinstance(run.task, MaskedPatch)]
     tasks = Counter((run.task.ratio, run.task.target, run.task.mask) for run in starts)
     half = (0.5, "mean_color", 0.8)
-    assert tasks[half] == 3 and sum(tasks.values()) == len(starts) == 8
+    assert tasks[half] == 5 and sum(tasks.values()) == len(starts) == 10
+    assert {run.recipe.steps for run in starts} == {300, 600, 1200}
+    assert {run.recipe.lr for run in starts} == {1.5e-3, 3e-3, 6e-3}
     assert set(tasks) - {half} == {
         (0.15, "mean_color", 0.8),
         (0.75, "mean_color", 0.8),
@@ -95,7 +97,8 @@ def made_rows(**gaps: float) -> pd.DataFrame:
             for size in (50, 500):
                 for lr, worse in ((1e-3, 0.0), (3e-3, 0.1)):
                     accuracy = 0.5 + gap + 0.01 * seed + size / 5000 - worse
-                    names = {"target": None, "ratio": None, "masked_share": None, "pretrain_steps": None}
+                    names = {"target": None, "ratio": None, "masked_share": None}
+                    names |= {"pretrain_rate": None, "pretrain_steps": None}
                     scores = {"validation_best": accuracy, "test_best": accuracy + (0.3 if worse else 0.0)}
                     found.append({"arm": arm, "seed": seed, "subset_seed": seed, "train_size": size, "lr": lr})
                     found[-1] |= {**names, **scores}
