@@ -80,7 +80,7 @@ class MaskedPatches:
 
 
 PRETRAIN_CPU = Recipe(
-    steps=2079, batch_size=128, lr=1e-3, warmup_steps=200, evaluations=9, augment=("crop", "flip"), precision="bf16"
+    steps=2079, batch_size=128, lr=4e-3, warmup_steps=200, evaluations=9, augment=("crop", "flip"), precision="bf16"
 )
 FINETUNE_CPU = Recipe(
     steps=800, batch_size=64, lr=0.0, warmup_steps=80, evaluations=10, augment=("crop", "flip"), precision="bf16"
@@ -91,20 +91,25 @@ CIFAR_CPU = MaskedPatches(
     upstream="tiny_imagenet_32",
     model="ViT-Micro/4",
     pretrain=PRETRAIN_CPU,
-    supervise=PRETRAIN_CPU,
+    supervise=replace(PRETRAIN_CPU, lr=1e-3),
     finetune=FINETUNE_CPU,
-    rates=(5e-4, 1e-3),
+    label_shares=(0.05, 1.0),
+    rates=(1e-3,),
+    ablations=("rate",),
 )
 PRESETS = {
     "quick": MaskedPatches(),
     "cifar10": replace(
         CIFAR_CPU,
         model="ViT-Small/4",
+        label_shares=(0.05, 0.1, 1.0),
         long_shares=(0.05, 1.0),
         seeds=5,
-        pretrain=replace(PRETRAIN_CPU, steps=40_000, batch_size=512, warmup_steps=2000, compile=True),
-        supervise=replace(PRETRAIN_CPU, steps=20_000, batch_size=512, warmup_steps=2000, compile=True),
+        pretrain=replace(PRETRAIN_CPU, steps=40_000, batch_size=512, lr=1e-3, warmup_steps=2000, compile=True),
+        supervise=replace(PRETRAIN_CPU, steps=20_000, batch_size=512, lr=1e-3, warmup_steps=2000, compile=True),
         finetune=replace(FINETUNE_CPU, steps=5000, batch_size=128, warmup_steps=500, compile=True),
+        rates=(5e-4, 1e-3),
+        ablations=ABLATIONS,
         ablation_seeds=3,
     ),
     "cifar10_cpu": CIFAR_CPU,
