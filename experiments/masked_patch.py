@@ -71,6 +71,8 @@ class MaskedPatches:
     """Peak rates that each arm tries at each number of labels."""
     ablations: tuple[str, ...] = ABLATIONS
     """What is changed in (b), one at a time: ratio target mae steps rate."""
+    pretrain_rates: tuple[float, ...] = (1.5e-3, 6e-3)
+    """Peak rates of pre-training that the ablation "rate" compares with the study's own."""
     ablation_share: float = 0.05
     """Share of the labels at which the ablations are compared."""
     ablation_seeds: int = 1
@@ -80,7 +82,7 @@ class MaskedPatches:
 
 
 PRETRAIN_CPU = Recipe(
-    steps=2079, batch_size=128, lr=4e-3, warmup_steps=200, evaluations=9, augment=("crop", "flip"), precision="bf16"
+    steps=2079, batch_size=128, lr=8e-3, warmup_steps=200, evaluations=9, augment=("crop", "flip"), precision="bf16"
 )
 FINETUNE_CPU = Recipe(
     steps=800, batch_size=64, lr=0.0, warmup_steps=80, evaluations=10, augment=("crop", "flip"), precision="bf16"
@@ -96,6 +98,7 @@ CIFAR_CPU = MaskedPatches(
     label_shares=(0.05, 1.0),
     rates=(1e-3,),
     ablations=("rate",),
+    pretrain_rates=(1e-3, 2e-3, 4e-3),
 )
 PRESETS = {
     "quick": MaskedPatches(),
@@ -110,6 +113,7 @@ PRESETS = {
         finetune=replace(FINETUNE_CPU, steps=5000, batch_size=128, warmup_steps=500, compile=True),
         rates=(5e-4, 1e-3),
         ablations=ABLATIONS,
+        pretrain_rates=(5e-4, 2e-3),
         ablation_seeds=3,
     ),
     "cifar10_cpu": CIFAR_CPU,
@@ -173,7 +177,7 @@ def variants(settings: MaskedPatches) -> list[tuple[MaskedPatch, Recipe]]:
         "target": [(replace(base, target=target), own) for target in ("mean_color", "downsized", "pixels")],
         "mae": [(MaskedPatch(ratio=0.75, mask=1.0, swap=0.0, target="pixels"), own)],
         "steps": [(base, replace(own, steps=own.steps // part)) for part in (4, 2)],
-        "rate": [(base, replace(own, lr=own.lr * factor)) for factor in (0.5, 2.0)],
+        "rate": [(base, replace(own, lr=rate)) for rate in settings.pretrain_rates],
     }
     for name in settings.ablations:
         if name not in changes:
