@@ -65,6 +65,8 @@ class DataScaling:
     """test: accuracy on the data's own test split; few_shot: few-shot linear accuracy on --downstream."""
     downstream: tuple[str, ...] = ()
     """Data sets of --measure few_shot."""
+    name: str = ""
+    """The folder under results/, such as one for a longer training; by default the data's name."""
 
 
 DIGITS = Recipe(steps=300, batch_size=64, lr=0.0, warmup_steps=30, evaluations=10)
@@ -169,13 +171,18 @@ def draw(rows: pd.DataFrame, settings: DataScaling) -> Evidence:
     return drawing(done, settings.recipe)
 
 
+def folder(settings: DataScaling) -> str:
+    """Where the evidence goes: the name asked for, else the data's."""
+    return settings.name or data_of(settings.data)[0].name + ("_few_shot" if settings.measure == "few_shot" else "")
+
+
 STUDY = Study(
     name="data_scaling",
     question="ViT or CNN: how does accuracy grow with the number of training images?",
     presets=PRESETS,
     plan=plan,
     draw=draw,
-    folder=lambda settings: data_of(settings.data)[0].name + ("_few_shot" if settings.measure == "few_shot" else ""),
+    folder=folder,
 )
 
 if __name__ == "__main__":

@@ -52,6 +52,8 @@ class Scratch:
     """Steps of the ladder to train; all by default."""
     seeds: int = 3
     """Seeds of each step."""
+    name: str = ""
+    """The folder under results/scratch; by default the data's name with the length of training."""
     recipe: Annotated[Recipe, tyro.conf.arg(name="")] = Recipe()
     """Budget and peak rate of every step."""
 
@@ -102,9 +104,12 @@ def plan(settings: Scratch) -> dict[Run, dict[str, Any]]:
 
 
 def folder(settings: Scratch) -> str:
-    """Name of the evidence: the data and the length of training, so that ladders of two lengths stand side by side."""
+    """Where the evidence goes: the name asked for, else the data's with the length of training, so that ladders of two
+    lengths stand side by side.
+    """
     steps, epochs = settings.recipe.steps, settings.recipe.epochs
-    return f"{data_of(settings.data)[0].name}_" + (f"{steps}_steps" if epochs is None else f"{epochs:g}_epochs")
+    length = f"{steps}_steps" if epochs is None else f"{epochs:g}_epochs"
+    return settings.name or f"{data_of(settings.data)[0].name}_{length}"
 
 
 def draw(rows: pd.DataFrame, settings: Scratch) -> Evidence:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from experiments.data_scaling import FAMILIES, DataScaling, model_names
 from experiments.data_scaling import PRESETS as STUDIED
+from experiments.data_scaling import DataScaling, model_names
 from vitlab.runs.run import Run
 from vitlab.study import Evidence, Study, check_train_sizes, data_of, main, titled
 
@@ -98,7 +98,6 @@ PRESETS = {
         study=replace(
             STUDIED["tiny_imagenet_cpu"],
             train_sizes=(95_000,),
-            models=FAMILIES,
             sizes=("Nano",),
             measure="test",
             downstream=(),
@@ -107,13 +106,20 @@ PRESETS = {
     "cifar10": Tuning(study=replace(STUDIED["cifar10"], train_sizes=(2000, 20_000), seeds=1)),
 }
 
+
+def folder(settings: Tuning) -> str:
+    """Where the evidence goes: the name asked for, else the data's with the train sizes."""
+    study = settings.study
+    return study.name or "_".join([data_of(study.data)[0].name, *map(str, study.train_sizes)])
+
+
 STUDY = Study(
     name="tuning",
     question="Which learning rate for which family?",
     presets=PRESETS,
     plan=plan,
     draw=draw,
-    folder=lambda settings: "_".join([data_of(settings.study.data)[0].name, *map(str, settings.study.train_sizes)]),
+    folder=folder,
 )
 
 if __name__ == "__main__":

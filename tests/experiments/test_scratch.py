@@ -52,6 +52,7 @@ def test_the_answer_says_which_steps_are_told_apart_from_no_change():
 def test_evidence_is_kept_by_the_length_of_training():
     assert scratch.folder(scratch.Scratch(recipe=Recipe(steps=40))) == "digits_40_steps"
     assert scratch.folder(scratch.Scratch(recipe=Recipe(steps=40, epochs=2.5))) == "digits_2.5_epochs"
+    assert scratch.folder(scratch.Scratch(size="Micro", name="larger")) == "larger"
 
 
 def test_an_unknown_step_is_refused(tmp_path, capsys):
