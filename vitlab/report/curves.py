@@ -32,8 +32,10 @@ PERCENT = 100.0
 def _draw(
     axes: Axes, label: str, xs: Sequence[float], cells: Sequence[Interval], style: SeriesStyle, scale: float
 ) -> None:
-    """Mean line with markers and the band of its interval."""
+    """Mean line with markers and the band of its interval; of a single point, a bar."""
     mean, low, high = (np.array([getattr(cell, part) * scale for cell in cells]) for part in ("mean", "low", "high"))
+    if len(xs) == 1:
+        axes.vlines(xs, low, high, color=style.colour, alpha=0.5, linewidth=2)
     axes.fill_between(xs, low, high, color=style.colour, alpha=0.16, linewidth=0)
     axes.plot(xs, mean, color=style.colour, linestyle=style.dash, marker=style.marker, label=label, zorder=3)
 
