@@ -20,14 +20,17 @@ SHOTS = 5
 
 
 def draw_test(rows: pd.DataFrame, recipe: Recipe) -> Evidence:
-    """Test accuracy against train size, and the gap of each matched pair."""
+    """Test accuracy against train size, and the gap of each matched pair; one size makes no curve."""
     from vitlab.report.scaling import accuracy_against_size
     from vitlab.report.tables import scaling_table, to_markdown
 
     length = budget(recipe)
-    figure = accuracy_against_size(rows, subtitle=f"{length}\ndots: seeds, band: 95% interval")
     table = f"{to_markdown(scaling_table(rows))}\n{length}\n"
-    return Evidence(" ".join(sentences(rows)), table, {"figure": figure})
+    answer = " ".join(sentences(rows))
+    if rows["train_size"].nunique() == 1:
+        return Evidence(answer, table)
+    figure = accuracy_against_size(rows, subtitle=f"{length}\ndots: seeds, band: 95% interval")
+    return Evidence(answer, table, {"figure": figure})
 
 
 def budget(recipe: Recipe) -> str:
@@ -47,7 +50,7 @@ def sentences(rows: pd.DataFrame) -> list[str]:
         gaps = gap_values(rows, vit, cnn)
         cells, sizes = gap_intervals(gaps), [int(size) for size in gaps.columns]
         ends = [
-            f"{leader(cells[size], vit, cnn)} at {size:,} images ({cells[size].n} seeds)"
+            f"{leader(cells[size], vit, cnn)} at {size:,} images ({cells[size].n} seed{'s' * (cells[size].n > 1)})"
             for size in dict.fromkeys((sizes[0], sizes[-1]))
         ]
         found.append(f"{', '.join(ends)}.")
@@ -66,7 +69,7 @@ def leader(gap: Interval, vit: str, cnn: str) -> str:
 
 
 def draw_few_shot(rows: pd.DataFrame, recipe: Recipe) -> Evidence:
-    """Five-shot accuracy against upstream size with its gap, and the same on each downstream set."""
+    """Five-shot accuracy against upstream size with its gap, and the same on each downstream set, as `draw_test`."""
     from vitlab.report.panels import curve_panels
     from vitlab.report.scaling import accuracy_against_size
     from vitlab.report.tables import describe, scaling_table, to_markdown
@@ -74,6 +77,13 @@ def draw_few_shot(rows: pd.DataFrame, recipe: Recipe) -> Evidence:
     few = rows[(rows["task"] == "few_shot") & (rows["shots"] == SHOTS)]
     means, length = downstream_means(few, rows), budget(recipe)
     upstream, sets = ", ".join(sorted(set(few["upstream"]))), ", ".join(sorted(set(few["data"])))
+    caption = (
+        f"{SHOTS}-shot linear accuracy in %, mean of {sets}, against the number of images of {upstream}; mean over "
+        f"seeds [95% interval]; gaps in points. {describe(few)}. {length}"
+    )
+    answer, table = " ".join(sentences(means)), to_markdown(scaling_table(means, caption=caption))
+    if means["train_size"].nunique() == 1:
+        return Evidence(answer, table)
     figures = {
         "figure": accuracy_against_size(
             means,
@@ -95,11 +105,7 @@ def draw_few_shot(rows: pd.DataFrame, recipe: Recipe) -> Evidence:
             ylabel=f"{SHOTS}-shot accuracy (%)",
             title=f"{SHOTS}-shot linear accuracy on each downstream set",
         )
-    caption = (
-        f"{SHOTS}-shot linear accuracy in %, mean of {sets}, against the number of images of {upstream}; mean over "
-        f"seeds [95% interval]; gaps in points. {describe(few)}. {length}"
-    )
-    return Evidence(" ".join(sentences(means)), to_markdown(scaling_table(means, caption=caption)), figures)
+    return Evidence(answer, table, figures)
 
 
 def downstream_means(few: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:

@@ -18,7 +18,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import tyro
 
@@ -116,10 +116,11 @@ def plain_speed(settings: Throughput, device: str, folder: Path) -> dict[str, An
     from vitlab.data.loading import load_data
 
     clock = _clock(settings)
+    precisions: dict[str, Literal["32-true", "bf16-mixed"]] = {"fp32": "32-true", "bf16": "bf16-mixed"}
     trainer = pl.Trainer(
         accelerator=device,
         devices=1,
-        precision={"fp32": "32-true", "bf16": "bf16-mixed"}[settings.precision],
+        precision=precisions[settings.precision],
         max_steps=settings.steps + WARM_UP,
         callbacks=[clock],
         logger=False,
@@ -188,7 +189,7 @@ def _plain_module(model: str, num_classes: int) -> pl.LightningModule:
 
     from vitlab.models import create
 
-    like: ViT = create(model, image_size=32, num_classes=num_classes)
+    like = cast("ViT", create(model, image_size=32, num_classes=num_classes))
 
     class Plain(pl.LightningModule):
         """timm's ViT of the same shape."""

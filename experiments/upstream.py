@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from experiments.data_scaling import FAMILIES
 from vitlab.report.names import family
@@ -75,7 +75,7 @@ def _described(place: str) -> tuple[Data, DataInfo]:
     return data_of(place)
 
 
-def some_classes(source: str, **about: object) -> tuple[Data, DataInfo]:
+def some_classes(source: str, **about: Any) -> tuple[Data, DataInfo]:
     """Describe `source`, written as `name` or `name@0,1,2`, without decoding it.
 
     Raises:

@@ -42,7 +42,7 @@ class Evidence:
 
     answer: str
     table: str
-    figures: Mapping[str, Figure]
+    figures: Mapping[str, Figure] = field(default_factory=dict)
     extra: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -36,6 +36,12 @@ def test_the_ladder_runs(tmp_path):
     assert set(rows["ladder_step"]) == {"tutorial", "smaller patches"} and len(rows) == 4
 
 
+def test_one_step_alone_has_a_table_and_no_chart(tmp_path):
+    assert run(scratch.STUDY, ["--steps", "4", "--seeds", "1", "--ladder", "tutorial"], tmp_path) == 0
+    written = {path.name for path in (tmp_path / "results" / "scratch" / "digits_4_steps").iterdir()}
+    assert written == {"rows.csv", "table.md", "provenance.json"}
+
+
 def test_the_answer_says_which_steps_are_told_apart_from_no_change():
     changes = {
         "a": Interval(0.061, 0.042, 0.1, 3),
