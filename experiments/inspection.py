@@ -34,7 +34,7 @@ from vitlab.data.decode import short_side
 from vitlab.report.names import family
 from vitlab.runs.place import Place
 from vitlab.runs.run import Run
-from vitlab.study import Evidence, Study, conclude, data_of
+from vitlab.study import Evidence, Study, conclude, data_of, place_of
 from vitlab.study import main as study_main
 from vitlab.tasks.settings import Inspect, Recipe
 
@@ -209,7 +209,7 @@ def inspect_checkpoints(settings: Inspection, how: Execution, arguments: Sequenc
             print(f"{subject.source}: {subject.name}, {' x '.join(map(str, subject.model.image_size))} px")
         return 0
     found = checkpoint_rows(settings, place)
-    conclude(STUDY, settings, found, place.store, how.results / STUDY.name / folder(settings), arguments, tracker)
+    conclude(STUDY, settings, found, place.store, place_of(STUDY, settings, how.results), arguments, tracker)
     return 0
 
 

@@ -120,11 +120,19 @@ def main(study: Study, arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(130) from None
 
 
+def place_of(study: Study, settings: Any, results: Path) -> Path:
+    """The folder of the evidence, `results/<study>/<name>`; raises ValueError for a name that is no single folder's."""
+    name = study.folder(settings)
+    if name in ("", ".", "..") or Path(name).name != name:
+        raise ValueError(f"The evidence cannot be named {name!r}; give --name a word for one folder, such as longer.")
+    return results / study.name / name
+
+
 def _redraw(study: Study, settings: Any, how: Execution) -> int:
     from vitlab.report.provenance import read_provenance, read_rows, write_evidence
     from vitlab.runs.run import build
 
-    folder = how.results / study.name / study.folder(settings)
+    folder = place_of(study, settings, how.results)
     rows, record = read_rows(folder), read_provenance(folder)
     evidence = study.draw(rows, build(type(settings), record["settings"]))
     paths = write_evidence(
@@ -155,11 +163,11 @@ def _conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[st
     tracker = Tracker(study.name, how.wandb, how.runs)
     console = Console()
     _jobs(how.jobs, "cpu", 1, 1)  # A mistake shows before the images are read.
+    folder = place_of(study, settings, how.results)
     with Launcher(1, cores()) as launcher:
         prepared = launcher.prepare(every, place)
     place = replace(place, device=prepared.device)
     jobs, threads = _jobs(how.jobs, prepared.device, len(every), cores())
-    folder = how.results / study.name / study.folder(settings)
     kept = rows_by_run(folder) if how.extend else {}
     left = [run for run in every if not place.store.finished(run) and run.id not in kept]
     done = {run: place.store.rows(run) or kept.get(run.id, []) for run in every}

@@ -132,6 +132,7 @@ def test_shares_become_numbers_of_labels():
         (["--label_shares", "0.001"], "one image a class"),
         (["--label_shares", "1.5"], "1.5"),
         (["--ablations", "ratios"], "ratio"),
+        (["--pretrain_rates", "0"], "above 0"),
         (["--pretrain.epochs", "3"], "steps"),
         (["--model", "ResNet-Pico"], "ResNet"),
         (["--masked.target", "color"], "mean_color"),

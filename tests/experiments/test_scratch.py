@@ -61,6 +61,11 @@ def test_evidence_is_kept_by_the_length_of_training():
     assert scratch.folder(scratch.Scratch(size="Micro", name="larger")) == "larger"
 
 
+def test_a_name_that_leads_elsewhere_is_refused_before_anything_is_trained(tmp_path, capsys):
+    assert run(scratch.STUDY, ["--steps", "4", "--name", "../elsewhere"], tmp_path) == 2
+    assert "one folder" in capsys.readouterr().err and not (tmp_path / "results").exists()
+
+
 def test_an_unknown_step_is_refused(tmp_path, capsys):
     assert run(scratch.STUDY, ["--ladder", "weight decai"], tmp_path) == 2
     assert "weight decay" in capsys.readouterr().err

@@ -13,7 +13,8 @@ from vitlab.data.loading import ImageData, load_data
 from vitlab.gallery.portrait import Picture, portrait
 from vitlab.gallery.subjects import Subject, class_names, open_subject, read_picture
 from vitlab.models import ResNet, ViT
-from vitlab.report.inspection import Floats, pictures, positions_over_training
+from vitlab.report.inspection import pictures
+from vitlab.report.similarity import Floats, positions_over_training
 from vitlab.runs.execute import images_of
 from vitlab.runs.inspecting import measure, normalised, similarity_of, stages
 from vitlab.runs.place import Place

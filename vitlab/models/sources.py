@@ -16,7 +16,7 @@ from torch import Tensor
 
 from vitlab.models.checkpoint import KEY, read_header, read_weights, settings_from
 from vitlab.models.config import Settings
-from vitlab.models.layouts import canonical, detect
+from vitlab.models.names import canonical, detect
 
 Source = str | Path | Mapping[str, Tensor]
 

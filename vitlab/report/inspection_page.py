@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from vitlab.report.inspected import summary_table
-from vitlab.report.inspection import MOST_TILES
 from vitlab.report.page import Block, Page, Picture, Section, Text, Verdicts
+from vitlab.report.similarity import MOST_TILES
 from vitlab.report.tables import Table
 from vitlab.report.verdict import Verdict
 
