@@ -61,6 +61,8 @@ class DataScaling:
     learning_rates: Mapping[str, float] = field(default_factory=dict)
     """Tuned peak rate of each family, taken where --lr is 0."""
     recipe: Annotated[Recipe, tyro.conf.arg(name="")] = Recipe(lr=0.0)
+    steps_by_size: Mapping[int, int] = field(default_factory=dict)
+    """Optimiser steps at a train size, such as 500: 3000; the others take --steps."""
     measure: str = "test"
     """test: accuracy on the data's own test split; few_shot: few-shot linear accuracy on --downstream."""
     downstream: tuple[str, ...] = ()
@@ -172,7 +174,13 @@ def plan(settings: DataScaling) -> list[Run]:
 
 def _training(settings: DataScaling, name: str, data: Data, seed: int) -> Run:
     rate = settings.recipe.lr or settings.learning_rates.get(family(name), 1e-3)
-    return Run(name, data, replace(settings.recipe, lr=rate), seed=seed)
+    return Run(name, data, replace(recipe_at(settings, data.train_size), lr=rate), seed=seed)
+
+
+def recipe_at(settings: DataScaling, train_size: int | None) -> Recipe:
+    """The recipe at a train size: few images need fewer steps than many, and all else is the same."""
+    steps = settings.steps_by_size.get(train_size or 0, settings.recipe.steps)
+    return replace(settings.recipe, steps=steps)
 
 
 def draw(rows: pd.DataFrame, settings: DataScaling) -> Evidence:

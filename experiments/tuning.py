@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from experiments.data_scaling import PRESETS as STUDIED
-from experiments.data_scaling import DataScaling, model_names
+from experiments.data_scaling import DataScaling, model_names, recipe_at
 from vitlab.runs.run import Run
 from vitlab.study import Evidence, Study, check_train_sizes, data_of, main, titled
 
@@ -41,7 +41,7 @@ def plan(settings: Tuning) -> list[Run]:
     data, info = data_of(study.data, image_size=study.image_size)
     check_train_sizes(study.train_sizes, info)
     return [
-        Run(name, replace(data, train_size=size, subset_seed=seed), replace(study.recipe, lr=rate), seed=seed)
+        Run(name, replace(data, train_size=size, subset_seed=seed), replace(recipe_at(study, size), lr=rate), seed=seed)
         for seed in range(FIRST_SEED, FIRST_SEED + study.seeds)
         for size in study.train_sizes
         for rate in settings.rates
