@@ -1,0 +1,165 @@
+"""Rows that say all of their run: its settings, flattened under fixed names, and the way back from a row to its Run.
+
+`recipe.lr`, `data.train_size`, `task.ratio`, `options.pooling`: a new setting is a new column by itself. A column that
+older rows lack holds the setting's default, which means what was done before the setting existed. Nothing here imports
+torch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from vitlab.errors import suggest
+from vitlab.runs.run import Data, Run
+from vitlab.tasks.settings import TASKS, Recipe, task_name
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PARTS: dict[str, type] = {"data": Data, "recipe": Recipe}
+PLAIN = ("model", "seed", "snapshots")
+INIT = "init."  # before the columns of the run that a row's run starts from
+OPTION = "options."
+
+
+def flat(run: Run) -> dict[str, Any]:
+    """The run's settings as columns, defaults included; tuples are words joined by spaces, no value is None."""
+    parts = {name: _flat(name, getattr(run, name)) for name in (*PARTS, "task")}
+    return {
+        **{name: getattr(run, name) for name in PLAIN},
+        "init": run.init.id if isinstance(run.init, Run) else run.init,
+        **parts["data"],
+        **parts["recipe"],
+        "task.kind": task_name(run.task),
+        **parts["task"],
+        **{OPTION + name: _text(value) for name, value in run.options},
+    }
+
+
+def _flat(part: str, value: Any) -> dict[str, Any]:
+    return {f"{part}.{name}": _text(getattr(value, name)) for name in _hints(type(value))}
+
+
+def _text(value: Any) -> Any:
+    return " ".join(map(str, value)) if isinstance(value, tuple) else value
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    """The type of each setting of a part that is part of the run's identity."""
+    hints = typing.get_type_hints(kind)
+    return {f.name: hints[f.name] for f in dataclasses.fields(kind) if f.metadata.get("identity", True)}
+
+
+@cache
+def defaults() -> dict[str, Any]:
+    """Column and default of every setting that has one, of all tasks."""
+    run = Run("", Data(""))
+    found = {name: value for name, value in flat(run).items() if not name.startswith("task.")}
+    for kind in TASKS.values():
+        found |= _flat("task", kind())
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def complete(rows: pd.DataFrame) -> pd.DataFrame:
+    """`rows` with the columns of settings that did not exist yet when they were made, at their defaults."""
+    if "task.kind" not in rows.columns:  # measurements that are not of runs
+        return rows
+    missing = {}
+    for name, value in defaults().items():
+        if name not in rows.columns:
+            kinds = [task for task, kind in TASKS.items() if name.partition(".")[2] in _hints(kind)]
+            missing[name] = rows["task.kind"].map({task: value for task in kinds}) if name[:5] == "task." else value
+    return rows.assign(**missing)
+
+
+def with_init(rows: pd.DataFrame) -> pd.DataFrame:
+    """`rows` with the columns of the run that each starts from, as `init.data.name`, empty where there is none.
+
+    They come from that run's own rows (those of its test split, where it has several).
+    """
+    first = rows.sort_values("split", kind="stable") if "split" in rows.columns else rows
+    first = first.drop_duplicates("run").set_index("run").add_prefix(INIT)
+    return rows.join(first.drop(columns=f"{INIT}init"), on="init")
+
+
+def run_of(
+    row: Mapping[str, Any], rows: Iterable[Mapping[str, Any]] = (), sources: Mapping[str, str] | None = None
+) -> Run:
+    """The Run whose settings a row holds; `rows` hold the run that it starts from, `sources` say where data is, by name.
+
+    Raises:
+        ValueError: if settings are missing, unknown or of a wrong kind, or the run that it starts from has no row.
+    """
+    by_run = {other["run"]: other for other in rows}
+    return _run_of(row, by_run, sources or {})
+
+
+def _run_of(row: Mapping[str, Any], by_run: Mapping[str, Mapping[str, Any]], sources: Mapping[str, str]) -> Run:
+    kind = row.get("task.kind")
+    if kind not in TASKS:
+        raise ValueError(f"A row has the task {kind!r}; allowed: {', '.join(TASKS)}.{suggest(str(kind), TASKS)}")
+    parts = {name: _part(row, name, of) for name, of in {**PARTS, "task": TASKS[kind]}.items()}
+    name = parts["data"].name
+    options = sorted((key[len(OPTION) :], _option(value)) for key, value in row.items() if key.startswith(OPTION))
+    init = row.get("init")
+    if init in by_run:
+        init = _run_of(by_run[init], by_run, sources)
+    found = Run(
+        str(row["model"]),
+        dataclasses.replace(parts["data"], source=sources.get(name.partition("@")[0], name.partition("@")[0])),
+        parts["recipe"],
+        parts["task"],
+        int(row["seed"]),
+        None if _empty(init) else init,
+        tuple((key, value) for key, value in options if value is not None),
+        int(row.get("snapshots") or 0),
+    )
+    if row.get("run") not in (None, found.id):
+        raise ValueError(f"The settings of the row of run {row['run']} are those of run {found.id}: it was altered.")
+    return found
+
+
+def _part(row: Mapping[str, Any], part: str, kind: type) -> Any:
+    """One part of a Run from its columns; a missing one leaves the default."""
+    given = {name: row.get(f"{part}.{name}") for name in _hints(kind)}
+    return kind(
+        **{
+            name: _typed(f"{part}.{name}", value, _hints(kind)[name])
+            for name, value in given.items()
+            if not _empty(value)
+        }
+    )
+
+
+def _empty(value: Any) -> bool:
+    return value is None or value != value or value == ""
+
+
+def _typed(name: str, value: Any, hint: Any) -> Any:
+    """A cell as the setting's type: CSV knows only text and numbers."""
+    options = [kind for kind in typing.get_args(hint) if kind is not type(None)]
+    try:
+        if typing.get_origin(hint) is tuple:
+            return tuple(options[0](word) for word in str(value).split())
+        if typing.get_origin(hint) is typing.Literal:
+            return str(value)
+        kind = options[0] if options else hint
+        if kind is bool:
+            return {"True": True, "False": False}[str(value)]
+        return int(float(value)) if kind is int else kind(value)
+    except (KeyError, TypeError, ValueError):
+        raise ValueError(f"{name} is {value!r} in a row, which is no {hint}.") from None
+
+
+def _option(value: Any) -> Any:
+    """A model option from its cell: a whole number, a number, a truth or a word."""
+    if _empty(value):
+        return None
+    if isinstance(value, str):
+        return {"True": True, "False": False}.get(value, value)
+    return int(value) if float(value).is_integer() else float(value)
