@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
-from vitlab.command_line import fail, plain
+from vitlab.study.command_line import fail, plain
 from vitlab.runs.run import Run, build
 
 if TYPE_CHECKING:

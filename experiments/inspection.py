@@ -29,7 +29,7 @@ import tyro
 
 from experiments.data_scaling import CIFAR_CPU, CIFAR_GPU
 from experiments.data_scaling import PRESETS as TUNED
-from vitlab.command_line import Execution, fail, parse
+from vitlab.study.command_line import Execution, fail, parse
 from vitlab.data.decode import short_side
 from vitlab.report.names import family
 from vitlab.runs.place import Place

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import tyro
 
-from vitlab.command_line import fail, plain
+from vitlab.study.command_line import fail, plain
 
 if TYPE_CHECKING:
     import lightning.pytorch as pl

@@ -1,120 +1,126 @@
-"""Which learning rate for which family: the trials behind the recipes of the other studies, the same for every family.
+"""Which peak rate for which family? The trials behind the other studies, by validation accuracy alone.
 
-    python -m experiments.tuning                           # the digits
-    python -m experiments.tuning --preset cifar10_cpu --data PATH
+    python -m experiments.tuning                                            # digits, 4 minutes on two cores
+    python -m experiments.tuning --preset cifar10_cpu --data images/cifar10
 
-Every family gets the same grid of peak rates, at the same train sizes and seeds. The seeds are none of those that the
-studies report, and the choice is by validation accuracy alone.
+Every family gets as many trials as the others, on subsets and seeds that no study reports. A best rate at the edge of
+what was tried says that the grid was too narrow.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
-import tyro
-
-from experiments.data_scaling import PRESETS as STUDIED
-from experiments.data_scaling import DataScaling, model_names, recipe_at
+from experiments import recipes
+from vitlab.report.families import family
 from vitlab.runs.run import Run
-from vitlab.study import Evidence, Study, check_train_sizes, data_of, main, titled
+from vitlab.study.plan import RATE, SEED, best_rate, grid
+from vitlab.study.settings import Sized, data_of
+from vitlab.study.study import Study, main
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from vitlab.report.evidence import Evidence, Table
 
 FIRST_SEED = 1000
 
 
 @dataclass(frozen=True)
-class Tuning:
-    """Settings of the study."""
+class Tuning(Sized):
+    """Settings of the study; --learning_rates and --lr are what it looks for, and are not used."""
 
-    rates: tuple[float, ...] = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
+    rates: tuple[float, ...] = recipes.FIVE
     """Peak learning rates to try."""
-    study: Annotated[DataScaling, tyro.conf.arg(name="")] = DataScaling()
-    """What is tuned: the settings of data_scaling, of which --learning_rates and --lr are not used."""
+    rates_by_family: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """Other rates for a family, as many as --rates has."""
+
+
+PRESETS = {
+    "quick": Tuning(train_sizes=(100, 800), seeds=2, recipe=recipes.DIGITS_RECIPE),
+    "cifar10_cpu": Tuning(
+        data="cifar10",
+        patch=4,
+        train_sizes=(500, 49_000),
+        steps_by_size={500: 3000, 49_000: 6000},
+        seeds=1,
+        rates=(3e-4, 1e-3, 3e-3),
+        rates_by_family={"ResNet": (1e-2, 3e-2, 1e-1)},
+        recipe=recipes.CIFAR_LONG,
+    ),
+    "tiny_imagenet_cpu": Tuning(
+        data="tiny_imagenet_32", patch=4, sizes=("Nano",), train_sizes=(95_000,), recipe=recipes.CIFAR_SHORT
+    ),
+    "cifar10": Tuning(
+        data="cifar10",
+        patch=4,
+        sizes=("Micro", "Small"),
+        train_sizes=(2000, 20_000),
+        seeds=1,
+        recipe=recipes.CIFAR_GPU,
+    ),
+}
 
 
 def plan(settings: Tuning) -> list[Run]:
     """Every rate for every model, at every size, with every seed."""
-    study = settings.study
-    data, info = data_of(study.data, image_size=study.image_size)
-    check_train_sizes(study.train_sizes, info)
+    for name, rates in settings.rates_by_family.items():
+        if len(rates) != len(settings.rates):
+            raise ValueError(
+                f"--rates_by_family gives {name} {len(rates)} rates and --rates has {len(settings.rates)}; every family "
+                "gets as many trials."
+            )
+    seeds = range(FIRST_SEED, FIRST_SEED + settings.seeds)
+    axes = {SEED: seeds, "data.train_size": settings.checked_sizes()}
     return [
-        Run(name, replace(data, train_size=size, subset_seed=seed), replace(recipe_at(study, size), lr=rate), seed=seed)
-        for seed in range(FIRST_SEED, FIRST_SEED + study.seeds)
-        for size in study.train_sizes
-        for rate in settings.rates
-        for name in model_names(study)
+        replace(run, recipe=replace(run.recipe, lr=rate))
+        for run in map(settings.at_size, grid(settings.templates(), axes))
+        for rate in settings.rates_by_family.get(family(run.model), settings.rates)
     ]
 
 
-def best_rates(rows: pd.DataFrame) -> dict[str, float]:
-    """The rate of each model whose validation accuracy, averaged over train sizes and seeds, is highest."""
-    means = rows.groupby(["model", "lr"])["validation_best"].mean().unstack("lr")
-    return means.idxmax(axis=1).to_dict()
-
-
-def draw(rows: pd.DataFrame, settings: Any) -> Evidence:
+def draw(rows: pd.DataFrame, settings: Tuning) -> Evidence:
     """Validation accuracy against the rate, and the rate chosen for each model."""
-    from vitlab.report.curves import lines
-    from vitlab.report.tables import describe, interval_table, pivot, to_markdown
+    from vitlab.report.build import curves, pivot
+    from vitlab.report.captions import describe
+    from vitlab.report.evidence import Evidence, Table
 
-    done = titled(rows[rows["status"] == "finished"], settings.study.data)
-    caption = f"Validation accuracy in % at each peak rate; mean over seeds [95% interval]. {describe(done)}."
-    cells = pivot(done, ["model", "train_size"], "lr", "validation_best", bounds=(0.0, 1.0))
-    chosen = ", ".join(f"{model} {rate:g}" for model, rate in best_rates(done).items())
-    trials = len(settings.rates) * len(settings.study.train_sizes) * settings.study.seeds
-    answer = f"Chosen by mean validation accuracy: {chosen}; {trials} trials for each model."
-    figure = lines(
-        done,
-        x="lr",
-        y="validation_best",
-        series="model",
+    trials = rows[rows["split"] == "validation"]
+    caption = f"Validation accuracy in % at each peak rate; mean over seeds [95% interval]. {describe(trials)}."
+    cells = pivot(trials, ["model", "train_images"], RATE).rename(columns="rate {:g}".format)
+    figure = curves(
+        trials,
+        x=RATE,
+        panel="train_images",
         xlabel="peak learning rate",
         ylabel="validation accuracy (%)",
-        title=f"Tuning on {done['data'].iloc[0]}: the same trials for every model",
-        subtitle="mean over train sizes; dots: seeds and sizes, band: 95% interval over seeds",
-        unit=("seed",),
+        title=f"Tuning on {trials['title'].iloc[0]}: the same trials for every model",
         log_x=True,
     )
-    at_rates = cells.rename(columns=lambda rate: f"rate {rate:g}")
-    table = interval_table(at_rates, caption=caption, titles=("model", "train size"))
-    return Evidence(answer, to_markdown(table), {"figure": figure})
+    return Evidence((), (chosen(rows), Table("trials", cells, caption)), {"figure": figure})
 
 
-PRESETS = {
-    "quick": Tuning(study=replace(STUDIED["quick"], train_sizes=(100, 800), seeds=2)),
-    "cifar10_cpu": Tuning(
-        study=replace(
-            STUDIED["cifar10_cpu"],
-            recipe=replace(STUDIED["cifar10_cpu"].recipe, steps=600),
-            sizes=("Nano",),
-            train_sizes=(2000,),
-            seeds=1,
-        )
-    ),
-    "tiny_imagenet_cpu": Tuning(
-        study=replace(
-            STUDIED["tiny_imagenet_cpu"],
-            train_sizes=(95_000,),
-            sizes=("Nano",),
-            measure="test",
-            downstream=(),
-        ),
-    ),
-    "cifar10": Tuning(study=replace(STUDIED["cifar10"], train_sizes=(2000, 20_000), seeds=1)),
-}
+def chosen(rows: pd.DataFrame) -> Table:
+    """The rate of each model whose validation accuracy, averaged over train sizes and seeds, is highest."""
+    from vitlab.report.evidence import Table
+
+    best = best_rate(rows, ["model"]).drop_duplicates("model").set_index("model")
+    trials = rows[rows["split"] == "validation"].groupby("model").size()
+    frame = best[[RATE]].rename(columns={RATE: "rate"}).assign(trials=trials)
+    frame["at the edge of those tried"] = best["at_edge"].map({True: "yes", False: "no"})
+    return Table("chosen", frame, "The rate with the best mean validation accuracy, over sizes and seeds.")
 
 
 def folder(settings: Tuning) -> str:
-    """Where the evidence goes: the name asked for, else the data's with the train sizes."""
-    study = settings.study
-    return study.name or "_".join([data_of(study.data)[0].name, *map(str, study.train_sizes)])
+    """Where the evidence goes: the data's name with the train sizes."""
+    return "_".join([data_of(settings.data)[0].name, *map(str, settings.train_sizes)])
 
 
 STUDY = Study(
     name="tuning",
+    section="-",
     question="Which learning rate for which family?",
     presets=PRESETS,
     plan=plan,

@@ -56,7 +56,7 @@ def test_scores_equal_an_independent_solve_and_scikit_learns_ridge(name):
         np.testing.assert_allclose(found, z @ solved, atol=1e-6, rtol=1e-6)
 
 
-def test_accuracy_is_that_of_the_references_argmax():
+def score_is_that_of_the_references_argmax():
     (train, labels), (test, wanted) = problem(24, 50), problem(400, 50, seed=1)
     x, z = (extended(split.double().numpy(), train.double().numpy()) for split in (train, test))
     ridge = Ridge(alpha=2.0**10, fit_intercept=False, solver="svd").fit(x, 2.0 * np.eye(4)[labels] - 1)
@@ -109,13 +109,13 @@ def test_the_grid_holds_every_setting_and_each_row_can_be_had_alone():
     for row in rows[::4]:
         chosen = draw_shots(labels, row["shots"], draw_seed(7, row["draw"]))
         alone = few_shot_accuracy(train[chosen], labels[chosen], test, wanted, l2=row["l2"])
-        assert row["test_accuracy"] == pytest.approx(alone)
+        assert row["score"] == pytest.approx(alone)
 
 
 def test_draws_are_added_until_the_interval_is_narrow():
     (train, labels), (test, wanted) = problem(400, 6), problem(500, 6, seed=1)
     rows = few_shot_grid(train, labels, test, wanted, shots=(1, 25), interval_width=0.06, most_draws=500)
-    one, many = ([row["test_accuracy"] for row in rows if row["shots"] == k] for k in (1, 25))
+    one, many = ([row["score"] for row in rows if row["shots"] == k] for k in (1, 25))
     assert len(one) > len(many) >= 3
     assert 2 * 2.0 * np.std(one, ddof=1) / np.sqrt(len(one)) < 0.062
 

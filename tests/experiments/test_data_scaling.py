@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from experiments.data_scaling import PRESETS, STUDY, plan
-from vitlab.command_line import parse
+from vitlab.study.command_line import parse
 from vitlab.report.provenance import read_rows
 from vitlab.study import main
 

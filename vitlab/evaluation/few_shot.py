@@ -117,7 +117,7 @@ def few_shot_grid(
 ) -> list[Row]:
     """Return one row for each of shots x draws x l2: the test accuracy after training on that draw of the train set.
 
-    Row: `shots`, `draw` (0, 1, ...), `seed`, `l2`, `l2_choice`, `test_accuracy` in [0, 1]. Draw d of every number of
+    Row: `shots`, `draw` (0, 1, ...), `seed`, `l2`, `l2_choice`, `score` in [0, 1]. Draw d of every number of
     shots comes from the same permutation, so smaller shots are nested in larger. `draws` is one number or one per
     shots.
 
@@ -140,7 +140,7 @@ def few_shot_grid(
             found = _one_draw(train_features[chosen], train[chosen], test_features, test, l2s, choose_l2)
             done.append([{"shots": k, "draw": len(done), "seed": seed, **row} for row in found])
             if interval_width is not None and len(done) == wanted:
-                columns = [[float(row["test_accuracy"]) for row in column] for column in zip(*done, strict=True)]
+                columns = [[float(row["score"]) for row in column] for column in zip(*done, strict=True)]
                 wanted = max(draws_needed(column, width=interval_width, most=most_draws) for column in columns)
         rows += chain.from_iterable(done)
     return rows
@@ -151,11 +151,11 @@ def _one_draw(
 ) -> list[Row]:
     """Return the part of a row that one draw decides, for each of `l2s` and for the chosen one."""
     by_l2 = dict(zip(l2s, _accuracies(support, classes, test, test_classes, l2s), strict=True))
-    rows: list[Row] = [{"l2": l2, "l2_choice": "fixed", "test_accuracy": accuracy} for l2, accuracy in by_l2.items()]
+    rows: list[Row] = [{"l2": l2, "l2_choice": "fixed", "score": accuracy} for l2, accuracy in by_l2.items()]
     if choose_l2:
         best = choose_l2_on_shots(support, classes, l2s)
         choice = "held-out shots" if int(classes.bincount().min()) > 1 else "default"
-        rows.append({"l2": best, "l2_choice": choice, "test_accuracy": by_l2[best]})
+        rows.append({"l2": best, "l2_choice": choice, "score": by_l2[best]})
     return rows
 
 

@@ -1,27 +1,20 @@
-"""Evidence on disk: rows, table and figures of a study, and where they come from."""
+"""Where evidence comes from: command, settings, versions, commit, hardware, time."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import math
 import os
 import platform
 import subprocess
 import sys
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
-
-import pandas as pd
-
-from vitlab.report.files import write_all
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    import pandas as pd
 
 PACKAGES = (
     "vitlab",
@@ -36,83 +29,10 @@ PACKAGES = (
     "wandb",
 )
 
-FIRST_COLUMNS = tuple(
-    """run study task model parameters train_flops_per_image upstream upstream_size data image_size train_size
-    shots draw l2 subset_seed seed steps epochs best_step best_epoch validation_best validation_last
-    test_best test_last test_accuracy wall_s images_per_s hardware threads precision
-    torch lightning timm vitlab commit status date""".split()
-)
-SORTED_BY = tuple(
-    """study task data model upstream upstream_size image_size train_size shots l2 steps
-    subset_seed draw seed run""".split()
-)
-# Read as text whatever they look like: a commit such as 12e4567 and a version such as 2.10 would pass as numbers.
-TEXT_COLUMNS = frozenset(
-    """run parent init study task model upstream data hardware precision torch lightning timm torchmetrics numpy python
-    vitlab commit status date recipe preset measure name""".split()
-)
-
-Rows: TypeAlias = pd.DataFrame | Iterable[Mapping[str, Any]]
-
-
 def short_commit(commit: str) -> str:
     """The first twelve characters of a commit; the mark of a tree with changes that were not committed stays."""
     head, mark, changes = commit.partition("+")
     return head[:12] + mark + changes
-
-
-def frame(rows: Rows) -> pd.DataFrame:
-    """Rows as a frame in the stable order: known columns first, the others by name; sorted by what was asked for."""
-    table = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows))
-    known = [name for name in FIRST_COLUMNS if name in table.columns]
-    table = table[[*known, *sorted(set(table.columns) - set(known))]]
-    by = [name for name in SORTED_BY if name in table.columns]
-    return (table.sort_values(by, kind="stable") if by else table).reset_index(drop=True)
-
-
-def _text(value: Any) -> str:
-    """A cell of the file; floats in the shortest form that reads back to the same bits, nothing for a missing value."""
-    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    value = value.item() if hasattr(value, "item") else value
-    return repr(value) if isinstance(value, float) else str(value)
-
-
-def to_csv(rows: Rows) -> str:
-    """`rows.csv`'s text: header, stable order, one line a row."""
-    table = frame(rows)
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(table.columns)
-    writer.writerows([_text(value) for value in row] for row in table.itertuples(index=False, name=None))
-    return out.getvalue()
-
-
-def read_rows(folder: Path, *, text: Collection[str] = TEXT_COLUMNS) -> pd.DataFrame:
-    """The rows of `folder/rows.csv` (or of a file), bit for bit as they were written; `text` columns stay text.
-
-    Raises ValueError if there are none.
-    """
-    path = folder / "rows.csv" if folder.is_dir() or not folder.suffix else folder
-    if not path.exists():
-        raise ValueError(f"There are no rows at {path}; run the study first, or name the folder that has its rows.csv.")
-    dtype = {name: "str" for name in text}
-    return pd.read_csv(path, float_precision="round_trip", dtype=dtype, keep_default_na=False, na_values=[""])
-
-
-def rows_by_run(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    """The finished rows of `folder/rows.csv` by their run, each without its empty cells; none if there is no file."""
-    if not (folder / "rows.csv").exists():
-        return {}
-    rows = read_rows(folder)
-    if not {"run", "status"} <= set(rows.columns):
-        raise ValueError(
-            f"{folder / 'rows.csv'} does not say which run each row is of; --extend needs a study's own rows."
-        )
-    found: dict[str, list[dict[str, Any]]] = {}
-    for row in rows[rows["status"] == "finished"].convert_dtypes().to_dict("records"):
-        found.setdefault(row["run"], []).append({name: value for name, value in row.items() if not pd.isna(value)})
-    return found
 
 
 def _git(*arguments: str) -> str | None:
@@ -173,19 +93,19 @@ def hardware(gpu: str | None = None) -> str:
     return ", ".join(part for part in (gpu, f"{cores()} x {_cpu_name()}", _memory()) if part)
 
 
-def provenance(settings: Mapping[str, Any], command: Sequence[str], rows: Rows) -> dict[str, Any]:
+def provenance(settings: Mapping[str, Any], command: Sequence[str], rows: pd.DataFrame) -> dict[str, Any]:
     """Where a study's evidence comes from: command, settings, versions, commit, hardware, seeds, time. JSON-ready.
 
     `settings` is what the study was asked to do, in plain values, enough to start it again. Rows say on which hardware,
     versions and commits they were made; the same fields here describe the process that wrote the evidence.
     """
-    table = frame(rows)
     head, dirty = commit()
 
     def distinct(column: str) -> list[Any]:
-        return sorted(_plain(v) for v in table[column].dropna().unique()) if column in table.columns else []
+        return sorted(rows[column].dropna().unique().tolist()) if column in rows.columns else []
 
-    wall = float(table["wall_s"].sum()) if "wall_s" in table.columns else None
+    each = rows.drop_duplicates("run") if "run" in rows.columns else rows  # a run's cost stands in each of its rows
+    wall = float(each["wall_s"].sum()) if "wall_s" in rows.columns else None
     return {
         "command": list(command),
         "settings": dict(settings),
@@ -197,52 +117,14 @@ def provenance(settings: Mapping[str, Any], command: Sequence[str], rows: Rows) 
         "versions": versions(),
         "hardware": hardware(),
         "rows": {
-            "count": len(table),
+            "count": len(rows),
             "wall_s": wall,
             **{
                 name: distinct(name)
-                for name in ("seed", "subset_seed", "hardware", "threads", "precision", "torch", "commit", "status")
+                for name in ("seed", "hardware", "threads", "recipe.precision", "torch", "commit", "status")
             },
         },
     }
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if hasattr(value, "item") else value
-
-
-def write_evidence(
-    folder: Path,
-    *,
-    rows: Rows,
-    table_md: str,
-    figures: Mapping[str, Figure],
-    provenance: Mapping[str, Any],
-    extra: Mapping[str, str] | None = None,
-) -> list[Path]:
-    """Write rows.csv, table.md, `<name>.png` and `<name>.svg` of every figure, and provenance.json: all or nothing.
-
-    `extra` are further text files by name (verdicts.md). Everything is made in memory first, then written beside its
-    place and renamed. Returns the paths. Raises OSError when the disk is full, leaving what was there before.
-    """
-    from vitlab.report.style import render
-
-    files = {"rows.csv": to_csv(rows).encode(), "table.md": table_md.encode()}
-    for name, figure in figures.items():
-        files |= {f"{name}.{kind}": render(figure, kind) for kind in ("png", "svg")}
-    files["provenance.json"] = (json.dumps(provenance, indent=2, default=_json) + "\n").encode()
-    files |= {name: content.encode() for name, content in (extra or {}).items()}
-    write_all({folder / name: content for name, content in files.items()})
-    return [folder / name for name in files]
-
-
-def _json(value: Any) -> Any:
-    """Paths, tuples of other libraries and NumPy scalars as plain values."""
-    if hasattr(value, "item"):
-        return value.item()
-    if isinstance(value, (set, frozenset)):
-        return sorted(value)
-    return str(value)
 
 
 def read_provenance(folder: Path) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from vitlab.report.provenance import commit, hardware, versions
 from vitlab.runs.inspecting import inspect_run
 from vitlab.runs.place import Listener, NonFiniteLoss, Outcome, Place, Prepared, Stopped
 from vitlab.runs.probing import probe
+from vitlab.runs.rows import flat
 from vitlab.runs.run import Run
 from vitlab.runs.training import run_indices, train
 from vitlab.tasks.settings import TRAINING, Inspect
@@ -53,7 +54,8 @@ def execute(run: Run, place: Place, listener: Listener) -> Outcome:
         try:
             data = images_of(run, place)
             work = train if isinstance(run.task, TRAINING) else inspect_run if isinstance(run.task, Inspect) else probe
-            rows = [_signed(run, row, place) for row in work(run, data, store, listener, place.device)]
+            about = {"title": run.data.name if run.data.classes else data.title, "classes": len(data.classes)}
+            rows = [_signed(run, about | row, place) for row in work(run, data, store, listener, place.device)]
         except Stopped:
             return Outcome(run.id, "stopped", [])
         except (NonFiniteLoss, ValueError, torch.OutOfMemoryError) as error:
@@ -65,21 +67,20 @@ def execute(run: Run, place: Place, listener: Listener) -> Outcome:
 
 
 def _failed(run: Run, place: Place, reason: str) -> Outcome:
-    row = _signed(run, {"model": run.model, "data": run.data.name, "train_size": run.data.train_size}, place)
-    row |= {"seed": run.seed, "subset_seed": run.data.subset_seed, "status": "failed", "reason": reason}
+    row = _signed(run, {"status": "failed", "reason": reason}, place)
     place.store.fail(run, row)
     return Outcome(run.id, "failed", [row], reason)
 
 
 def _signed(run: Run, row: dict[str, Any], place: Place) -> dict[str, Any]:
-    """Add who made the row: the run, the hardware, the versions, the commit and the day."""
+    """All of a row: the run with its settings, what it gave, and the hardware, versions, commit and day of it."""
     gpu = torch.cuda.get_device_name() if place.device == "cuda" else None
     head, dirty = commit()
     return {
         "run": run.id,
         "status": "finished",
+        **flat(run),
         **row,
-        "precision": run.recipe.precision,
         "hardware": hardware(gpu),
         "threads": torch.get_num_threads(),
         **versions(("torch", "lightning", "timm", "vitlab")),

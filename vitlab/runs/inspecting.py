@@ -28,7 +28,7 @@ from vitlab.runs.run import Run
 from vitlab.runs.shapes import shape_rows
 from vitlab.runs.store import Store
 from vitlab.runs.training import build_model
-from vitlab.tasks.settings import Inspect, task_name
+from vitlab.tasks.settings import Inspect
 
 Rows = list[dict[str, Any]]
 MEMORY = 2**29  # bytes for attention; with torch, timm and the weights B/16 at 384 px then stays below 2 GB
@@ -50,8 +50,7 @@ def inspect_run(run: Run, data: ImageData, store: Store, listener: Listener, dev
             raise Stopped
         found = measure(model.to(device), images, shapes=stage == "selected")
         rows += [{"stage": stage, "step": step, **row} for row in found]
-    about = {"task": task_name(run.task), "model": run.model, "data": run.data.name, "image_size": data.image_size}
-    return [{**about, "images": len(images), "seed": run.seed, **row} for row in rows]
+    return [{"image_size": data.image_size, "images": len(images), **row} for row in rows]
 
 
 def stages(run: Run, data: ImageData, store: Store) -> Iterator[tuple[str, int, ViT | ResNet]]:

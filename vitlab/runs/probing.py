@@ -25,12 +25,11 @@ from vitlab.evaluation import (
     weights_fingerprint,
 )
 from vitlab.models import read_metadata
-from vitlab.runs.origin import origin
 from vitlab.runs.place import Listener, Stopped
 from vitlab.runs.run import Run
 from vitlab.runs.store import Store
 from vitlab.runs.training import build_model, run_indices
-from vitlab.tasks.settings import FewShot, LinearProbe, NearestNeighbours, task_name
+from vitlab.tasks.settings import FewShot, LinearProbe, NearestNeighbours
 
 BATCH = 256
 Pair = tuple[Tensor, Tensor]  # features (N, F), labels (N,)
@@ -52,17 +51,11 @@ def probe(run: Run, data: ImageData, store: Store, listener: Listener, device: s
         name: frozen_features(run, model, data, name, pixels, store, listener, batch=BATCH, only=only)
         for name, only in seen_images(run, data).items()
     }
-    about = {
-        "task": task_name(run.task),
-        "model": run.model,
-        "parameters": sum(p.numel() for p in model.parameters()),
-        **origin(run, store),
-        "data": run.data.name,
-        "image_size": data.image_size,
-        "subset_seed": run.data.subset_seed,
-        "seed": run.seed,
-    }
-    return [{**about, **row} for row in evaluate(run, data, features)]
+    about = {"image_size": data.image_size, "parameters": sum(p.numel() for p in model.parameters())}
+    return [
+        {"split": "test", **row, "images": len(getattr(data, row.get("split", "test"))), **about}
+        for row in evaluate(run, data, features)
+    ]
 
 
 def seen_images(run: Run, data: ImageData) -> dict[str, Tensor]:
@@ -153,11 +146,11 @@ def evaluate(run: Run, data: ImageData, features: Mapping[str, Tensor]) -> list[
         return few_shot_rows(run.task, train, test, run.seed)
     if isinstance(run.task, LinearProbe):
         found = linear_probe(train, (features["validation"], data.validation.labels), test)
-        row = {"l2": found.l2, "validation_best": found.validation_accuracy, "converged": found.converged}
-        return [{"train_size": len(chosen), **row, "test_accuracy": found.test_accuracy}]
+        about = {"train_images": len(chosen), "l2": found.l2, "converged": found.converged}
+        scores = {"validation": found.validation_accuracy, "test": found.test_accuracy}
+        return [{**about, "split": split, "score": score} for split, score in scores.items()]
     assert isinstance(run.task, NearestNeighbours)
-    accuracy = knn_accuracy(*train, *test, k=run.task.k)
-    return [{"train_size": len(chosen), "k": run.task.k, "test_accuracy": accuracy}]
+    return [{"train_images": len(chosen), "score": knn_accuracy(*train, *test, k=run.task.k)}]
 
 
 def few_shot_rows(task: FewShot, train: Pair, test: Pair, seed: int) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ torch.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import typing
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -56,6 +57,19 @@ def _hints(kind: type) -> dict[str, Any]:
 
 
 @cache
+def text_columns() -> frozenset[str]:
+    """Columns that are text whatever they look like: words, and lists of numbers such as the shots `5`."""
+    parts = {**PARTS, **{f"task {name}": kind for name, kind in TASKS.items()}}
+    found = {"model", "init", "task.kind"}
+    for part, kind in parts.items():
+        for name, hint in _hints(kind).items():
+            kinds = {typing.get_origin(hint), hint, *typing.get_args(hint)}
+            if kinds & {str, tuple, typing.Literal}:
+                found.add(f"{part.partition(' ')[0]}.{name}")
+    return frozenset(found)
+
+
+@cache
 def defaults() -> dict[str, Any]:
     """Column and default of every setting that has one, of all tasks."""
     run = Run("", Data(""))
@@ -90,13 +104,12 @@ def with_init(rows: pd.DataFrame) -> pd.DataFrame:
 def run_of(
     row: Mapping[str, Any], rows: Iterable[Mapping[str, Any]] = (), sources: Mapping[str, str] | None = None
 ) -> Run:
-    """The Run whose settings a row holds; `rows` hold the run that it starts from, `sources` say where data is, by name.
+    """The Run whose settings a row holds; `rows` hold the runs that it starts from, `sources` say where data is.
 
     Raises:
-        ValueError: if settings are missing, unknown or of a wrong kind, or the run that it starts from has no row.
+        ValueError: if settings are missing, unknown or of a wrong kind, or are not those of the row's run.
     """
-    by_run = {other["run"]: other for other in rows}
-    return _run_of(row, by_run, sources or {})
+    return _run_of(row, {other["run"]: other for other in rows}, sources or {})
 
 
 def _run_of(row: Mapping[str, Any], by_run: Mapping[str, Mapping[str, Any]], sources: Mapping[str, str]) -> Run:
@@ -104,24 +117,31 @@ def _run_of(row: Mapping[str, Any], by_run: Mapping[str, Mapping[str, Any]], sou
     if kind not in TASKS:
         raise ValueError(f"A row has the task {kind!r}; allowed: {', '.join(TASKS)}.{suggest(str(kind), TASKS)}")
     parts = {name: _part(row, name, of) for name, of in {**PARTS, "task": TASKS[kind]}.items()}
-    name = parts["data"].name
-    options = sorted((key[len(OPTION) :], _option(value)) for key, value in row.items() if key.startswith(OPTION))
+    name = parts["data"].name.partition("@")[0]
     init = row.get("init")
     if init in by_run:
         init = _run_of(by_run[init], by_run, sources)
-    found = Run(
+    run = Run(
         str(row["model"]),
-        dataclasses.replace(parts["data"], source=sources.get(name.partition("@")[0], name.partition("@")[0])),
+        dataclasses.replace(parts["data"], source=sources.get(name, name)),
         parts["recipe"],
         parts["task"],
         int(row["seed"]),
         None if _empty(init) else init,
-        tuple((key, value) for key, value in options if value is not None),
-        int(row.get("snapshots") or 0),
+        snapshots=int(row.get("snapshots") or 0),
     )
-    if row.get("run") not in (None, found.id):
-        raise ValueError(f"The settings of the row of run {row['run']} are those of run {found.id}: it was altered.")
-    return found
+    return _with_options(run, row)
+
+
+def _with_options(run: Run, row: Mapping[str, Any]) -> Run:
+    """`run` with the row's model options, in that order of them which gives the row's identity."""
+    cells = ((name[len(OPTION) :], _option(value)) for name, value in row.items() if name.startswith(OPTION))
+    options = [(name, value) for name, value in cells if value is not None]
+    for order in itertools.permutations(options):
+        found = dataclasses.replace(run, options=order)
+        if row.get("run") in (None, found.id):
+            return found
+    raise ValueError(f"The settings in the row of run {row['run']} are not those of that run: the row was altered.")
 
 
 def _part(row: Mapping[str, Any], part: str, kind: type) -> Any:

@@ -22,13 +22,12 @@ from vitlab.data.splits import nested_subset
 from vitlab.errors import suggest
 from vitlab.models import ResNet, ViT, count, create, load
 from vitlab.models.checkpoint import save_checkpoint
-from vitlab.runs.origin import origin
 from vitlab.runs.place import Listener, NonFiniteLoss, Stopped
 from vitlab.runs.run import Run
 from vitlab.runs.store import Store
 from vitlab.tasks.classification import Classification
 from vitlab.tasks.masked_patch import MaskedPatchPrediction
-from vitlab.tasks.settings import Classify, MaskedPatch, task_name
+from vitlab.tasks.settings import Classify, MaskedPatch
 
 POSITIONS = ("interpolate", "fresh")
 
@@ -123,7 +122,7 @@ def build_model(run: Run, data: ImageData, store: Store) -> ViT | ResNet:
 
 
 def train(run: Run, data: ImageData, store: Store, listener: Listener, device: str) -> list[dict[str, Any]]:
-    """Train `run` to its end, from its last checkpoint if there is one, and return its one row.
+    """Train `run` to its end, from its last checkpoint if there is one; return a row of results for each split.
 
     Raises:
         Stopped: when `listener` says so; what was done up to the last round is kept.
@@ -153,7 +152,7 @@ def train(run: Run, data: ImageData, store: Store, listener: Listener, device: s
     model.load_state_dict(load_file(store.weights(run)))
     tests["best"] = _test(trainer, module, images) if callback.best_step < trainer.global_step else tests["last"]
     _write_curve(store.path(run, "curve.csv"), callback.curve)
-    return [_row(run, data, len(indices), callback, tests)]
+    return _rows(run, data, len(indices), callback, tests)
 
 
 def run_indices(run: Run, data: ImageData) -> torch.Tensor:
@@ -202,33 +201,37 @@ def _write_curve(path: Path, curve: list[dict[str, float]]) -> None:
         writer.writerows(curve)
 
 
-def _row(run: Run, data: ImageData, size: int, callback: Rounds, tests: dict[str, dict[str, float]]) -> dict[str, Any]:
+def _rows(
+    run: Run, data: ImageData, size: int, callback: Rounds, tests: dict[str, dict[str, float]]
+) -> list[dict[str, Any]]:
+    """What the training gave on each split, and what it cost; accuracies in [0, 1], times in seconds."""
     cost = count(run.model, image_size=data.image_size, num_classes=len(data.classes), **dict(run.options))
     steps, batch = callback.curve[-1]["step"], run.recipe.batch_size
-    return {
-        "task": task_name(run.task),
-        "model": run.model,
-        "parameters": cost.parameters,
-        "train_flops_per_image": 3 * cost.flops,
-        **origin(run, callback.store),
-        "positions": getattr(run.task, "positions", None) if run.init else None,
-        "data": run.data.name,
+    about = {
         "image_size": data.image_size,
-        "train_size": size,
-        "subset_seed": run.data.subset_seed,
-        "seed": run.seed,
-        "lr": run.recipe.lr,
-        "weight_decay": run.recipe.weight_decay,
-        "batch_size": batch,
+        "train_images": size,
         "steps": steps,
         "epochs": round(steps * batch / size, 2),
         "best_step": callback.best_step,
         "best_epoch": round(callback.best_step * batch / size, 2),
-        "validation_best": callback.best,
-        "validation_last": callback.curve[-1]["validation"],
-        "test_best": tests["best"]["score"],
-        "test_last": tests["last"]["score"],
-        **{f"test_{name}": value for name, value in tests["best"].items() if name != "score"},
+        "late_gain": late_gain(callback.curve),
+        "parameters": cost.parameters,
+        "train_flops_per_image": 3 * cost.flops,
         "wall_s": round(callback.wall, 2),
         "images_per_s": round(steps * batch / callback.seconds, 1),
     }
+    validation = {"score": callback.best, "last_score": callback.curve[-1]["validation"]}
+    test = {**tests["best"], "last_score": tests["last"]["score"]}
+    return [
+        {"split": split, **found, "images": len(getattr(data, split)), **about}
+        for split, found in (("validation", validation), ("test", test))
+    ]
+
+
+def late_gain(curve: list[dict[str, float]]) -> float | None:
+    """Validation score gained over the last fifth of a training; None for one that was looked at too seldom to say.
+
+    A training that was still gaining then was cut short.
+    """
+    before = [point["validation"] for point in curve if point["step"] <= 0.8 * curve[-1]["step"]]
+    return max(point["validation"] for point in curve) - max(before) if before else None

@@ -24,8 +24,10 @@ class Execution:
     """Named settings to start from; every other option overrides them."""
     config: Path | None = None
     """Start from the settings that an earlier provenance.json recorded, instead of a preset."""
-    results: Path = Path("results")
-    """Where the evidence goes: rows, table, figure, provenance."""
+    name: str = ""
+    """The folder of the evidence, such as one for a longer training; by default the data's name."""
+    results: Path = Path("runs/results")
+    """Where the evidence goes: rows, verdicts, tables, figures, provenance."""
     runs: Path = Path("runs")
     """The run store: weights, curves and checkpoints."""
     extend: bool = False
@@ -42,6 +44,8 @@ class Execution:
     """Print the plan (runs done and to do, FLOPs, estimated time) and do nothing."""
     redraw: bool = False
     """Remake table and figure from the stored rows."""
+    accept_edited: bool = False
+    """Take rows as they are that were edited since a study wrote them."""
     skip_bad_images: bool = False
     """Leave corrupt images out, and say how many, instead of stopping at the first."""
 

@@ -1,0 +1,117 @@
+"""`rows.csv`: the rows of a study on disk, in a stable order, read back bit for bit and never written over by less."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from vitlab.runs.rows import complete, text_columns
+
+FIRST = """run study status reason split score last_score images classes title model seed init data. options. task.
+    recipe. snapshots shots draw l2 l2_choice part stage step layer head image_size train_images steps epochs best_step
+    best_epoch late_gain parameters train_flops_per_image wall_s images_per_s""".split()
+LAST = "hardware threads torch lightning timm vitlab commit date superseded".split()
+SORTED_BY = """study task.kind data.name model init data.image_size data.train_size shots l2 recipe.lr recipe.steps seed
+    draw run split""".split()
+# Read as text whatever they look like: a commit such as 12e4567 and a version such as 2.10 would pass as numbers.
+TEXT = frozenset("run study status reason split title hardware torch lightning timm vitlab commit date".split())
+
+
+def frame(rows: pd.DataFrame | Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Rows as a frame in the stable order: what and how good first, who made it last; sorted by what was asked for."""
+    table = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows))
+    table = table[sorted(table.columns, key=_rank)]
+    by = [name for name in SORTED_BY if name in table.columns]
+    return (table.sort_values(by, kind="stable") if by else table).reset_index(drop=True)
+
+
+def _rank(column: str) -> tuple[int, str]:
+    part = column if column in FIRST else column.partition(".")[0] + "."
+    if column in LAST:
+        return len(FIRST) + 1 + LAST.index(column), column
+    return (FIRST.index(part) if part in FIRST else len(FIRST)), column
+
+
+def to_csv(rows: pd.DataFrame) -> str:
+    """The text of `rows.csv`: header, one line a row, floats in the shortest form that reads back to the same bits."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(rows.columns)
+    writer.writerows([_cell(value) for value in row] for row in rows.itertuples(index=False, name=None))
+    return out.getvalue()
+
+
+def _cell(value: Any) -> str:
+    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    value = value.item() if hasattr(value, "item") else value
+    if isinstance(value, float):
+        return repr(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(value)
+    return str(value)
+
+
+def checksum(text: str) -> str:
+    """What `provenance.json` keeps of the rows, so that a change by hand shows."""
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def read_rows(folder: Path, *, accept_edited: bool = False) -> pd.DataFrame:
+    """The rows of `folder/rows.csv`, bit for bit as they were written, with settings that are newer than they are.
+
+    Raises:
+        ValueError: if there are none, if the file is damaged, or if it is not the one that its provenance.json
+            describes and `accept_edited` was not asked for.
+    """
+    path = folder / "rows.csv"
+    if not path.exists():
+        raise ValueError(f"There are no rows at {path}; run the study first, or name the folder that has its rows.csv.")
+    text = path.read_text(encoding="utf-8", errors="replace")
+    if not accept_edited:
+        _check_unchanged(folder, text)
+    kinds = {name: "str" for name in TEXT | text_columns()}
+    try:
+        rows = pd.read_csv(io.StringIO(text), dtype=kinds, keep_default_na=False, na_values=[""])
+    except (ValueError, pd.errors.ParserError) as error:
+        raise ValueError(f"{path} cannot be read as rows: {error}.") from None
+    return complete(rows)
+
+
+def _check_unchanged(folder: Path, text: str) -> None:
+    try:
+        known = json.loads((folder / "provenance.json").read_text())["rows"]["checksum"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # rows from before there were checksums, or without a record
+    if known != checksum(text):
+        raise ValueError(
+            f"{folder / 'rows.csv'} is not what its provenance.json describes: it was edited or damaged. Restore it, or "
+            "take it as it is with --accept_edited."
+        )
+
+
+def rows_by_run(rows: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
+    """The finished rows by their run, each without its empty cells."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in rows[rows["status"] == "finished"].astype(object).to_dict("records"):
+        found.setdefault(row["run"], []).append({name: value for name, value in row.items() if not pd.isna(value)})
+    return found
+
+
+def merged(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
+    """`new` with the rows of `old` whose run it does not have, so that evidence never shrinks.
+
+    A failed run does not replace a finished one. Rows that are not of runs are replaced as a whole.
+    """
+    if "run" not in old.columns or "run" not in new.columns:
+        return new
+    finished = set(old.loc[old["status"] == "finished", "run"])
+    new = new[~((new["status"] == "failed") & new["run"].isin(finished))]
+    kept = old[~old["run"].isin(set(new["run"]))]
+    return frame(pd.concat([new, kept], ignore_index=True)) if len(kept) else frame(new)

@@ -1,0 +1,154 @@
+"""Conducting a study: what is left of its plan is executed, and what came out becomes evidence."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from vitlab.report.provenance import cores, read_provenance
+from vitlab.runs.display import Display, duration, estimate
+from vitlab.runs.launch import Launcher
+from vitlab.runs.place import Place, Prepared
+from vitlab.runs.run import Run, build
+from vitlab.runs.stored import read_rows, rows_by_run
+from vitlab.runs.tracking import Tracker
+from vitlab.study.command_line import Execution, seconds
+from vitlab.study.publish import conclude, recorded, show, together
+
+if TYPE_CHECKING:
+    from vitlab.study.study import Study
+
+Rows = list[dict[str, Any]]
+
+
+@dataclass
+class Work:
+    """The runs of a study, what is known of them before it starts, and where they are done.
+
+    `every` has the plan's runs and those that they start from, `kept` the rows that --extend takes as done.
+    """
+
+    every: list[Run]
+    place: Place
+    prepared: Prepared
+    kept: Mapping[str, Rows]
+    jobs: int
+    threads: int
+
+    def rows(self, run: Run) -> Rows:
+        """The rows of a run so far."""
+        return self.place.store.rows(run) or self.kept.get(run.id, [])
+
+    def left(self) -> list[Run]:
+        """The runs that are still to do."""
+        store = self.place.store
+        return [run for run in self.every if not store.finished(run) and run.id not in self.kept]
+
+
+def redraw(study: Study, settings: Any, how: Execution) -> int:
+    """Remake the evidence of stored rows, as the settings that were asked for say; returns the exit code."""
+    folder = study.place(settings, how)
+    rows, record = read_rows(folder, accept_edited=how.accept_edited), read_provenance(folder)
+    show(conclude(study, build(type(settings), record["settings"]), folder, rows, record))
+    return 0
+
+
+def conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[str]) -> int:
+    """Do what is left, write the evidence and show it; returns the exit code."""
+    deadline = time.time() + seconds(how.time_budget) - 15 if how.time_budget else math.inf
+    console = Console()
+    tracker = Tracker(study.name, how.wandb, how.runs)
+    jobs_of(how.jobs, "cpu", 1, 1)  # A mistake shows before the images are read.
+    folder = study.place(settings, how)
+    # Read before anything is trained, so that damaged evidence is said now and not in place of new one.
+    old = read_rows(folder, accept_edited=how.accept_edited) if (folder / "rows.csv").exists() else None
+    plan = study.plan(settings)
+    work = prepared(plan, how, rows_by_run(old) if how.extend and old is not None else {})
+    announce(console, study, work)
+    measured = study.measure(settings, how) if study.measure else []
+    if how.dry_run:
+        return 0
+    failed = launch(work, tracker, console, deadline) if work.every else set()
+    left = [run for run in work.left() if run.id not in failed]
+    rows = measured + [row for run in work.every for row in work.rows(run)]
+    if any(row["status"] == "finished" for row in rows):
+        table = together(old, rows, study.name)
+        record = recorded(study, settings, plan, arguments, table)
+        written = conclude(study, settings, folder, table, record, study.pictures(settings, work.place.store))
+        figures = {path.stem: path for path in written.files if path.suffix == ".png"}
+        tracker.evidence(rows, figures, written.answer)
+        show(written)
+    else:
+        console.print("No run has finished yet.")
+    if left:
+        console.print(f"{len(left)} of {len(work.every)} runs are left; the same command goes on from here.")
+    return 1 if failed else 3 if left else 0
+
+
+def prepared(plan: Sequence[Run], how: Execution, kept: Mapping[str, Rows]) -> Work:
+    """The work of a plan; raises ValueError for runs that cannot be built and images that cannot be read."""
+    every = list(dict.fromkeys(link for run in plan for link in run.chain()))
+    place = Place(how.runs, how.runs / "cache", how.device, how.skip_bad_images)
+    if not every:
+        return Work(every, place, Prepared("cpu", {}), kept, 1, 1)
+    with Launcher(1, cores()) as launcher:
+        known = launcher.prepare(every, place)
+    jobs, threads = jobs_of(how.jobs, known.device, len(every), cores())
+    return Work(every, replace(place, device=known.device), known, kept, jobs, threads)
+
+
+def jobs_of(asked: str, device: str, runs: int, cores: int) -> tuple[int, int]:
+    """Worker processes and threads of each. Auto depends on the plan and not on what is done, as threads alter last
+    bits.
+    """
+    if asked == "auto":
+        jobs = 1 if device == "cuda" else max(1, min(cores, runs))
+    elif asked.isdigit() and int(asked) > 0:
+        jobs = int(asked)
+    else:
+        raise ValueError(f"--jobs is {asked!r}; allowed: auto or a whole number from 1.")
+    return jobs, max(1, cores // jobs)
+
+
+def announce(console: Console, study: Study, work: Work) -> None:
+    """Say what will be done and about how long it takes."""
+    console.print(f"[bold]{study.question}[/]", highlight=False)
+    if not work.every:
+        return
+    left = work.left()
+    flops = sum(work.prepared.flops[run.id] for run in left)
+    time_left, basis = estimate(left, {run: work.rows(run) for run in work.every}, work.prepared, work.jobs)
+    console.print(
+        f"{len(work.every)} runs: {len(work.every) - len(left)} done, {len(left)} to do; {flops:.2e} FLOPs, about "
+        f"{duration(time_left)} on {work.jobs} x {work.prepared.device} ({basis}).",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def launch(work: Work, tracker: Tracker, console: Console, deadline: float) -> set[str]:
+    """Execute what is left, with everything that a person sees and W&B records; return the ids of the failed runs."""
+    left = work.left()
+    # A run that is done already may still be passed through, because one that is left starts from it.
+    by_id, failed = {link.id: link for run in left for link in run.chain()}, set[str]()
+    with Launcher(work.jobs, work.threads) as launcher, Display(console, left, work.prepared.flops) as display:
+
+        def listen(event: dict[str, Any]) -> None:
+            display.event(event)
+            {"start": tracker.start, "round": tracker.round}[event["kind"]](by_id[event["run"]], event)
+
+        try:
+            for outcome in launcher.launch(left, work.place, listen, deadline):
+                run = by_id[outcome.run]
+                if run in left:
+                    tracker.finish(run, outcome.rows, outcome.status)
+                    display.ended(run, outcome)
+                    failed |= {run.id} if outcome.status == "failed" else set()
+        except KeyboardInterrupt:
+            launcher.stop()
+    return failed

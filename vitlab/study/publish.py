@@ -1,0 +1,136 @@
+"""From rows to files: the evidence of one study, and what all evidence says together.
+
+Verdicts on one data set share their error rate (Holm), so that new evidence can change the verdicts of another study:
+`publish` decides all of them anew and rewrites what changed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vitlab.claims.rule import decide
+from vitlab.claims.sentences import answer
+from vitlab.report.evidence import Evidence
+from vitlab.report.files import write_all
+from vitlab.report.markdown import to_markdown
+from vitlab.report.provenance import provenance
+from vitlab.runs.rows import with_init
+from vitlab.runs.run import Run
+from vitlab.runs.stored import checksum, frame, merged, to_csv
+from vitlab.study.command_line import plain
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from vitlab.study.study import Study
+
+
+@dataclass(frozen=True)
+class Written:
+    """Evidence as it lies in its folder."""
+
+    folder: Path
+    evidence: Evidence
+    files: Sequence[Path]
+
+    @property
+    def answer(self) -> str:
+        """What the verdicts say, in one or two sentences."""
+        return answer(self.evidence.verdicts)
+
+
+def conclude(
+    study: Study,
+    settings: Any,
+    folder: Path,
+    rows: pd.DataFrame,
+    record: Mapping[str, Any],
+    pictures: Mapping[str, Figure] | None = None,
+) -> Written:
+    """Make the evidence of `rows`, write all of it and bring what rests on all evidence up to date.
+
+    `record` says where the rows come from, with the ids of the plan's runs: the evidence is drawn from these alone, and
+    rows that an earlier plan asked for stay in the file. Raises OSError where the folder cannot be written.
+    """
+    shown = rows[rows["status"] == "finished"]
+    if record.get("plan"):
+        shown = shown[shown["run"].isin(record["plan"])]
+    evidence = study.draw(with_init(shown) if "init" in shown.columns else shown, settings)
+    files = _figures(evidence, pictures or {}) | _texts(evidence, record)
+    files["rows.csv"] = (text := to_csv(rows)).encode()
+    record = {**record, "rows": {**record["rows"], "count": len(rows), "checksum": checksum(text)}}
+    files["provenance.json"] = (json.dumps(record, indent=2) + "\n").encode()
+    write_all({folder / name: content for name, content in files.items()})
+    decided = publish(folder.parents[1])[folder]
+    return Written(folder, decided, [folder / name for name in files])
+
+
+def recorded(
+    study: Study, settings: Any, plan: Sequence[Run], arguments: Sequence[str], rows: pd.DataFrame
+) -> dict[str, Any]:
+    """What `provenance.json` says: who asked for what, which runs were meant, who made the rows."""
+    command = ["python", "-m", f"experiments.{study.name}", *arguments]
+    about = {"study": study.name, "section": study.section, "question": study.question}
+    ids = list(dict.fromkeys(link.id for run in plan for link in run.chain()))
+    return {**about, **provenance(plain(settings), command, rows), "plan": ids}
+
+
+def together(old: pd.DataFrame | None, rows: Sequence[Mapping[str, Any]], study: str) -> pd.DataFrame:
+    """The rows of a study with those that its folder holds already."""
+    new = frame([{"study": study, **row} for row in rows])
+    return new if old is None else merged(old, new)
+
+
+def publish(results: Path) -> dict[Path, Evidence]:
+    """Decide the verdicts of all evidence below `results` together; rewrite the files of those that changed."""
+    found = {path.parent: Evidence.loads(path.read_text()) for path in sorted(results.glob("*/*/evidence.json"))}
+    decided = _decided(found)
+    changed = {folder: made for folder, made in decided.items() if made.verdicts != found[folder].verdicts}
+    for folder, evidence in changed.items():
+        record = json.loads((folder / "provenance.json").read_text())
+        write_all({folder / name: content for name, content in _texts(evidence, record).items()})
+    return decided
+
+
+def _decided(found: Mapping[Path, Evidence]) -> dict[Path, Evidence]:
+    """Every piece of evidence with its verdicts decided among all of their data set."""
+    by_data: dict[str, list[tuple[Path, int]]] = {}
+    for folder, evidence in found.items():
+        for place, verdict in enumerate(evidence.verdicts):
+            by_data.setdefault(verdict.data, []).append((folder, place))
+    verdicts = {folder: list(evidence.verdicts) for folder, evidence in found.items()}
+    for places in by_data.values():
+        for (folder, place), verdict in zip(places, decide([verdicts[f][p] for f, p in places]), strict=True):
+            verdicts[folder][place] = verdict
+    return {folder: replace(evidence, verdicts=tuple(verdicts[folder])) for folder, evidence in found.items()}
+
+
+def _texts(evidence: Evidence, record: Mapping[str, Any]) -> dict[str, bytes]:
+    made = {"evidence.json": evidence.dumps(), "evidence.md": to_markdown(evidence, record["question"])}
+    return {name: text.encode() for name, text in made.items()}
+
+
+def _figures(evidence: Evidence, pictures: Mapping[str, Figure]) -> dict[str, bytes]:
+    from vitlab.report.draw import draw
+    from vitlab.report.style import render
+
+    drawn = {name: draw(chart) for name, chart in evidence.figures.items()} | dict(pictures)
+    return {f"{name}.{kind}": render(figure, kind) for name, figure in drawn.items() for kind in ("png", "svg")}
+
+
+def show(written: Written) -> None:
+    """The tables, where everything is, and the answer."""
+    from rich.console import Console
+
+    from vitlab.report.tables import to_rich
+
+    console = Console()
+    for table in written.evidence.tables:
+        console.print(to_rich(table))
+    print(f"\nWritten to {written.folder}: " + ", ".join(path.name for path in written.files))
+    print(f"\n{written.answer}")

@@ -1,0 +1,123 @@
+"""What every study is asked: which data, which models, how many seeds, which recipe. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from vitlab.report.families import family
+from vitlab.runs.run import Data, Run
+from vitlab.tasks.settings import Recipe
+
+if TYPE_CHECKING:
+    from vitlab.data.info import DataInfo
+
+FAMILIES = ("ViT", "HybridViT", "ResNet")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings that all studies share."""
+
+    data: str = "digits"
+    """A card of data/, a folder of class folders, or a local copy in the hub's parquet layout; `name@0,1,2` keeps only
+    those classes."""
+    models: tuple[str, ...] = FAMILIES
+    """Families (ViT HybridViT ResNet), taken in each of --sizes, or exact names such as ViT-Ti/4."""
+    sizes: tuple[str, ...] = ("Pico",)
+    """Sizes of the small-image families: Pico Nano Micro Mini Small."""
+    patch: int = 2
+    """Patch size of the ViTs in pixels, and the hybrids' pixels per token."""
+    image_size: int | None = None
+    """Pixels; by default the data's own."""
+    seeds: int = 3
+    """Repetitions, each with a subset and weights of its own."""
+    learning_rates: Mapping[str, float] = field(default_factory=dict)
+    """Peak rate of each family; a family that has none here takes --lr."""
+    recipe: Annotated[Recipe, tyro.conf.arg(name="")] = Recipe()
+
+    def __post_init__(self) -> None:
+        if self.seeds < 1:
+            raise ValueError(f"--seeds is {self.seeds}; give a whole number from 1 on.")
+
+    def model_names(self) -> list[str]:
+        """The exact names of the models that are asked for."""
+        found: list[str] = []
+        for word in self.models:
+            tokens = "" if word == "ResNet" else f"/{self.patch}"
+            found += [f"{word}-{size}{tokens}" for size in self.sizes] if word in FAMILIES else [word]
+        return found
+
+    def recipe_of(self, model: str) -> Recipe:
+        """The recipe with the rate of the model's family."""
+        return replace(self.recipe, lr=self.learning_rates.get(family(model), self.recipe.lr))
+
+    def templates(self) -> Iterator[Run]:
+        """A training of each model on all images, with seed 0: what grids start from.
+
+        Raises:
+            ValueError: if there is no such data.
+        """
+        data, _ = data_of(self.data, image_size=self.image_size)
+        return (Run(name, data, self.recipe_of(name)) for name in self.model_names())
+
+
+@dataclass(frozen=True)
+class Sized(Settings):
+    """Settings of studies that vary the number of training images."""
+
+    train_sizes: tuple[int, ...] = ()
+    """Numbers of training images; by default all."""
+    steps_by_size: Mapping[int, int] = field(default_factory=dict)
+    """Optimiser steps at a train size, such as 500: 3000; the others take --steps."""
+
+    def at_size(self, run: Run) -> Run:
+        """`run` with as many steps as its train size asks for; all else is the same."""
+        steps = self.steps_by_size.get(run.data.train_size or 0, run.recipe.steps)
+        return replace(run, recipe=replace(run.recipe, steps=steps))
+
+    def checked_sizes(self) -> tuple[int | None, ...]:
+        """The train sizes, None for all images.
+
+        Raises:
+            ValueError: for a size below the number of classes, or above the train split's.
+        """
+        from vitlab.data.splits import check_train_size
+
+        _, info = data_of(self.data)
+        for size in self.train_sizes:
+            check_train_size(size, info.sizes["train"], info.num_classes)
+        return self.train_sizes or (None,)
+
+
+@cache
+def _described(place: str) -> tuple[Data, DataInfo]:
+    """A plan asks for each set many times over, and looking at a folder of images takes a moment."""
+    from vitlab.data.info import describe
+
+    info = describe(place)
+    return Data(info.name, fingerprint=info.fingerprint or "", source=place), info
+
+
+def data_of(source: str, **about: Any) -> tuple[Data, DataInfo]:
+    """Describe the images of `source`, written as `name` or `name@0,1,2`, without decoding any.
+
+    Raises:
+        ValueError: for a set that there is not, and for classes that are no numbers of its classes.
+    """
+    place, _, words = source.partition("@")
+    data, info = _described(place)
+    data = replace(data, **about)
+    if not words:
+        return data, info
+    classes = tuple(int(word) if word.strip().isdigit() else -1 for word in words.split(","))
+    if len(classes) < 2 or not all(0 <= c < info.num_classes for c in classes):
+        raise ValueError(
+            f"Cannot read the classes of {source!r}; write two or more numbers from 0 to {info.num_classes - 1} after "
+            f"the @, as in {place}@0,1."
+        )
+    return replace(data, name=f"{data.name}@{words}", classes=classes), info

@@ -1,0 +1,88 @@
+"""A study is a question, claims, a plan and its evidence; `main` takes one from the command line to the files.
+
+The plan lists the Runs; those that the store lacks are executed; verdicts, tables and figures are pure functions of
+the rows. Nothing here imports torch, so that help, a dry run's arithmetic and a redraw are quick.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vitlab.claims.claim import Claim
+from vitlab.runs.place import WorkerDied
+from vitlab.runs.run import Run
+from vitlab.study.command_line import Execution, fail, parse
+from vitlab.study.settings import data_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from vitlab.report.evidence import Evidence
+    from vitlab.runs.store import Store
+
+
+def by_data(settings: Any) -> str:
+    """The folder's name where a study has no better one: the data's, without its classes."""
+    return data_of(settings.data)[0].name.partition("@")[0]
+
+
+@dataclass(frozen=True)
+class Study:
+    """One study of the paper.
+
+    `plan(settings)` lists the Runs and `draw(rows, settings)` makes the evidence of their finished rows, each with the
+    columns of the run that it starts from (`init.data.name`); `folder(settings)` names the evidence in
+    `results/<study>/`. `measure(settings, how)` gives rows that are not of runs, and nothing on a dry run, of which it
+    says what would be done. `pictures(settings, store)` gives figures of what runs kept beside their rows; a redraw,
+    which has rows alone, leaves them as they are.
+    """
+
+    name: str
+    section: str
+    question: str
+    presets: Mapping[str, Any]
+    draw: Callable[[pd.DataFrame, Any], Evidence]
+    plan: Callable[[Any], list[Run]] = lambda settings: []
+    claims: tuple[Claim, ...] = ()
+    folder: Callable[[Any], str] = by_data
+    measure: Callable[[Any, Execution], list[dict[str, Any]]] | None = None
+    pictures: Callable[[Any, Store], Mapping[str, Figure]] = lambda settings, store: {}
+
+    def place(self, settings: Any, how: Execution) -> Path:
+        """The folder of the evidence, `results/<study>/<name>`.
+
+        Raises:
+            ValueError: for a --name that is no single folder's.
+        """
+        name = how.name or self.folder(settings)
+        if name in ("", ".", "..") or Path(name).name != name:
+            raise ValueError(
+                f"The evidence cannot be named {name!r}; give --name a word for one folder, such as longer."
+            )
+        return how.results / self.name / name
+
+
+def main(study: Study, arguments: Sequence[str] | None = None) -> None:
+    """Run `study` from the command line. Exit codes: 0 done, 1 a run failed, 2 wrong input, 3 stopped before the
+    end.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # `kill`, and a cluster's notice, end as Ctrl-C does.
+    try:
+        settings, how = parse(f"experiments.{study.name}", study.question, study.presets, arguments)
+        from vitlab.study.conduct import conduct, redraw  # after parsing, so that help comes at once
+
+        raise SystemExit(redraw(study, settings, how) if how.redraw else conduct(study, settings, how, arguments))
+    except ValueError as error:
+        fail(str(error))
+    except (WorkerDied, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
