@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from vitlab.report.families import family, in_order
 from vitlab.report.intervals import Bounds, Interval, bootstrap_mean
-from vitlab.report.names import family, in_order
 from vitlab.report.style import (
     BLUE,
     DIVERGING,

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from vitlab.report.families import in_order
 from vitlab.report.intervals import Bounds, Interval, bootstrap_mean
-from vitlab.report.names import in_order
 from vitlab.report.style import (
     GREY,
     SeriesStyle,

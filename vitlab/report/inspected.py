@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from vitlab.report.families import in_order, matched_pairs
 from vitlab.report.intervals import Interval, bootstrap_mean, paired_values
-from vitlab.report.names import in_order, matched_pairs
 from vitlab.report.style import GREY, look, new_figure, series_styles
 from vitlab.report.tables import Table
 from vitlab.report.verdict import Verdict, judge

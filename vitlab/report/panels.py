@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from vitlab.report.curves import PERCENT, _check, _series, _value_ticks
-from vitlab.report.names import in_order
+from vitlab.report.families import in_order
 from vitlab.report.style import entitle, look, new_figure, series_styles
 from vitlab.report.tables import ACCURACY
 

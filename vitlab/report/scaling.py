@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from vitlab.report.curves import PERCENT, _check, _limits, _series, _value_ticks
+from vitlab.report.families import family, in_order, matched_pairs, size
 from vitlab.report.gaps import PAIR, gap_values
 from vitlab.report.intervals import bootstrap_mean
-from vitlab.report.names import family, in_order, matched_pairs, size
 from vitlab.report.style import DASHES, GREY, INK, MARKERS, OTHERS, entitle, legend_beside, look, new_figure
 from vitlab.report.tables import ACCURACY
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any, Literal
 
+from vitlab.report.families import family, in_order
 from vitlab.report.files import write_all
-from vitlab.report.names import family, in_order
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

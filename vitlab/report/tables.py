@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from vitlab.report.families import in_order, matched_pairs
 from vitlab.report.files import write_text
 from vitlab.report.gaps import PAIR, gap_intervals, gap_values
 from vitlab.report.intervals import MISSING, Bounds, bootstrap_mean
-from vitlab.report.names import in_order, matched_pairs
 from vitlab.report.provenance import short_commit
 
 if TYPE_CHECKING:

@@ -1,0 +1,327 @@
+"""From result rows to evidence: frames of intervals for tables, and charts.
+
+    pivot(rows, "model", "train_images")                  a frame of intervals of `score`
+    gap_row(rows, first, second, "train_images")          one more row for it: first - second, seed by seed
+    scaling_table(name, rows, "train_images")             both, with parameters and FLOPs, as a Table
+    curves(rows, x="shots", panel="data.name", ...)       a Chart of lines, a panel for each set
+    curves_and_gaps(rows, x="train_images", ...)          a column for each model size, the gap of each pair below
+    bars(rows, category="step", ...), dots(rows, x=, y=)   the other kinds; captions.describe(rows) says what made them
+
+Everywhere: rows that agree in `unit` (the seed) are averaged first (draws of a seed), and what is left counts as
+independent. With `accuracy` (the default) values are fractions in [0, 1], whose interval is never narrower than the
+sampling error of the test images that column `images` counts; other quantities need `accuracy=False`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from vitlab.claims.interval import MISSING, Interval
+from vitlab.report.averaging import SEED, about, averaged, check, gap_points, interval, ordered, points
+from vitlab.report.captions import cost, millions, seeds_line, with_parameters
+from vitlab.report.evidence import Chart, Panel, Point, Series, Table, number
+from vitlab.report.families import family, in_order, matched_pairs, size
+
+Pairs = Sequence[tuple[str, str]]
+ACROSS = 3
+
+
+def pivot(
+    rows: pd.DataFrame,
+    index: str | Sequence[str],
+    columns: str,
+    value: str = "score",
+    *,
+    unit: Sequence[str] = SEED,
+    accuracy: bool = True,
+) -> pd.DataFrame:
+    """Intervals of `value`: a row for each combination of the `index` columns, a column for each value of `columns`.
+
+    Models are in the order of families and sizes, numbers rise, everything else is as it first occurs. Cells without
+    rows hold `MISSING`. Raises ValueError for unknown columns, no rows, and accuracies outside of [0, 1].
+    """
+    index = [index] if isinstance(index, str) else list(index)
+    runs = averaged(rows, [*index, columns], value, unit)
+    cells = {key: interval(group, value, accuracy) for key, group in runs.groupby([*index, columns], dropna=False)}
+    places = {name: ordered(runs[name]) for name in (*index, columns)}
+    heads = sorted(
+        dict.fromkeys(key[:-1] for key in cells),
+        key=lambda head: [places[name].index(part) for name, part in zip(index, head, strict=True)],
+    )
+    data = [[cells.get((*head, column), MISSING) for column in places[columns]] for head in heads]
+    made = (
+        pd.MultiIndex.from_tuples(heads, names=index)
+        if len(index) > 1
+        else pd.Index([head[0] for head in heads], name=index[0])
+    )
+    return pd.DataFrame(data, index=made, columns=places[columns], dtype=object)
+
+
+def gap_row(
+    rows: pd.DataFrame,
+    first: str,
+    second: str,
+    columns: str,
+    value: str = "score",
+    *,
+    by: str = "model",
+    unit: Sequence[str] = SEED,
+    accuracy: bool = True,
+) -> pd.DataFrame:
+    """`first` - `second` (values of column `by`), seed by seed: a frame of one row to be put below `pivot`'s.
+
+    Its label is "first − second"; give it to `Table(signed=...)`. Raises ValueError if one of the two has no rows.
+    """
+    points = {
+        point.x: point.interval
+        for point in gap_points(rows, first, second, columns, value, by=by, unit=unit, accuracy=accuracy)
+    }
+    return pd.DataFrame([list(points.values())], index=pd.Index([f"{first} − {second}"], name=by), columns=list(points))
+
+
+def scaling_table(
+    name: str,
+    rows: pd.DataFrame,
+    columns: str,
+    value: str = "score",
+    *,
+    pairs: Pairs | None = None,
+    caption: str = "",
+    unit: Sequence[str] = SEED,
+) -> Table:
+    """Accuracy of each model against `columns`, its parameters and FLOPs, then a row of gaps for each of `pairs`.
+
+    By default a pair is the ViT and the ResNet of one size. Raises ValueError as `pivot`.
+    """
+    frame = pivot(rows, "model", columns, value, unit=unit)
+    costs = {"parameters (M)": "parameters", "train MFLOPs/image": "train_flops_per_image"}
+    for place, (title, column) in enumerate(costs.items()):
+        frame.insert(place, title, [cost(rows, model, column) for model in frame.index])
+    chosen = matched_pairs(frame.index) if pairs is None else pairs
+    gaps = [gap_row(rows, first, second, columns, value, unit=unit) for first, second in chosen]
+    whole = pd.concat([frame, *(gap.reindex(columns=frame.columns) for gap in gaps)])
+    whole.index.name = "model"
+    for column in whole.columns:
+        empty = "" if column in costs else MISSING
+        whole[column] = [cell if isinstance(cell, (Interval, str)) or cell == cell else empty for cell in whole[column]]
+    return Table(name, whole, caption, signed=tuple(gap.index[0] for gap in gaps))
+
+
+def curves(
+    rows: pd.DataFrame,
+    *,
+    x: str,
+    y: str = "score",
+    series: str = "model",
+    panel: str = "",
+    title: str,
+    xlabel: str,
+    ylabel: str,
+    subtitle: str | None = None,
+    names: Sequence[str] = (),
+    first: str = "",
+    references: Mapping[str, float] | None = None,
+    log_x: bool = False,
+    unit: Sequence[str] = SEED,
+    accuracy: bool = True,
+    scale: float = 100.0,
+    digits: int = 1,
+) -> Chart:
+    """`y` against `x`: a line for each value of `series`, a panel for each value of `panel` (the one called `first`
+    first).
+
+    `names` chooses and orders the series; `references` are horizontal lines by label, in the unit of `y`; the
+    subtitle says by itself how many seeds there are. Raises ValueError as `pivot`.
+    """
+    parts = _panels(rows, panel)
+    found = [
+        Panel(
+            _series(part, x, y, series, names, unit, accuracy), str(name), references=tuple((references or {}).items())
+        )
+        for name, part in sorted(parts.items(), key=lambda item: item[0] != first)
+    ]
+    return Chart(
+        title, _grid(found), xlabel, ylabel, seeds_line(rows, unit) if subtitle is None else subtitle,
+        log_x=log_x, scale=scale, digits=digits,
+    )  # fmt: skip
+
+
+def curves_and_gaps(
+    rows: pd.DataFrame,
+    *,
+    x: str,
+    y: str = "score",
+    pairs: Pairs | None = None,
+    title: str,
+    xlabel: str,
+    ylabel: str,
+    subtitle: str | None = None,
+    log_x: bool = True,
+    unit: Sequence[str] = SEED,
+) -> Chart:
+    """Accuracy against `x` for each model, and below it the gap of each pair (by default ViT - ResNet) in points.
+
+    Several families in several sizes get a column for each size, all on one scale. Raises ValueError as `pivot`.
+    """
+    models = in_order(rows["model"])
+    pairs = matched_pairs(models) if pairs is None else pairs
+    upper, lower = [], []
+    for heading, shown in _columns(models, pairs):
+        some = rows[rows["model"].isin(shown)]
+        named = {name: family(name) if heading else with_parameters(rows, name) for name in shown}
+        lines = _series(some.replace({"model": named}), x, y, "model", list(named.values()), unit, True)
+        upper.append(Panel(lines, f"{heading}, {millions(some)}" if heading else ""))
+        own = [pair for pair in pairs if set(pair) <= set(shown)]
+        if own:
+            lower.append(gap_panel(some, own, x=x, y=y, unit=unit, title=_difference(own, bool(heading))))
+    return Chart(
+        title, (tuple(upper), tuple(lower)) if lower else (tuple(upper),), xlabel, ylabel,
+        seeds_line(rows, unit) if subtitle is None else subtitle, log_x=log_x, same_y=True,
+    )  # fmt: skip
+
+
+def gap_panel(
+    rows: pd.DataFrame,
+    pairs: Pairs,
+    *,
+    x: str,
+    y: str = "score",
+    by: str = "model",
+    unit: Sequence[str] = SEED,
+    accuracy: bool = True,
+    title: str = "",
+    ylabel: str = "gap (points)",
+) -> Panel:
+    """The gap of each pair against `x`: a panel to be put below one of curves; its title says what is subtracted."""
+    found = []
+    for one, other in pairs:
+        same = len(pairs) > 1 and size(one) and size(one) == size(other)
+        name = size(one) if same else f"{one} − {other}"
+        found.append(Series(name, gap_points(rows, one, other, x, y, by=by, unit=unit, accuracy=accuracy)))
+    return Panel(tuple(found), title or _difference(pairs, len(pairs) > 1), ylabel, gap=True)
+
+
+def bars(
+    rows: pd.DataFrame,
+    *,
+    category: str,
+    y: str = "score",
+    series: str = "",
+    panel: str = "",
+    title: str,
+    ylabel: str,
+    subtitle: str | None = None,
+    order: Sequence[str] = (),
+    unit: Sequence[str] = SEED,
+    accuracy: bool = True,
+    scale: float = 100.0,
+    digits: int = 1,
+) -> Chart:
+    """A bar of the mean of `y` for each `category` (in `order`, or as they occur), side by side for each `series`.
+
+    Raises ValueError as `pivot`.
+    """
+    check(rows, category)
+    if order:
+        rows = pd.concat([rows[rows[category] == name] for name in order])
+    rows = rows.assign(**{category: rows[category].map(number)})
+    found = [
+        Panel(_series(part, category, y, series, (), unit, accuracy), str(name))
+        for name, part in _panels(rows, panel).items()
+    ]
+    return Chart(
+        title, _grid(found), "", ylabel, seeds_line(rows, unit) if subtitle is None else subtitle,
+        kind="bar", scale=scale, digits=digits,
+    )  # fmt: skip
+
+
+def dots(
+    rows: pd.DataFrame,
+    *,
+    x: str,
+    y: str,
+    series: str = "model",
+    panel: str = "",
+    title: str,
+    xlabel: str,
+    ylabel: str,
+    subtitle: str = "",
+    unit: Sequence[str] = SEED,
+    scale: float = 100.0,
+    x_scale: float = 100.0,
+    digits: int = 1,
+) -> Chart:
+    """A dot for each row at two measures of the same weights, a panel for each value of `panel`.
+
+    Raises ValueError for unknown columns and no rows.
+    """
+    check(rows, x, y, series, *unit)
+    rows = rows.dropna(subset=[x, y])
+    parts = _panels(rows, panel)
+    found = [
+        Panel(
+            tuple(Series(str(of), _dots(part[part[series] == of], x, y, unit)) for of in ordered(part[series])),
+            str(name),
+        )
+        for name, part in parts.items()
+    ]
+    return Chart(
+        title, _grid(found), xlabel, ylabel, subtitle, kind="dots", scale=scale, x_scale=x_scale, digits=digits
+    )
+
+
+def _panels(rows: pd.DataFrame, panel: str) -> dict[Any, pd.DataFrame]:
+    """The rows of each panel; all of them where there is one."""
+    if not panel:
+        return {"": rows}
+    check(rows, panel)
+    return {name: rows[rows[panel] == name] for name in ordered(rows[panel])}
+
+
+def _grid(panels: Sequence[Panel]) -> tuple[tuple[Panel, ...], ...]:
+    """Panels in rows of at most `ACROSS`."""
+    across = 2 if len(panels) == 4 else ACROSS
+    return tuple(tuple(panels[at : at + across]) for at in range(0, len(panels), across))
+
+
+def _series(
+    rows: pd.DataFrame, x: str, y: str, series: str, names: Sequence[str], unit: Sequence[str], accuracy: bool
+) -> tuple[Series, ...]:
+    """A series for each value of the column `series` (of `names`, if given), or a single one without a name."""
+    if not series:
+        return (Series("", points(rows, x, y, unit, accuracy)),)
+    check(rows, x, y, series, *unit)
+    rows = rows.dropna(subset=[y])
+    present = ordered(rows[series])
+    chosen = [name for name in names if name in present] if names else present
+    return tuple(Series(str(name), points(rows[rows[series] == name], x, y, unit, accuracy)) for name in chosen)
+
+
+def _difference(pairs: Pairs, by_family: bool) -> str:
+    """What is subtracted from what."""
+    return f"gap: {' − '.join(map(family, pairs[0]) if by_family else pairs[0])}"
+
+
+def _dots(rows: pd.DataFrame, x: str, y: str, unit: Sequence[str]) -> tuple[Point, ...]:
+    """A point for each row."""
+    labels = [str(about(rows.iloc[[place]], unit)["label"]) for place in range(len(rows))]
+    return tuple(
+        Point(float(at), Interval(float(value), math.nan, math.nan, 1), ((label, float(value)),))
+        for at, value, label in zip(rows[x], rows[y], labels, strict=True)
+    )
+
+
+def _columns(models: Sequence[str], pairs: Pairs) -> list[tuple[str, list[str]]]:
+    """Heading and models of each column: one for each size where each size has a pair, else one without a heading.
+
+    A pair across sizes needs both of its models in one panel.
+    """
+    sizes = list(dict.fromkeys(size(model) for model in models))
+    across = any(size(first) != size(second) for first, second in pairs)
+    if len(sizes) == 1 or across or {size(first) for first, _ in pairs} != set(sizes):
+        return [("", list(models))]
+    return [(name, [model for model in models if size(model) == name]) for name in sizes]

@@ -1,0 +1,63 @@
+"""Words about rows: how many seeds, what made them, how large the models are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from vitlab.report.evidence import number
+from vitlab.report.provenance import short_commit
+
+COUNTED = {"seed": "seeds", "draw": "draws"}
+SHOWN = {"steps": "steps", "epochs": "epochs", "recipe.precision": "", "hardware": ""}
+VERSIONS = ("torch", "lightning", "timm", "vitlab", "commit")
+
+
+def describe(rows: pd.DataFrame) -> str:
+    """What the rows were made with, for a caption: seeds, hardware, versions, commit (each as far as known)."""
+    parts = []
+    for column, word in COUNTED.items():
+        if n := len(_distinct(rows, column)):
+            parts.append(f"{n} {word if n > 1 else word[:-1]}")
+    for column, word in SHOWN.items():
+        values = [number(value) for value in _distinct(rows, column)]
+        shown = " / ".join(values) if len(values) <= 3 else f"{values[0]} to {values[-1]}"
+        parts += [f"{shown} {word}".strip()] if values else []
+    for column in VERSIONS:
+        if values := sorted(map(short_commit if column == "commit" else str, _distinct(rows, column))):
+            parts.append(f"{column} {' / '.join(values)}")
+    return "; ".join(parts)
+
+
+def seeds_line(rows: pd.DataFrame, unit: Sequence[str] = ("seed",)) -> str:
+    """How many seeds a figure shows and what its marks are."""
+    n = len(_distinct(rows, unit[0])) if unit else 0
+    if n == 1:
+        return f"one {unit[0]}: no intervals"
+    return f"{f'mean of {n} {unit[0]}s, ' if n else 'mean and '}95% interval; dots: single {unit[0] if n else 'run'}s"
+
+
+def cost(rows: pd.DataFrame, model: str, column: str) -> float | str:
+    """Parameters or FLOPs of a model in millions, or a range when the rows have several; "–" when they have none."""
+    values = [value / 1e6 for value in _distinct(rows[rows["model"] == model], column)]
+    text = list(dict.fromkeys(f"{value:.3g}" if value < 1000 else f"{value:,.0f}" for value in values))
+    return "–" if not text else text[0] if len(text) == 1 else f"{text[0]}–{text[-1]}"
+
+
+def millions(rows: pd.DataFrame) -> str:
+    """`0.35 to 0.36 M parameters`: the range over the models of the rows; empty if they do not say."""
+    values = list(dict.fromkeys(f"{value / 1e6:.2g}" for value in _distinct(rows, "parameters")))
+    return (
+        f"{values[0]} to {values[-1]} M parameters" if len(values) > 1 else "".join(f"{v} M parameters" for v in values)
+    )
+
+
+def with_parameters(rows: pd.DataFrame, model: str) -> str:
+    """`ViT-Micro/4 (1.2 M)`: the name with its parameters if the rows have one number of them."""
+    values = _distinct(rows[rows["model"] == model], "parameters")
+    return f"{model} ({values[0] / 1e6:.{2 if values[0] < 1e7 else 3}g} M)" if len(values) == 1 else model
+
+
+def _distinct(rows: pd.DataFrame, column: str) -> list:
+    return sorted(rows[column].dropna().unique()) if column in rows.columns else []
