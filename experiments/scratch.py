@@ -72,15 +72,13 @@ PRESETS = {
         ladder=("mean pooling", "stochastic depth"),
         recipe=replace(BEST, steps=36_000, evaluations=12),
     ),
-    "cifar10": replace(
-        NANO, sizes=("Small",), recipe=replace(recipes.CIFAR_GPU, steps=40_000, lr=1e-3, augment=())
-    ),
+    "cifar10": replace(NANO, sizes=("Small",), recipe=replace(recipes.CIFAR_GPU, steps=40_000, lr=1e-3, augment=())),
 }
 
 
 def ladder(settings: Scratch) -> dict[str, Run]:
     """Each step of the ladder by its name, as a Run of seed 0; a step keeps all changes of those before it."""
-    (fine,) = settings.templates()
+    (fine,) = settings.bare()
     full = settings.recipe
     plain = {"recipe.optimizer": "adam", "recipe.weight_decay": 0.0, "recipe.schedule": "constant"}
     plain |= {"recipe.warmup_steps": 0, "recipe.grad_clip": 0.0, "recipe.augment": ()}
@@ -110,7 +108,9 @@ def plan(settings: Scratch) -> list[Run]:
     for name in settings.ladder:
         if name not in steps:
             raise ValueError(f"There is no step {name!r}; allowed: {', '.join(steps)}.{suggest(name, steps)}")
-    return grid([run for name, run in steps.items() if name in (settings.ladder or steps)], {"seed": range(settings.seeds)})
+    data, _ = data_of(settings.data, image_size=settings.image_size)
+    chosen = [replace(run, data=data) for name, run in steps.items() if name in (settings.ladder or steps)]
+    return grid(chosen, {"seed": range(settings.seeds)})
 
 
 def draw(rows: pd.DataFrame, settings: Scratch) -> Evidence:

@@ -101,6 +101,22 @@ def with_init(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.join(first.drop(columns=f"{INIT}init"), on="init")
 
 
+def labelled(rows: pd.DataFrame, column: str, named: Mapping[str, Run]) -> pd.DataFrame:
+    """The rows whose settings are those of a run in `named`, with its name in `column`; data, seed and init aside."""
+    import pandas as pd
+
+    found = pd.Series(pd.NA, index=rows.index, dtype=object)
+    for name, run in named.items():
+        wanted = {key: value for key, value in flat(run).items() if not key.startswith("data.")}
+        wanted |= dict.fromkeys((key for key in rows.columns if key.startswith(OPTION) and key not in wanted))
+        same = pd.Series(True, index=rows.index)
+        for key in wanted.keys() - {"seed", "init"}:
+            cells = rows[key] if key in rows.columns else pd.Series(None, index=rows.index, dtype=object)
+            same &= cells.isna() if _empty(wanted[key]) else cells == wanted[key]
+        found = found.where(~same, name)
+    return rows.assign(**{column: found}).dropna(subset=[column])
+
+
 def run_of(
     row: Mapping[str, Any], rows: Iterable[Mapping[str, Any]] = (), sources: Mapping[str, str] | None = None
 ) -> Run:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any
@@ -56,14 +56,18 @@ class Settings:
         """The recipe with the rate of the model's family."""
         return replace(self.recipe, lr=self.learning_rates.get(family(model), self.recipe.lr))
 
-    def templates(self) -> Iterator[Run]:
+    def bare(self) -> list[Run]:
+        """A training of each model with seed 0, on no data yet: all that the settings say without looking at images."""
+        return [Run(name, Data(""), self.recipe_of(name)) for name in self.model_names()]
+
+    def templates(self) -> list[Run]:
         """A training of each model on all images, with seed 0: what grids start from.
 
         Raises:
             ValueError: if there is no such data.
         """
         data, _ = data_of(self.data, image_size=self.image_size)
-        return (Run(name, data, self.recipe_of(name)) for name in self.model_names())
+        return [replace(run, data=data) for run in self.bare()]
 
 
 @dataclass(frozen=True)
