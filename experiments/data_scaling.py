@@ -37,15 +37,47 @@ if TYPE_CHECKING:
 
 AT, LOG_ODDS = "train_images", "log_odds"
 ODDS = {"unit": "log-odds", "scale": 1.0, "digits": 2}
-FEW = Claim("data.few", "4.3, Figure 3", "with few images the CNN is ahead")
-CATCH_UP = Claim("data.catch_up", "4.3", "the ViT catches up as data grows (per doubling)", **ODDS)
-OVERTAKE = Claim("data.overtake", "4.3", "with many images the ViT is ahead", primary=False)
-LARGE_FEW = Claim(
-    "data.large_few", "4.3, Figure 3", "on few images the larger ViT is not ahead of the smaller", paper="+1.38 (B - L)"
+FEW = Claim(
+    "data.few",
+    "4.3, Figure 3",
+    "with few images the CNN is ahead",
+    says={
+        "holds": "with {train_images:,} images {first} is {amount} ahead of {second}",
+        "does not hold": "with {train_images:,} images {second} is {amount} ahead of {first}",
+        "undecided": "with {train_images:,} images {first} and {second} are not told apart",
+    },
 )
-LARGE_MANY = Claim("data.large_many", "4.3", "the larger ViT gains more from data")
+CATCH_UP = Claim(
+    "data.catch_up",
+    "4.3",
+    "the ViT catches up as data grows (per doubling)",
+    says={
+        "holds": "{first} catches up with {second} from {few:,} to {many:,} images",
+        "does not hold": "{first} falls further behind {second} from {few:,} to {many:,} images",
+        "undecided": "whether {first} catches up with {second} from {few:,} to {many:,} images is not decided",
+    },
+    **ODDS,
+)
+OVERTAKE = replace(FEW, id="data.overtake", section="4.3", statement="with many images the ViT is ahead", primary=False)
+LARGE_FEW = replace(
+    FEW,
+    id="data.large_few",
+    statement="on few images the larger ViT is not ahead of the smaller",
+    paper="ImageNet: B/16 77.91, L/16 76.53",
+)
+LARGE_MANY = Claim(
+    "data.large_many",
+    "4.3",
+    "the larger ViT gains more from data",
+    paper="L/16 - B/16: -1.38 (ImageNet), +2.97 (JFT)",
+    says={
+        "holds": "from {few:,} to {many:,} images the larger ViT gains {amount} more than the smaller",
+        "does not hold": "from {few:,} to {many:,} images the larger ViT gains {amount} less than the smaller",
+        "undecided": "whether the larger ViT gains more from {few:,} to {many:,} images is not decided",
+    },
+)
 PLATEAU = Claim("data.plateau", "4.3, Figure 4", "ResNets plateau sooner", primary=False, **ODDS)
-FEW_SHOT = Claim("data.few_shot", "Figure 4", "the ViT catches up in few-shot accuracy (per doubling)", **ODDS)
+FEW_SHOT = replace(CATCH_UP, id="data.few_shot", section="Figure 4", statement="the same in few-shot accuracy")
 
 
 @dataclass(frozen=True)
