@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vitlab.claims.rule import decide
-from vitlab.claims.sentences import answer
 from vitlab.report import tables, verdicts
 from vitlab.report.evidence import Evidence
 from vitlab.report.files import write_all
@@ -37,11 +36,6 @@ class Written:
     folder: Path
     evidence: Evidence
     files: Sequence[Path]
-
-    @property
-    def answer(self) -> str:
-        """What the verdicts say, in one or two sentences."""
-        return answer(self.evidence.verdicts)
 
 
 def conclude(
@@ -113,7 +107,7 @@ def _decided(found: Mapping[Path, Evidence]) -> dict[Path, Evidence]:
 
 def in_markdown(evidence: Evidence, question: str) -> str:
     """All of the evidence as Markdown: the question, its answer, the verdicts, and the tables; figures lie beside it."""
-    parts = [f"# {question}\n", f"{answer(evidence.verdicts)}\n"] if evidence.verdicts else [f"# {question}\n"]
+    parts = [f"# {question}\n", f"{evidence.answer}\n"]
     parts += [f"![{chart.title}]({name}.png)\n" for name, chart in evidence.figures.items()]
     parts += [verdicts.to_markdown(evidence.verdicts)] if evidence.verdicts else []
     return "\n".join([*parts, *map(tables.to_markdown, evidence.tables)])
@@ -135,4 +129,4 @@ def show(written: Written) -> None:
     for table in written.evidence.tables:
         console.print(tables.to_rich(table))
     print(f"\nWritten to {written.folder}: " + ", ".join(path.name for path in written.files))
-    print(f"\n{written.answer}")
+    print(f"\n{written.evidence.answer}")
