@@ -25,12 +25,11 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
-from vitlab.study.command_line import fail, plain
 from vitlab.runs.run import Run, build
+from vitlab.study.command_line import fail, plain
 
 if TYPE_CHECKING:
     import pandas as pd
-
     from vitlab.report.intervals import Interval
 
 QUESTION = "Do stored results come out again, when their runs are drawn at random and made anew?"

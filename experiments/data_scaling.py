@@ -171,7 +171,7 @@ def draw(rows: pd.DataFrame, settings: DataScaling) -> Evidence:
 
 
 def _scored(rows: pd.DataFrame, few_shot: bool) -> tuple[pd.DataFrame, pd.DataFrame | None]:
-    """The rows that count, a column for the size and the name of what was trained on; and those of untrained weights."""
+    """The rows that count, with the name of what was trained on; and those of untrained weights."""
     test = rows[rows["split"] == "test"]
     if not few_shot:
         return test.assign(upstream=test["title"]), None

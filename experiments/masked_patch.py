@@ -27,11 +27,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from vitlab.report.names import family
+
 from experiments import masked_patch_evidence as evidence
 from experiments.masked_patch_evidence import LONG, MASKED, SCRATCH, SUPERVISED, UNTRAINED
 from experiments.upstream import some_classes
 from vitlab.errors import suggest
-from vitlab.report.names import family
 from vitlab.runs.run import Data, Run
 from vitlab.study import Evidence, Study, data_of, main, titled
 from vitlab.tasks.settings import FewShot, MaskedPatch, Recipe

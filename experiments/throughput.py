@@ -237,6 +237,7 @@ def draw(rows: pd.DataFrame) -> tuple[str, str, dict[str, Any]]:
     """Answer, Markdown table and figure of the rows."""
     from vitlab.report.charts import bars
     from vitlab.report.intervals import bootstrap_mean
+
     from vitlab.report.tables import Table, describe, to_markdown
 
     speeds = rows.pivot(index="repeat", columns="side", values="images_per_s")

@@ -21,6 +21,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from vitlab.report.names import family
+
 from experiments.data_scaling import PRESETS as TUNED
 from experiments.data_scaling import model_names
 from experiments.few_shot import ADAM, FOUR
@@ -37,7 +39,6 @@ from experiments.upstream import (
     some_classes,
     starts,
 )
-from vitlab.report.names import family
 from vitlab.runs.run import Run
 from vitlab.study import Evidence, Study, main, titled
 
@@ -145,6 +146,7 @@ def draw(rows: pd.DataFrame, settings: Transfer) -> Evidence:
     """Accuracy against resolution, with and without interpolation, and the means of the groups of mini-VTAB."""
     from vitlab.report.charts import bars
     from vitlab.report.panels import curve_panels
+
     from vitlab.report.tables import to_markdown
 
     tuned = fine_tuned(rows[rows["status"] == "finished"])

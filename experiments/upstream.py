@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from experiments.data_scaling import FAMILIES
 from vitlab.report.names import family
+
+from experiments.data_scaling import FAMILIES
 from vitlab.runs.run import Data, Run
 from vitlab.study import data_of
 from vitlab.tasks.settings import Classify, Recipe

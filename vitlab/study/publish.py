@@ -7,6 +7,7 @@ Verdicts on one data set share their error rate (Holm), so that new evidence can
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -82,7 +83,7 @@ def together(old: pd.DataFrame | None, rows: Sequence[Mapping[str, Any]], study:
 
 def publish(results: Path, fresh: Mapping[Path, Evidence] | None = None) -> dict[Path, Evidence]:
     """Decide the verdicts of all evidence below `results` together; write what is `fresh`, or changed by it."""
-    stored = {path.parent: Evidence.loads(path.read_text()) for path in sorted(results.glob("*/*/evidence.json"))}
+    stored = _stored(results)
     decided = _decided(stored | dict(fresh or {}))
     for folder, evidence in decided.items():
         if folder in (fresh or {}) or evidence.verdicts != stored[folder].verdicts:
@@ -90,6 +91,17 @@ def publish(results: Path, fresh: Mapping[Path, Evidence] | None = None) -> dict
             texts = {"evidence.json": evidence.dumps(), "evidence.md": in_markdown(evidence, question)}
             write_all({folder / name: text.encode() for name, text in texts.items()})
     return decided
+
+
+def _stored(results: Path) -> dict[Path, Evidence]:
+    """All evidence that can be read; what cannot is named, and must not cost what is being written."""
+    found = {}
+    for path in sorted(results.glob("*/*/evidence.json")):
+        try:
+            found[path.parent] = Evidence.loads(path.read_text())
+        except ValueError as error:
+            print(f"{path} is left out: {error}", file=sys.stderr)
+    return found
 
 
 def _decided(found: Mapping[Path, Evidence]) -> dict[Path, Evidence]:
@@ -106,7 +118,7 @@ def _decided(found: Mapping[Path, Evidence]) -> dict[Path, Evidence]:
 
 
 def in_markdown(evidence: Evidence, question: str) -> str:
-    """All of the evidence as Markdown: the question, its answer, the verdicts, and the tables; figures lie beside it."""
+    """All of the evidence as Markdown: the question, its answer, figures, verdicts and tables."""
     parts = [f"# {question}\n", f"{evidence.answer}\n"]
     parts += [f"![{chart.title}]({name}.png)\n" for name, chart in evidence.figures.items()]
     parts += [verdicts.to_markdown(evidence.verdicts)] if evidence.verdicts else []
