@@ -19,6 +19,7 @@ from vitlab.data.augment import denormalise, normalise
 from vitlab.data.batches import derived_seed
 from vitlab.data.loading import ImageData
 from vitlab.data.module import Batch
+from vitlab.data.shuffle import arranged
 from vitlab.models.vit import ViT
 from vitlab.tasks.classification import TrainingTask
 from vitlab.tasks.patch_targets import (
@@ -187,7 +188,7 @@ class MaskedPatchPrediction(TrainingTask):
             return torch.tensor(self.data.mean, device=self.device)
         train = self.data.train
         chosen = torch.linspace(0, len(train) - 1, min(COUNTED_IMAGES, len(train))).long()
-        patches = patches_of(train.images(chosen).float() / 255, self.model.grid, self.side)
+        patches = patches_of(arranged(train.images(chosen), self.data).float() / 255, self.model.grid, self.side)
         return class_color(color_class(patches.mean((-2, -1))).flatten().mode().values).to(self.device)
 
     @torch.no_grad()
@@ -199,7 +200,8 @@ class MaskedPatchPrediction(TrainingTask):
         """
         split = self.data.validation
         chosen = torch.linspace(0, len(split) - 1, min(PICTURES, len(split))).long()
-        images = normalise(split.images(chosen).to(self.device), self.data.mean, self.data.std)
+        seen = arranged(split.images(chosen), self.data).to(self.device)
+        images = normalise(seen, self.data.mean, self.data.std)
         corruption, patches = self.corruption(len(images), "evaluation", 0), self.cut(images)
         was_training = self.training
         self.eval()
