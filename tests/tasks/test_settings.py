@@ -29,6 +29,8 @@ def test_help_says_what_each_setting_of_a_recipe_is_and_which_words_it_takes(cap
         (Recipe, {"optimizer": "adamm"}, "Unknown optimizer 'adamm'; allowed: adamw, adam, sgd. Did you mean 'adam"),
         (Recipe, {"schedule": "cos"}, "allowed: cosine, linear, constant"),
         (Recipe, {"precision": "fp16"}, "allowed: fp32, bf16. Did you mean"),
+        (Recipe, {"decay": "kernel"}, "Unknown decay 'kernel'; allowed: matrices, kernels. Did you mean 'kernels'"),
+        (Recipe, {"decay": None}, "Unknown decay None"),
         (Classify, {"loss": "sigmod"}, "allowed: softmax, sigmoid. Did you mean 'sigmoid'"),
         (Classify, {"positions": "interpolated"}, "Did you mean 'interpolate'"),
         (MaskedPatch, {"target": "pixel"}, "Did you mean 'pixels'"),

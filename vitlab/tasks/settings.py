@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from vitlab.errors import suggest
 
 Optimizer = Literal["adamw", "adam", "sgd"]
+Decay = Literal["matrices", "kernels"]
 Schedule = Literal["cosine", "linear", "constant"]
 Precision = Literal["fp32", "bf16"]
 Loss = Literal["softmax", "sigmoid"]
@@ -51,6 +52,9 @@ class Recipe:
     lr: float = 1e-3
     """Peak learning rate, which follows the warm-up."""
     weight_decay: float = 0.05
+    """Weight decay of the parameters that `decay` names."""
+    decay: Decay = "matrices"
+    """matrices: all but vectors, so class token and positions too; kernels: linear maps and convolutions alone."""
     schedule: Schedule = "cosine"
     """The rate after the warm-up: down to zero as a cosine or linear, or constant."""
     warmup_steps: int = 40
