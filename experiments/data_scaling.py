@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from vitlab.report.evidence import Evidence, Table
 
 AT, LOG_ODDS = "train_images", "log_odds"
-ODDS = {"unit": "log-odds", "scale": 1.0, "digits": 2}
+GRID = tuple(percent / 100 for percent in range(10, 100, 4))  # accuracies at which the data factor is read off
 FEW = Claim(
     "data.few",
     "4.3, Figure 3",
@@ -51,12 +51,14 @@ CATCH_UP = Claim(
     "data.catch_up",
     "4.3",
     "the ViT catches up as data grows (per doubling)",
+    unit="log-odds",
+    scale=1.0,
+    digits=2,
     says={
         "holds": "{first} catches up with {second} from {few:,} to {many:,} images",
         "does not hold": "{first} falls further behind {second} from {few:,} to {many:,} images",
         "undecided": "whether {first} catches up with {second} from {few:,} to {many:,} images is not decided",
     },
-    **ODDS,
 )
 OVERTAKE = replace(FEW, id="data.overtake", section="4.3", statement="with many images the ViT is ahead", primary=False)
 LARGE_FEW = replace(
@@ -76,7 +78,9 @@ LARGE_MANY = Claim(
         "undecided": "whether the larger ViT gains more from {few:,} to {many:,} images is not decided",
     },
 )
-PLATEAU = Claim("data.plateau", "4.3, Figure 4", "ResNets plateau sooner", primary=False, **ODDS)
+PLATEAU = replace(
+    CATCH_UP, id="data.plateau", section="4.3, Figure 4", statement="ResNets plateau sooner", primary=False, says={}
+)
 FEW_SHOT = replace(CATCH_UP, id="data.few_shot", section="Figure 4", statement="the same in few-shot accuracy")
 
 
@@ -158,7 +162,10 @@ def draw(rows: pd.DataFrame, settings: DataScaling) -> Evidence:
         f"{what[0].upper()}{what[1:]} in % against the number of images of {where}; mean over seeds [95% interval]; "
         f"gaps in points. {_lengths(scored)}; best validation accuracy. {describe(scored)}."
     )
-    about = {"xlabel": f"images of {where} (log scale)", "ylabel": f"{'5-shot' if few_shot else 'test'} accuracy (%)"}
+    about: dict[str, Any] = {
+        "xlabel": f"images of {where} (log scale)",
+        "ylabel": f"{'5-shot' if few_shot else 'test'} accuracy (%)",
+    }
     tables, figures = [scaling_table("accuracy", scored, AT, caption=caption)], {}
     if scored[AT].nunique() > 1:
         title = f"{what[0].upper()}{what[1:]} against the number of images"
@@ -199,7 +206,7 @@ def _factors(scored: pd.DataFrame) -> list[Table]:
     found = {
         (f"{vit} for {cnn}", f"{100 * factor.accuracy:.0f}%"): factor.interval
         for vit, cnn in matched_pairs(scored["model"])
-        for factor in data_factor(scored, vit, cnn)
+        for factor in data_factor(scored, vit, cnn, accuracies=GRID)
     }
     if not found:
         return []

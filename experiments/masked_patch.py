@@ -129,7 +129,6 @@ PRESETS = {
 
 def plan(settings: MaskedPatches) -> dict[Run, dict[str, Any]]:
     """All runs with their place in the study, seed by seed, the comparison before the ablations."""
-    settings.masked.check()
     for name, rates in {"rates": settings.rates, "pretrain_rates": settings.pretrain_rates}.items():
         if any(rate <= 0 for rate in rates):
             raise ValueError(f"--{name} has {min(rates):g}; a peak rate is above 0, such as 0.001.")

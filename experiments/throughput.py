@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import tyro
 
 from vitlab.study.command_line import fail, plain
+from vitlab.tasks.settings import Precision, Recipe
 
 if TYPE_CHECKING:
     import lightning.pytorch as pl
@@ -42,7 +43,7 @@ class Throughput:
 
     model: str = "ViT-Mini/4"
     """A plain ViT of the zoo; ViT-Mini/4 has width 192, depth 6, 3 heads."""
-    precision: str = "bf16"
+    precision: Precision = "bf16"
     """fp32 or bf16 (mixed)."""
     batch_size: int = 128
     """Images a step."""
@@ -82,7 +83,6 @@ def vitlab_speed(settings: Throughput, device: str, folder: Path) -> dict[str, A
     from vitlab.runs.launch import Launcher
     from vitlab.runs.place import Place
     from vitlab.runs.run import Data, Run
-    from vitlab.tasks.settings import Recipe
 
     recipe = Recipe(
         steps=2 * settings.steps,
@@ -116,7 +116,7 @@ def plain_speed(settings: Throughput, device: str, folder: Path) -> dict[str, An
     from vitlab.data.loading import load_data
 
     clock = _clock(settings)
-    precisions: dict[str, Literal["32-true", "bf16-mixed"]] = {"fp32": "32-true", "bf16": "bf16-mixed"}
+    precisions: dict[Precision, Literal["32-true", "bf16-mixed"]] = {"fp32": "32-true", "bf16": "bf16-mixed"}
     trainer = pl.Trainer(
         accelerator=device,
         devices=1,
@@ -237,7 +237,6 @@ def draw(rows: pd.DataFrame) -> tuple[str, str, dict[str, Any]]:
     """Answer, Markdown table and figure of the rows."""
     from vitlab.report.charts import bars
     from vitlab.report.intervals import bootstrap_mean
-
     from vitlab.report.tables import Table, describe, to_markdown
 
     speeds = rows.pivot(index="repeat", columns="side", values="images_per_s")
