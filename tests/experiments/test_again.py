@@ -8,9 +8,9 @@ import pytest
 
 from experiments import again, data_scaling
 from experiments.again import compare, same_numbers, same_place
-from vitlab.report.provenance import read_rows
+from vitlab.runs.stored import read_rows
 from vitlab.runs.run import Data, Run
-from vitlab.study import main
+from vitlab.study.study import main
 
 RUN = Run("ViT-Pico/2", Data("digits"))
 SMALL = "--models ViT --train_sizes 50 --seeds 2 --steps 6 --evaluations 2 --wandb off".split()

@@ -15,7 +15,7 @@ from vitlab.gallery.exhibits import open_all
 from vitlab.gallery.portrait import portrait
 from vitlab.gallery.subjects import class_names, guessed_name
 from vitlab.models import create, save_checkpoint
-from vitlab.report.provenance import read_rows
+from vitlab.runs.stored import read_rows
 from vitlab.runs.place import Place
 
 SMALL = "--image_size 16 --depth 2 --seeds 2 --steps 6 --batch_size 16 --evaluations 3 --snapshots 3 --measured 8"

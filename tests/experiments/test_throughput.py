@@ -3,7 +3,7 @@
 import pytest
 
 from experiments.throughput import PLAIN, main
-from vitlab.report.provenance import read_rows
+from vitlab.runs.stored import read_rows
 
 
 def test_both_sides_are_measured_and_kept(tmp_path, capsys):
