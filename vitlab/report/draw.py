@@ -147,6 +147,8 @@ def _references(axes: Axes, chart: Chart, panel: Panel) -> None:
 
 def _limits(axes: Axes, values: Sequence[float], ends: Sequence[float]) -> None:
     """Show all values, and of the bands as much as leaves the values legible (two seeds give bands of many points)."""
+    if not values:
+        return
     least, most = float(np.nanmin(values)), float(np.nanmax(values))
     room = max(most - least, 1e-9 + abs(most) * 0.02)
     known = [end for end in ends if not math.isnan(end)]
