@@ -115,7 +115,7 @@ def test_a_time_budget_stops_cleanly_and_the_same_command_goes_on(tmp_path, caps
     words = ("--models", "ViT", "--train_sizes", 50, "--seeds", 1, "--steps", 4, "--wandb", "off")
     places = ("--results", tmp_path / "results", "--runs", tmp_path / "runs")
     assert study(*words, *places, "--time_budget", "1s") == 3
-    assert "1 are left" in capsys.readouterr().out
+    assert "1 of 1 runs are left" in capsys.readouterr().out
     assert study(*words, *places) == 0
 
 

@@ -99,7 +99,8 @@ def with_init(rows: pd.DataFrame) -> pd.DataFrame:
     """
     first = rows.sort_values("split", kind="stable") if "split" in rows.columns else rows
     first = first.drop_duplicates("run").set_index("run").add_prefix(INIT)
-    return rows.join(first.drop(columns=f"{INIT}init"), on="init")
+    keys = rows["init"].astype(object)  # a column without any run to start from would count as numbers
+    return rows.assign(init=keys).join(first.drop(columns=f"{INIT}init").set_axis(first.index.astype(object)), on="init")
 
 
 def labelled(rows: pd.DataFrame, column: str, named: Mapping[str, Run]) -> pd.DataFrame:
