@@ -10,7 +10,9 @@ BASE = Run("ViT-Pico/2", Data("digits"))
 
 
 def test_a_grid_goes_seed_by_seed_and_has_every_combination_once():
-    runs = grid([BASE, changed(BASE, {"model": "ResNet-Pico"})], {SEED: range(2), RATE: (0.1, 0.2), "options.depth": (3,)})
+    runs = grid(
+        [BASE, changed(BASE, {"model": "ResNet-Pico"})], {SEED: range(2), RATE: (0.1, 0.2), "options.depth": (3,)}
+    )
     assert len({run.id for run in runs}) == len(runs) == 8
     assert [run.seed for run in runs] == [0] * 4 + [1] * 4
     assert all(run.data.subset_seed == run.seed and run.options == (("depth", 3),) for run in runs)
