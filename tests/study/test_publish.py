@@ -33,7 +33,7 @@ def written(results, made: Study, runs: list[str]):
 
 
 def test_new_evidence_on_a_data_set_can_change_the_verdicts_that_stand_there(tmp_path):
-    first = study("one", "a.b", 0.027)
+    first = study("one", "a.b", 0.035)
     (alone,) = written(tmp_path, first, ["a", "b", "c"]).evidence.verdicts
     assert alone.outcome == "holds" and alone.adjusted_p == alone.p < 0.05
     written(tmp_path, study("two", "c.d", 0.2), ["a", "b", "c"])
