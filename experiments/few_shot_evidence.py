@@ -9,8 +9,8 @@ from vitlab.study import Evidence
 
 if TYPE_CHECKING:
     import pandas as pd
-
     from vitlab.report.intervals import Interval
+
     from vitlab.report.tables import Table
 
 MEAN = "mean of the sets"
@@ -19,6 +19,7 @@ MEAN = "mean of the sets"
 def draw(rows: pd.DataFrame, proxy: int) -> Evidence:
     """Accuracy against shots, what fine-tuning gives, and the rank correlation of the two at `proxy` shots."""
     from vitlab.report.panels import curve_panels, dot_panels
+
     from vitlab.report.tables import to_markdown
 
     shots, tuned = rows[rows["task"] == "few_shot"], fine_tuned(rows)
@@ -132,6 +133,7 @@ def correlation_table(pairs: pd.DataFrame, proxy: int) -> Table:
 def sentences(shots: pd.DataFrame, pairs: pd.DataFrame, proxy: int) -> list[str]:
     """The answer: which representation is best after a few shots, and whether that predicts fine-tuning."""
     from vitlab.report.names import in_order
+
     from vitlab.report.tables import ACCURACY, pivot
 
     at = with_mean(shots)

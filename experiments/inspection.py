@@ -26,16 +26,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
+from vitlab.report.names import family
 
 from experiments.data_scaling import CIFAR_CPU, CIFAR_GPU
 from experiments.data_scaling import PRESETS as TUNED
-from vitlab.study.command_line import Execution, fail, parse
 from vitlab.data.decode import short_side
-from vitlab.report.names import family
 from vitlab.runs.place import Place
 from vitlab.runs.run import Run
 from vitlab.study import Evidence, Study, conclude, data_of, place_of
 from vitlab.study import main as study_main
+from vitlab.study.command_line import Execution, fail, parse
 from vitlab.tasks.settings import Inspect, Recipe
 
 if TYPE_CHECKING:

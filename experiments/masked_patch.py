@@ -27,11 +27,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from vitlab.report.names import family
+
 from experiments import masked_patch_evidence as evidence
 from experiments.masked_patch_evidence import LONG, MASKED, SCRATCH, SUPERVISED, UNTRAINED
 from experiments.upstream import some_classes
 from vitlab.errors import suggest
-from vitlab.report.names import family
 from vitlab.runs.run import Data, Run
 from vitlab.study import Evidence, Study, data_of, main, titled
 from vitlab.tasks.settings import FewShot, MaskedPatch, Recipe
@@ -128,7 +129,6 @@ PRESETS = {
 
 def plan(settings: MaskedPatches) -> dict[Run, dict[str, Any]]:
     """All runs with their place in the study, seed by seed, the comparison before the ablations."""
-    settings.masked.check()
     for name, rates in {"rates": settings.rates, "pretrain_rates": settings.pretrain_rates}.items():
         if any(rate <= 0 for rate in rates):
             raise ValueError(f"--{name} has {min(rates):g}; a peak rate is above 0, such as 0.001.")

@@ -11,9 +11,9 @@ from vitlab.study import Evidence
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
+    from vitlab.report.verdict import Verdict
 
     from vitlab.report.tables import Table
-    from vitlab.report.verdict import Verdict
 
 SCRATCH, LONG, MASKED, SUPERVISED = "(a) scratch", "(a) scratch, as many steps as b", "(b) masked", "(c) supervised"
 UNTRAINED = "untrained"
@@ -36,8 +36,9 @@ ABOUT_SCORES = (
 
 def evidence(done: pd.DataFrame, base: Mapping[str, Any], share: float, model: str) -> Evidence:
     """Everything from the finished rows; `base` holds the columns of the study's own (b), `share` is the ablations'."""
-    from vitlab.report.tables import describe, to_markdown
     from vitlab.report.verdict import to_markdown as verdict_table
+
+    from vitlab.report.tables import describe, to_markdown
 
     done = done.reindex(columns=list(dict.fromkeys([*done.columns, *VARIANT])))  # (b) may not have begun
     tuned = best_rates(done[(done["task"] == "classify") & done["arm"].isin(ARMS)])
@@ -110,6 +111,7 @@ def accuracy_table(rows: pd.DataFrame, caption: str) -> Table:
     """Arms against numbers of labels, the rates that were chosen, and the gaps that the claims are about."""
     from vitlab.report.gaps import gap_intervals, gap_values
     from vitlab.report.intervals import MISSING
+
     from vitlab.report.tables import ACCURACY, Table, number, pivot
 
     cells = pivot(rows, ["arm"], "train_size", "test_best", bounds=ACCURACY)
@@ -129,6 +131,7 @@ def accuracy_table(rows: pd.DataFrame, caption: str) -> Table:
 def variant_table(masked: pd.DataFrame, tuned: pd.DataFrame, untrained: pd.DataFrame, share: float) -> Table:
     """A row for each way of pre-training: how well it predicts, beside its floors, and what that is worth later."""
     from vitlab.report.intervals import bootstrap_mean
+
     from vitlab.report.tables import ACCURACY, Table, number
 
     def cell(rows: pd.DataFrame, column: str, bounds: tuple[float, float] | None = None) -> str:

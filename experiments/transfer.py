@@ -19,7 +19,9 @@ mini-VTAB: ViT 40.5 [39.2, 42.1], ResNet 27.0 [19.6, 32.8] %.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
+
+from vitlab.report.names import family
 
 from experiments.data_scaling import PRESETS as TUNED
 from experiments.data_scaling import model_names
@@ -37,16 +39,16 @@ from experiments.upstream import (
     some_classes,
     starts,
 )
-from vitlab.report.names import family
 from vitlab.runs.run import Run
 from vitlab.study import Evidence, Study, main, titled
+from vitlab.tasks.settings import Positions
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from vitlab.report.tables import Table
 
-POSITIONS = ("interpolate", "fresh")
+POSITIONS: tuple[Positions, ...] = get_args(Positions)
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ def plan(settings: Transfer) -> list[Run]:
     return found
 
 
-def conditions(settings: Transfer, model: str) -> list[tuple[str, int, str]]:
+def conditions(settings: Transfer, model: str) -> list[tuple[str, int, Positions]]:
     """(set, image size in pixels, what becomes of positions) of each fine-tuning; a ResNet has no positions to lose.
 
     Raises:
@@ -126,7 +128,7 @@ def conditions(settings: Transfer, model: str) -> list[tuple[str, int, str]]:
     unknown = [name for name in settings.resolution_sets if name not in names]
     if unknown:
         raise ValueError(f"--resolution_sets has {', '.join(unknown)}; the downstream sets are {', '.join(names)}.")
-    found = [(source, native, "interpolate") for source in settings.downstream]
+    found: list[tuple[str, int, Positions]] = [(source, native, "interpolate") for source in settings.downstream]
     for source in [names[name] for name in settings.resolution_sets] or settings.downstream:
         for size in (round(native * factor) for factor in settings.resolutions):
             kinds = POSITIONS if family(model) != "ResNet" else POSITIONS[:1]
@@ -145,6 +147,7 @@ def draw(rows: pd.DataFrame, settings: Transfer) -> Evidence:
     """Accuracy against resolution, with and without interpolation, and the means of the groups of mini-VTAB."""
     from vitlab.report.charts import bars
     from vitlab.report.panels import curve_panels
+
     from vitlab.report.tables import to_markdown
 
     tuned = fine_tuned(rows[rows["status"] == "finished"])

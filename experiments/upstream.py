@@ -10,11 +10,12 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from experiments.data_scaling import FAMILIES
 from vitlab.report.names import family
+
+from experiments.data_scaling import FAMILIES
 from vitlab.runs.run import Data, Run
 from vitlab.study import data_of
-from vitlab.tasks.settings import Classify, Recipe
+from vitlab.tasks.settings import Classify, Positions, Recipe
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -131,7 +132,7 @@ def native_size(settings: Upstream) -> int:
     return settings.image_size or some_classes(settings.upstream)[1].image_size
 
 
-def fine_tunings(settings: Upstream, start: Start, data: Data, positions: str = "interpolate") -> list[Run]:
+def fine_tunings(settings: Upstream, start: Start, data: Data, positions: Positions = "interpolate") -> list[Run]:
     """Fine-tuning from `start` on `data`, once with each rate."""
     task = Classify(positions=positions)
     return [

@@ -15,9 +15,9 @@ import pytest
 from PIL import Image
 
 from experiments.data_scaling import PRESETS, STUDY, plan
-from vitlab.study.command_line import parse
 from vitlab.report.provenance import read_rows
 from vitlab.study import main
+from vitlab.study.command_line import parse
 
 SMALL = "--models ViT ResNet --train_sizes 50 100 --seeds 2 --steps 12 --evaluations 3 --wandb off".split()
 UNTIMED = ["wall_s", "images_per_s", "date", "commit"]

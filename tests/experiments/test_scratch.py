@@ -4,9 +4,9 @@ import math
 from dataclasses import fields
 
 import pytest
+from vitlab.report.intervals import Interval
 
 from experiments import scratch, tuning
-from vitlab.report.intervals import Interval
 from vitlab.report.provenance import read_rows
 from vitlab.runs.run import Run
 from vitlab.study import main

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 import pytest
-
 from vitlab.report.charts import bars, heatmap, scatter, waterfall
 from vitlab.report.curves import lines
 from vitlab.report.intervals import Interval, bootstrap_mean
-from vitlab.report.pictures import image_grid, map_grid, mask_by, overlay, resized, to_uint8
 from vitlab.report.scaling import accuracy_against_size
+
+from vitlab.report.pictures import image_grid, map_grid, mask_by, overlay, resized, to_uint8
 from vitlab.report.style import FAMILY_COLOURS, render, save, series_styles
 
 

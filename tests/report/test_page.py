@@ -2,10 +2,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from vitlab.report.verdict import Verdict
 
 from vitlab.report.page import Code, Link, Page, Picture, Section, Text, Verdicts, to_html, write_page
 from vitlab.report.tables import Table
-from vitlab.report.verdict import Verdict
 
 EVIL = '<script>alert("x")</script> & "quotes"'
 

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from vitlab.report.scaling import accuracy_against_size
 
 from vitlab.report.files import write_all
 from vitlab.report.provenance import (
@@ -19,7 +20,6 @@ from vitlab.report.provenance import (
     to_csv,
     write_evidence,
 )
-from vitlab.report.scaling import accuracy_against_size
 
 
 def write(folder: Path, table) -> None:

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
-from vitlab.report.names import family, in_order, matched_pairs, size
-
 from vitlab.report.gaps import gap_intervals, gap_values
 from vitlab.report.intervals import bootstrap_mean
+from vitlab.report.names import family, in_order, matched_pairs, size
+
 from vitlab.report.tables import Table, interval_table, pivot, scaling_table, to_markdown, to_rich, to_text, write_table
 
 

@@ -94,7 +94,8 @@ class ImageData:
     """A data set ready to train on. `mean` and `std` are those of pixels in [0, 1], per channel.
 
     `fingerprint` is the identity of images, splits and normalisation, whatever the place that they were read from;
-    `skipped` counts corrupt images that were dropped.
+    `skipped` counts corrupt images that were dropped. `order`: where a shuffle takes each pixel from (H W,), see
+    `vitlab.data.shuffle`; splits hold the images as they were.
     """
 
     name: str
@@ -109,6 +110,7 @@ class ImageData:
     validation: Split
     test: Split
     skipped: int = 0
+    order: Tensor | None = None
 
     @property
     def num_classes(self) -> int:

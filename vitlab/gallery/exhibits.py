@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from vitlab.data.loading import ImageData, load_data
+from vitlab.data.shuffle import arranged
 from vitlab.gallery.portrait import Picture, portrait
 from vitlab.gallery.subjects import Subject, class_names, open_subject, read_picture
 from vitlab.models import ResNet, ViT
@@ -91,7 +92,8 @@ def chosen_pictures(subject: Subject, data: ImageData | None, images: Sequence[s
     """The images to look at, at the model's size: the files given, else test images, else photographs."""
     size = subject.model.image_size
     if images:
-        return [(Path(image).stem, read_picture(Path(image), size), "") for image in images]
+        read = [(Path(image).stem, read_picture(Path(image), size), "") for image in images]
+        return read if data is None else [(name, arranged(pixels[None], data)[0], "") for name, pixels, _ in read]
     if data is not None:
         return test_pictures(data)
     if min(size) < PHOTOGRAPH_SIDE:
@@ -103,10 +105,10 @@ def chosen_pictures(subject: Subject, data: ImageData | None, images: Sequence[s
 
 
 def test_pictures(data: ImageData) -> list[Picture]:
-    """Test images of different classes, the first of each as the split has them, with their classes."""
+    """Test images of different classes, the first of each, as models see them, with the classes' names."""
     labels = data.test.labels.tolist()
     first = [labels.index(label) for label in dict.fromkeys(labels)][:VIEWS]
-    pixels = data.test.images(torch.tensor(first)).cpu()
+    pixels = arranged(data.test.images(torch.tensor(first)).cpu(), data)
     return [(f"test image {i}", pixels[n], data.classes[labels[i]]) for n, i in enumerate(first)]
 
 

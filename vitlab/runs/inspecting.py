@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from vitlab.data.loading import ImageData
+from vitlab.data.shuffle import arranged
 from vitlab.inspection import (
     accumulate,
     attention_distances,
@@ -73,7 +74,7 @@ def normalised(data: ImageData, count: int) -> Tensor:
     split = data.test
     chosen = torch.linspace(0, len(split) - 1, min(count, len(split))).long()
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (data.mean, data.std))
-    return (split.images(chosen).cpu().float() / 255 - mean) / std
+    return (arranged(split.images(chosen).cpu(), data).float() / 255 - mean) / std
 
 
 def measure(model: ViT | ResNet, images: Tensor, *, shapes: bool = False) -> Rows:

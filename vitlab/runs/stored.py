@@ -91,8 +91,8 @@ def _check_unchanged(folder: Path, text: str) -> None:
         return  # rows from before there were checksums, or without a record
     if known != checksum(text):
         raise ValueError(
-            f"{folder / 'rows.csv'} is not what its provenance.json describes: it was edited or damaged. Restore it, or "
-            "take it as it is with --accept_edited."
+            f"{folder / 'rows.csv'} is not what its provenance.json describes: it was edited or damaged. Restore it, "
+            "or take it as it is with --accept_edited."
         )
 
 
