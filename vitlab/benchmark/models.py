@@ -78,12 +78,10 @@ def speed(case: Case, seconds: float) -> float:
 
 
 def peak_memory(case: Case, batch: int) -> float:
-    """The most bytes that two steps of `batch` images took, with all that was there before."""
+    """The most bytes that a step of `batch` images took, with all that was there before."""
     if case.device == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    step = _step(case, batch)
-    for _ in range(2):
-        step()
+    _step(case, batch)()
     if case.device == "cuda":
         return float(torch.cuda.max_memory_allocated())
     unit = 1 if sys.platform == "darwin" else 1024

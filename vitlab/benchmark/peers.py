@@ -173,15 +173,16 @@ class Plain(pl.LightningModule):
         return torch.optim.AdamW(self.parameters(), lr=1e-3, weight_decay=0.05)
 
 
-def matrix_flops(device: str, precision: str, size: int = 2048) -> float:
-    """FLOP/s of a large matrix product: what nearly all of the hardware can do."""
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    a = torch.randn(size, size, device=device, dtype=dtype)
+def matrix_flops(script: Script, size: int = 2048) -> float:
+    """FLOP/s of a large matrix product in the script's precision: what nearly all of the hardware can do."""
+    torch.set_num_threads(script.threads)
+    dtype = torch.bfloat16 if script.precision == "bf16" else torch.float32
+    a = torch.randn(size, size, device=script.device, dtype=dtype)
     best = math.inf
     for _ in range(5):
         began = time.perf_counter()
         a @ a
-        if device == "cuda":
+        if script.device == "cuda":
             torch.cuda.synchronize()
         best = min(best, time.perf_counter() - began)
     return 2 * size**3 / best
