@@ -41,7 +41,7 @@ class Throughput:
     precisions: tuple[Precision, ...] = ("fp32", "bf16")
     """fp32, and bf16 (mixed)."""
     batch: int = 32
-    """Images a step; memory per image is read off steps of these and of twice as many."""
+    """Images a step; memory per image is read off steps of these and of four times as many."""
     memory_gib: float = 4.0
     """The memory that the largest batch is given for."""
     least_seconds: float = 0.3

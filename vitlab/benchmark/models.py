@@ -1,6 +1,6 @@
 """Speed and memory of a model by itself: training steps and inference on random images that lie in memory (D.5).
 
-Memory per image is the slope between the peaks of two batches, `batch` and twice as many. On a CPU the peak is the
+Memory per image is the slope between the peaks of two batches, `batch` and `LARGER` times as many. On a CPU the peak is the
 resident memory of a process that does nothing else (`ru_maxrss`: all that the system had to give, what the allocator
 wastes included), so that the interpreter, the libraries and the weights, which both have, drop out. On a GPU it is
 torch's own peak of allocated bytes. The largest batch in a given memory is what is left beside weights, gradients and
@@ -26,6 +26,7 @@ CLASSES = 1000
 FLOATS = {"training": 4, "inference": 1}  # for each parameter: weight, gradient and two moments; or the weight alone
 MODES = tuple(FLOATS)
 WARM_UP = 2
+LARGER = 4
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,8 @@ def measured(case: Case, *, seconds: float, memory: float) -> dict[str, Any]:
         ValueError: for a model that there is not, and for a batch that does not fit.
     """
     size = count(case.model, image_size=case.image_size, num_classes=CLASSES)
-    small, large = (alone(peak_memory, case, batch) for batch in (case.batch, 2 * case.batch))
-    per_image = max(1.0, (large - small) / case.batch)
+    small, large = (alone(peak_memory, case, factor * case.batch) for factor in (1, LARGER))
+    per_image = max(1.0, (large - small) / ((LARGER - 1) * case.batch))
     return {
         "images_per_s": alone(speed, case, seconds),
         "memory_per_image": per_image,
