@@ -113,6 +113,22 @@ def scaling_table(
     return Table(name, whole, caption, signed=tuple(gap.index[0] for gap in gaps))
 
 
+def factor_table(name: str, rows: pd.DataFrame, pairs: Pairs, *, caption: str) -> list[Table]:
+    """How many times more images the first of each pair needs for the second's accuracy; none where no seed says so."""
+    from vitlab.claims.curves import data_factor
+
+    accuracies = [percent / 100 for percent in range(10, 100, 4)]
+    found = {
+        (f"{first} for {second}", f"{100 * factor.accuracy:.0f}%"): factor.interval
+        for first, second in pairs
+        for factor in data_factor(rows, first, second, accuracies=accuracies)
+    }
+    if not found:
+        return []
+    frame = pd.Series(found, dtype=object).unstack().fillna("–")
+    return [Table(name, frame.rename_axis("images of"), caption, scale=1.0)]
+
+
 def curves(
     rows: pd.DataFrame,
     *,

@@ -134,7 +134,7 @@ def _run_of(row: Mapping[str, Any], by_run: Mapping[str, Mapping[str, Any]], sou
         raise ValueError(f"A row has the task {kind!r}; allowed: {', '.join(TASKS)}.{suggest(str(kind), TASKS)}")
     parts = {name: _part(row, name, of) for name, of in {**PARTS, "task": TASKS[kind]}.items()}
     name = parts["data"].name.partition("@")[0]
-    init = row.get("init")
+    init: Any = row.get("init")
     if init in by_run:
         init = _run_of(by_run[init], by_run, sources)
     run = Run(

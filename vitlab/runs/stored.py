@@ -7,13 +7,13 @@ import hashlib
 import io
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from vitlab.runs.rows import complete, text_columns
+from vitlab.runs.rows import complete, text_columns, with_init
 
 FIRST = """run study status reason split score last_score images classes title model seed init data. options. task.
     recipe. snapshots shots draw l2 l2_choice part stage step layer head image_size train_images steps epochs best_step
@@ -104,6 +104,19 @@ def rows_by_run(rows: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
     for row in rows[rows["status"] == "finished"].astype(object).to_dict("records"):
         found.setdefault(row["run"], []).append({name: value for name, value in row.items() if not pd.isna(value)})
     return found
+
+
+def drawable(rows: pd.DataFrame, plan: Collection[str] = ()) -> pd.DataFrame:
+    """The finished rows of a plan's runs, with every column of results that evidence may ask for, and those of `init`.
+
+    Without a plan, all finished rows; rows that are not of runs are left as they are.
+    """
+    rows = rows[rows["status"] == "finished"]
+    if "task.kind" not in rows.columns:
+        return rows
+    rows = rows[rows["run"].isin(plan)] if plan else rows
+    named = [name for name in FIRST if not name.endswith(".")]
+    return with_init(rows.reindex(columns=list(dict.fromkeys([*rows.columns, *named]))))
 
 
 def merged(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:

@@ -18,9 +18,8 @@ from vitlab.report import tables, verdicts
 from vitlab.report.evidence import Evidence
 from vitlab.report.files import write_all
 from vitlab.report.provenance import provenance, read_provenance
-from vitlab.runs.rows import with_init
 from vitlab.runs.run import Run
-from vitlab.runs.stored import checksum, frame, merged, to_csv
+from vitlab.runs.stored import checksum, drawable, frame, merged, to_csv
 from vitlab.study.command_line import plain
 
 if TYPE_CHECKING:
@@ -52,10 +51,7 @@ def conclude(
     `record` says where the rows come from, with the ids of the plan's runs: the evidence is drawn from these alone, and
     rows that an earlier plan asked for stay in the file. Raises OSError where the folder cannot be written.
     """
-    shown = rows[rows["status"] == "finished"]
-    if record.get("plan"):
-        shown = shown[shown["run"].isin(record["plan"])]
-    drawn = study.draw(with_init(shown) if "init" in shown.columns else shown, settings)
+    drawn = study.draw(drawable(rows, record.get("plan", ())), settings)
     text = to_csv(rows)
     record = {**record, "rows": {**record["rows"], "count": len(rows), "checksum": checksum(text)}}
     files = _figures(drawn, pictures or {})
