@@ -1,10 +1,10 @@
 """Speed and memory of a model by itself: training steps and inference on random images that lie in memory (D.5).
 
-Memory per image is the slope between the peaks of two batches, `batch` and `LARGER` times as many. On a CPU the peak is the
-resident memory of a process that does nothing else (`ru_maxrss`: all that the system had to give, what the allocator
-wastes included), so that the interpreter, the libraries and the weights, which both have, drop out. On a GPU it is
-torch's own peak of allocated bytes. The largest batch in a given memory is what is left beside weights, gradients and
-AdamW's two moments (four bytes each) over the memory per image.
+Memory per image is the slope between the peaks of two batches, `batch` and `LARGER` times as many. On a CPU the peak is
+the resident memory of a process that does nothing else (`ru_maxrss`: all that the system had to give, what the
+allocator wastes included), so that the interpreter, the libraries and the weights, which both have, drop out. On a GPU
+it is torch's own peak of allocated bytes. The largest batch in a given memory is what is left beside weights, gradients
+and AdamW's two moments (four bytes each) over the memory per image.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -14,7 +13,7 @@ from vitlab.benchmark.isolation import alone, busy_cores
 from vitlab.benchmark.models import Case, measured
 from vitlab.benchmark.peers import PEERS, SIDE, Script, matrix_flops
 from vitlab.models import count
-from vitlab.report.provenance import commit, hardware, versions
+from vitlab.report.provenance import signature
 
 CROWDED = 0.3  # cores that other processes keep busy; more is worth a warning
 Row = dict[str, Any]
@@ -40,7 +39,9 @@ def rounds(
     tasks += [
         (f"training script {name}", lambda repeat, s=(name, script): peer_row(*s, repeat)) for name, script in scripts
     ]
-    signature = _signature((*cases, *(script for _, script in scripts)))
+    first = (*cases, *(script for _, script in scripts))[0]
+    gpu = torch.cuda.get_device_name() if first.device == "cuda" else None
+    signed = {"threads": first.threads, **signature(gpu)}
     done, began = 0, time.time()
     for repeat in range(repeats):
         busy = busy_cores()
@@ -53,7 +54,7 @@ def rounds(
             done += 1
             left = (time.time() - began) / done * (repeats * len(tasks) - done)
             print(f"{repeat + 1}/{repeats} {what}: {row['images_per_s']:,.0f} images/s; {left:.0f} s left", flush=True)
-            yield {"status": "finished", **row, "repeat": repeat, "busy_cores": busy, **signature}
+            yield {"status": "finished", **row, "repeat": repeat, "busy_cores": busy, **signed}
 
 
 def model_row(case: Case, repeat: int, seconds: float, memory: float) -> Row:
@@ -74,17 +75,4 @@ def peer_row(name: str, script: Script, repeat: int) -> Row:
         "matrix_flops": alone(matrix_flops, script),
         "parameters": cost.parameters,
         "train_flops_per_image": 3 * cost.flops,
-    }
-
-
-def _signature(measured: Sequence[Case | Script]) -> Row:
-    """Where, with what and when."""
-    device, head = measured[0].device, commit()
-    gpu = torch.cuda.get_device_name() if device == "cuda" else None
-    return {
-        "hardware": hardware(gpu),
-        "threads": measured[0].threads,
-        **versions(("torch", "lightning", "timm", "vitlab")),
-        "commit": f"{head[0] or 'unknown'}{'+changes' if head[1] else ''}",
-        "date": datetime.date.today().isoformat(),
     }
