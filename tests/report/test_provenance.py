@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from vitlab.report.scaling import accuracy_against_size
 
+from vitlab.report.build import curves
+from vitlab.report.draw import draw
 from vitlab.report.files import write_all
 from vitlab.report.provenance import (
     frame,
@@ -51,7 +53,7 @@ def test_order_is_stable_and_writing_again_changes_nothing(rows, tmp_path: Path)
     assert to_csv(table.sample(frac=1, random_state=0)[list(reversed(table.columns))]) == text
     write(tmp_path, table)
     assert to_csv(read_rows(tmp_path)) == text
-    assert text.splitlines()[0].startswith("run,study,model,parameters,train_flops_per_image,data,train_size")
+    assert text.splitlines()[0].startswith("run,study,model,parameters,train_flops_per_image,seed,steps,epochs,wall_s")
     assert to_csv([{"b": 1, "run": "x", "a": "with, comma"}]) == 'run,a,b\nx,"with, comma",1\n'
 
 
@@ -83,15 +85,13 @@ def test_evidence_is_complete_and_comes_back(rows, tmp_path: Path) -> None:
         tmp_path / "results",
         rows=table,
         table_md="| a |\n",
-        figures={"figure": accuracy_against_size(table)},
+        figures={"figure": draw(curves(table, x="train_images", title="t", ylabel="y"))},
         provenance=provenance({"path": tmp_path, "seeds": np.int64(2)}, ["x"], table),
         extra={"verdicts.md": "none\n"},
     )
     names = ["figure.png", "figure.svg", "provenance.json", "rows.csv", "table.md", "verdicts.md"]
     assert sorted(path.name for path in paths) == sorted(os.listdir(tmp_path / "results")) == names
-    pd.testing.assert_frame_equal(
-        read_rows(tmp_path / "results")[["test_best"]], frame(table)[["test_best"]], check_exact=True
-    )
+    pd.testing.assert_frame_equal(read_rows(tmp_path / "results")[["score"]], frame(table)[["score"]], check_exact=True)
     assert read_provenance(tmp_path / "results")["settings"] == {"path": str(tmp_path), "seeds": 2}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from vitlab.report.evidence import number
+from vitlab.report.plain import number
 from vitlab.report.provenance import short_commit
 
 COUNTED = {"seed": "seeds", "draw": "draws"}
