@@ -163,7 +163,8 @@ def draw(rows: pd.DataFrame, settings: Again) -> Evidence:
     index = pd.MultiIndex.from_frame(rows[["folder", "what"]], names=["evidence", "run"])
     formats = dict.fromkeys(("stored", "again"), Format(digits=2))
     frame = pd.DataFrame(cells, index, dtype=object)
-    return Evidence((), (Table("again", frame, f"{summary(rows)} {describe(rows)}.", formats=formats),))
+    caption = f"Test accuracy in % of runs drawn at random and made anew. {describe(rows)}."
+    return Evidence((), (Table("again", frame, caption, formats=formats),), summary=summary(rows))
 
 
 def summary(rows: pd.DataFrame) -> str:
@@ -171,9 +172,8 @@ def summary(rows: pd.DataFrame) -> str:
     each = [(judged(row), bool(row["same_place"])) for row in rows.to_dict("records")]
     agree, alike = [how for how, _ in each], [how for how, same in each if same]
     said = (
-        f"Test accuracy in % of runs drawn at random and made anew: {agree.count(BITS) + agree.count(WITHIN)} of "
-        f"{len(each)} runs agree; {alike.count(BITS)} of the {len(alike)} that were first made on this hardware and "
-        "version of torch do so bit for bit."
+        f"{agree.count(BITS) + agree.count(WITHIN)} of {len(each)} runs agree; {alike.count(BITS)} of the {len(alike)} "
+        "that were first made on this hardware and version of torch do so bit for bit."
     )
     undecided = agree.count(UNDECIDED)
     return f"{said} {undecided} cannot be judged: made elsewhere, with one seed." if undecided else said
