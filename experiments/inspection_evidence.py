@@ -180,7 +180,8 @@ def _judged(
     about = dict(zip(("first", "second"), models, strict=False))
     known = rows[(rows["task.kind"] == "classify") & rows["model"].isin(models)]
     if "split" in known.columns and len(trained := known[known["split"] == "test"]):
-        return judged(claim, values, [trained], doubts=doubts, about=about)
+        arms = [trained[trained["model"] == model] for model in models]
+        return judged(claim, values, arms, doubts=doubts, about=about)
     titles = seen.loc[seen["model"].isin(models), "title"].dropna()
     where = ", ".join(dict.fromkeys(titles)) or "images"
     return judge(claim, values, data=where, subject=" against ".join(models), failed=doubts, about=about)
