@@ -7,9 +7,9 @@ import pytest
 from vitlab.report.intervals import Interval
 
 from experiments import scratch, tuning
-from vitlab.report.provenance import read_rows
+from vitlab.runs.stored import read_rows
 from vitlab.runs.run import Run
-from vitlab.study import main
+from vitlab.study.study import main
 from vitlab.tasks.settings import Recipe
 
 

@@ -42,7 +42,8 @@ def flat(run: Run) -> dict[str, Any]:
 
 
 def _flat(part: str, value: Any) -> dict[str, Any]:
-    return {f"{part}.{name}": _text(getattr(value, name)) for name in _hints(type(value))}
+    kind: type = type(value)
+    return {f"{part}.{name}": _text(getattr(value, name)) for name in _hints(kind)}
 
 
 def _text(value: Any) -> Any:
@@ -98,7 +99,8 @@ def with_init(rows: pd.DataFrame) -> pd.DataFrame:
     """
     first = rows.sort_values("split", kind="stable") if "split" in rows.columns else rows
     first = first.drop_duplicates("run").set_index("run").add_prefix(INIT)
-    return rows.join(first.drop(columns=f"{INIT}init"), on="init")
+    keys = rows["init"].astype(object)  # a column without any run to start from would count as numbers
+    return rows.assign(init=keys).join(first.drop(columns=f"{INIT}init").set_axis(first.index.astype(object)), on="init")
 
 
 def labelled(rows: pd.DataFrame, column: str, named: Mapping[str, Run]) -> pd.DataFrame:
@@ -112,7 +114,7 @@ def labelled(rows: pd.DataFrame, column: str, named: Mapping[str, Run]) -> pd.Da
         same = pd.Series(True, index=rows.index)
         for key in wanted.keys() - {"seed", "init"}:
             cells = rows[key] if key in rows.columns else pd.Series(None, index=rows.index, dtype=object)
-            same &= cells.isna() if _empty(wanted[key]) else cells == wanted[key]
+            same &= (cells.isna() | (cells == "")) if _empty(wanted[key]) else cells == wanted[key]
         found = found.where(~same, name)
     return rows.assign(**{column: found}).dropna(subset=[column])
 

@@ -106,7 +106,7 @@ def from_settings(found: Mapping[str, Any]) -> Run:
         recipe=build(Recipe, parts.pop("recipe", {})),
         task=build(TASKS[kind], task),
         init=from_settings(init) if isinstance(init, Mapping) else init,
-        options=tuple((name, value) for name, value in parts.pop("options", ())),
+        options=tuple((name, _like(None, value)) for name, value in parts.pop("options", ())),
         **parts,
     )
 
