@@ -101,7 +101,8 @@ def measure(settings: Again, how: Execution) -> list[dict[str, Any]]:
         return []
     from vitlab.runs.execute import pick_device
 
-    rows, device = [], pick_device(how.device)
+    rows: list[dict[str, Any]] = []
+    device = pick_device(how.device)
     for one in drawn:
         if time.time() > end:
             print(f"The time is up: {len(rows)} of {len(drawn)} runs were made again.")

@@ -119,8 +119,9 @@ def measure(settings: Inspection, how: Execution) -> list[dict[str, Any]]:
     for number, subject in enumerate(opened):
         print(f"{subject.source}: {subject.name}, {' x '.join(map(str, subject.model.image_size))} px", flush=True)
         if not how.dry_run:
-            looked_at = {"data": settings.data, "images": settings.images, "count": settings.measured}
-            rows += subject_rows(subject, place, number, **looked_at)
+            rows += subject_rows(
+                subject, place, number, data=settings.data, images=settings.images, count=settings.measured
+            )
     return rows
 
 

@@ -1,4 +1,4 @@
-"""Rows of a model's weights: what they hold for every kind of model, and that they are of trained and untrained alike."""
+"""Rows of a model's weights: what they hold for every kind of model, of trained and untrained weights alike."""
 
 import pandas as pd
 import pytest

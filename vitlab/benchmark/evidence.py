@@ -115,7 +115,8 @@ def model_table(models: pd.DataFrame) -> Table:
     parts = [(models, "images_per_s", "{} images/s", Format(0, 1.0))]
     parts += [(models, "memory_per_image", "{}, MiB an image", Format(2, 1 / MIB))]
     parts += [(trained, "largest_batch", "largest batch", Format(0, 1.0))] if len(trained) else []
-    frames, formats = [], {}
+    frames: list[pd.DataFrame] = []
+    formats: dict[str, Format] = {}
     for rows, value, title, how in parts:
         frame = pivot(rows, index, "mode", value, unit=REPEAT, accuracy=False).rename(columns=title.format)
         frames.append(frame)

@@ -35,8 +35,8 @@ def alone(function: Callable[..., Any], *arguments: Any) -> Any:
         found, error = ours.recv()
     except EOFError:
         raise ValueError(
-            f"The process that measured {' '.join(map(str, arguments)) or function.__name__} was killed, perhaps by the "
-            "system for want of memory; measure smaller batches or images."
+            f"The process that measured {' '.join(map(str, arguments)) or function.__name__} was killed, perhaps by "
+            "the system for want of memory; measure smaller batches or images."
         ) from None
     finally:
         process.kill()

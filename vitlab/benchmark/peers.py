@@ -26,14 +26,14 @@ from vitlab.models import create
 from vitlab.runs.launch import Launcher
 from vitlab.runs.place import Place
 from vitlab.runs.run import Data, Run
-from vitlab.tasks.settings import Recipe
+from vitlab.tasks.settings import Precision, Recipe
 
 if TYPE_CHECKING:
     from vitlab.models.vit import ViT
 
 WARM_UP = 5
 SIDE = 32  # px
-PRECISIONS: dict[str, Literal["32-true", "bf16-mixed"]] = {"fp32": "32-true", "bf16": "bf16-mixed"}
+PRECISIONS: dict[Precision, Literal["32-true", "bf16-mixed"]] = {"fp32": "32-true", "bf16": "bf16-mixed"}
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Script:
     """What every script trains, for `steps` timed optimiser steps; `compile` asks for torch.compile where there is."""
 
     model: str
-    precision: str
+    precision: Precision
     batch: int
     steps: int
     device: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -33,15 +34,12 @@ def rounds(
     Every speed is over at least `seconds`, the largest batch one in `memory` bytes. Nothing is begun after `deadline`,
     a time as time.time() gives it. Raises ValueError as `measured` does.
     """
-    tasks: list[tuple[object, Callable[[int], Row]]] = [
-        (case, lambda repeat, case=case: model_row(case, repeat, seconds, memory)) for case in cases
-    ]
-    tasks += [
-        (f"training script {name}", lambda repeat, s=(name, script): peer_row(*s, repeat)) for name, script in scripts
-    ]
-    first = (*cases, *(script for _, script in scripts))[0]
-    gpu = torch.cuda.get_device_name() if first.device == "cuda" else None
-    signed = {"threads": first.threads, **signature(gpu)}
+    tasks: list[tuple[object, Callable[[int], Row]]] = []
+    tasks += [(case, partial(model_row, case, seconds, memory)) for case in cases]
+    tasks += [(f"training script {name}", partial(peer_row, name, script)) for name, script in scripts]
+    every: list[Case | Script] = [*cases, *(script for _, script in scripts)]
+    gpu = torch.cuda.get_device_name() if every[0].device == "cuda" else None
+    signed = {"threads": every[0].threads, **signature(gpu)}
     done, began = 0, time.time()
     for repeat in range(repeats):
         busy = busy_cores()
@@ -57,7 +55,7 @@ def rounds(
             yield {"status": "finished", **row, "repeat": repeat, "busy_cores": busy, **signed}
 
 
-def model_row(case: Case, repeat: int, seconds: float, memory: float) -> Row:
+def model_row(case: Case, seconds: float, memory: float, repeat: int) -> Row:
     """Speed and memory of one model in one mode; the repetition is the seed of its weights."""
     about = {name: getattr(case, name) for name in ("model", "image_size", "precision", "mode", "batch")}
     return {"part": "model", **about, **measured(replace(case, seed=repeat), seconds=seconds, memory=memory)}
