@@ -4,16 +4,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from vitlab.report.verdict import Verdict
 
 from vitlab.claims.claim import Claim, Verdict
 from vitlab.claims.interval import MISSING
 from vitlab.report.evidence import Table
 from vitlab.report.page import Code, Link, Page, Picture, Section, Text, Verdicts, to_html, write_page
-<<<<<<< HEAD
-from vitlab.report.tables import Table
-=======
->>>>>>> report
 
 EVIL = '<script>alert("x")</script> & "quotes"'
 

@@ -12,7 +12,7 @@ import pandas as pd
 from vitlab.report.evidence import Table
 from vitlab.report.inspected import summary_table
 from vitlab.report.page import Block, Page, Picture, Section, Text, Verdicts
-from vitlab.report.similarity import MOST_TILES
+from vitlab.report.pictures import MOST_TILES
 
 if TYPE_CHECKING:
     from vitlab.claims.claim import Verdict

@@ -51,13 +51,16 @@ def conclude(
     `record` says where the rows come from, with the ids of the plan's runs: the evidence is drawn from these alone, and
     rows that an earlier plan asked for stay in the file. Raises OSError where the folder cannot be written.
     """
-    drawn = study.draw(drawable(rows, record.get("plan", ())), settings)
+    shown = drawable(rows, record.get("plan", ()))
+    drawn = study.draw(shown, settings)
     text = to_csv(rows)
     record = {**record, "rows": {**record["rows"], "count": len(rows), "checksum": checksum(text)}}
     files = _figures(drawn, pictures or {})
     files |= {"rows.csv": text.encode(), "provenance.json": (json.dumps(record, indent=2) + "\n").encode()}
     write_all({folder / name: content for name, content in files.items()})
     evidence = publish(folder.parents[1], {folder: drawn})[folder]
+    if html := study.page(shown, settings, evidence, sorted(path.stem for path in folder.glob("*.png"))):
+        write_all({folder / "index.html": html.encode()})
     return Written(folder, evidence, [folder / name for name in (*files, "evidence.json", "evidence.md")])
 
 

@@ -7,8 +7,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vitlab.report.pictures import Image, _bare, _head, image_grid, map_grid, mask_by, overlay
-from vitlab.report.similarity import Floats, cosine_bar, draw_mosaic, similarity_limits
+from vitlab.report.pictures import (
+    Floats,
+    Image,
+    _bare,
+    _head,
+    cosine_bar,
+    draw_mosaic,
+    image_grid,
+    map_grid,
+    mask_by,
+    overlay,
+    similarity_limits,
+)
 from vitlab.report.style import BLUE, FAINT, GREY, look, new_figure
 
 if TYPE_CHECKING:
