@@ -12,7 +12,8 @@ import pyarrow as arrow
 import pyarrow.parquet as parquet
 
 from vitlab.data.cards import Card
-from vitlab.data.rows import SPLIT_WORDS, ArrowRows, ParquetRows, Rows
+from vitlab.data.rows import ArrowRows, ParquetRows, Rows
+from vitlab.data.words import EITHER, SPLIT_WORDS, named_splits
 
 
 def parquet_rows(folder: Path, files: Sequence[Path], card: Card | None) -> tuple[tuple[str, ...], dict[str, Rows]]:
@@ -66,10 +67,10 @@ def our_splits(raw: Sequence[str], card: Card | None, where: object) -> dict[str
     """Which split of the data set is our train, validation and test; the card's word first, then the usual names."""
     if card and card.splits and set(card.splits.values()) <= set(raw):
         return {ours: card.splits[ours] for ours in SPLIT_WORDS if ours in card.splits}
-    found = {ours: name for ours, words in SPLIT_WORDS.items() for name in raw if name.lower() in words}
+    found = named_splits(raw, where)
     if "train" not in found:
         raise ValueError(f"{where} has no train split; it has {', '.join(map(repr, raw))}.")
-    return {ours: found[ours] for ours in SPLIT_WORDS if ours in found}
+    return found
 
 
 def find_columns(columns: Sequence[str], card: Card | None, where: object) -> tuple[str, str]:
@@ -113,7 +114,7 @@ def read_labels(
 
 def _split_of(file: Path, folder: Path) -> str:
     """The split that a file belongs to: `train-00000-of-00004.parquet`, `train.parquet` or `train/0000.parquet`."""
-    words = {word for some in SPLIT_WORDS.values() for word in some}
+    words = {word for some in SPLIT_WORDS.values() for word in some} | set(EITHER)
     for part in [file.stem, *reversed(file.relative_to(folder).parent.parts)]:
         word = part.lower().removeprefix("partial-").split("-")[0].split("_")[0]
         if word in words:
