@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from vitlab.data.cache import known_unread
 from vitlab.data.cards import Card
 from vitlab.data.layout import Layout, Native, default_size, fingerprint, resolve, title
 from vitlab.data.memo import recall
@@ -33,7 +34,8 @@ class DataInfo:
 
     `fingerprint` is the identity of the images and their splits; None where finding it out would cost a download or
     more than a second. `title` says how the data differs from what the card describes. `native` is what the headers of
-    a few images say, None before a download; `left_out` what a folder holds beside the images that are used.
+    a few images say, None before a download; `left_out` what a folder holds beside the images that are used; `unread`
+    the images, with the reason, that could not be read when they were loaded before.
     """
 
     name: str
@@ -46,6 +48,7 @@ class DataInfo:
     splits: tuple[SplitInfo, ...] = ()
     native: Native | None = None
     left_out: LeftOut = LeftOut()
+    unread: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def classes(self) -> dict[str, int]:
@@ -79,6 +82,7 @@ def describe(source: str, cache: Path | None = None) -> DataInfo:
     if isinstance(found, Card):
         return _not_fetched(found, recall(cache, found.hub or found.name))
     layout = resolve(found)
+    known = _cheap(layout, cache)
     return DataInfo(
         name=found.name,
         title=title(layout),
@@ -86,10 +90,11 @@ def describe(source: str, cache: Path | None = None) -> DataInfo:
         sizes={name: len(indices) for name, (_, indices) in layout.splits.items()},
         image_size=default_size(layout),
         card=found.card,
-        fingerprint=_cheap(layout, cache),
+        fingerprint=known,
         splits=tuple(_split(layout, name) for name in layout.splits),
         native=layout.native,
         left_out=found.left_out,
+        unread=known_unread(layout, known, cache) if cache and known else {},
     )
 
 
@@ -100,7 +105,7 @@ def lines(info: DataInfo) -> list[str]:
         *(f"  {split.name}: {split.size:,} images ({split.origin})" for split in info.splits),
         *_pixels(info),
         *_floors(info),
-        *_left_out(info.left_out),
+        *_left_out(info),
     ]
 
 
@@ -116,7 +121,8 @@ def _split(layout: Layout, name: str) -> SplitInfo:
 
 
 def _cheap(layout: Layout, cache: Path | None) -> str | None:
-    if recall(cache, layout.stamp()) or sum(rows.nbytes() for rows in layout.source.rows.values()) <= CHEAP_BYTES:
+    known = cache and recall(cache, layout.stamp())
+    if known or sum(rows.nbytes() for rows in layout.source.rows.values()) <= CHEAP_BYTES:
         return fingerprint(layout, cache, keep=False)
     return None
 
@@ -146,16 +152,18 @@ def _floors(info: DataInfo) -> list[str]:
     return [f"  Chance is {info.chance:.1%}; always saying {name!r} is right for {accuracy:.1%} of the test split."]
 
 
-def _left_out(left_out: LeftOut) -> list[str]:
-    told = [f"{sum(left_out.ignored.values()):,} files that are no images read here ({_by_suffix(left_out.ignored)})"]
-    told = told if left_out.ignored else []
-    told += [f"{count:,} images {place}" for place, count in left_out.unused.items()]
-    if left_out.broken:
-        some = few((f"{path}: {why}" for path, why in left_out.broken.items()), 2)
-        told.append(f"{len(left_out.broken):,} images that cannot be opened ({some})")
-    if left_out.repeated:
-        told.append(f"{len(left_out.repeated):,} links to what is there already ({few(left_out.repeated, 2)})")
+def _left_out(info: DataInfo) -> list[str]:
+    ignored, unused, repeated = info.left_out.ignored, info.left_out.unused, info.left_out.repeated
+    told = [f"{sum(ignored.values()):,} files that are no images read here ({_by_suffix(ignored)})"] if ignored else []
+    told += [f"{count:,} images {place}" for place, count in unused.items()]
+    for what, some in (("cannot be opened", info.left_out.broken), ("could not be read", info.unread)):
+        told += [f"{len(some):,} images that {what} ({few(_reasons(some), 2)})"] if some else []
+    told += [f"{len(repeated):,} links to what is there already ({few(repeated, 2)})"] if repeated else []
     return [f"  Not used: {'; '.join(told)}."] if told else []
+
+
+def _reasons(images: Mapping[str, str]) -> list[str]:
+    return [f"{path}: {why}" for path, why in images.items()]
 
 
 def _by_suffix(ignored: Mapping[str, int]) -> str:

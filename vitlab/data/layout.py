@@ -93,7 +93,7 @@ def fingerprint(layout: Layout, cache: Path | None = None, *, keep: bool = True)
 
     The hash of large files is kept in `cache` (unless `keep` is False), for as long as they do not change.
     """
-    stamp = layout.stamp()
+    stamp = layout.stamp() if cache else ""
     content = recall(cache, stamp)
     if content is None:
         content = layout.content
