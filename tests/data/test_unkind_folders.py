@@ -89,7 +89,12 @@ def test_what_is_no_file_neither_hangs_nor_passes(animals: Path, tmp_path: Path)
         file.truncate(2**40)
     with pytest.raises(ValueError, match="4 of 28 images cannot be read") as raised:
         load_data(str(animals), cache=tmp_path / "cache")
-    for part in ("pipe.png: it is a pipe", "endless.jpg: it is a pipe, a device", "gone.jpg: it is a link", "at most 512"):
+    for part in (
+        "pipe.png: it is a pipe",
+        "endless.jpg: it is a pipe, a device",
+        "gone.jpg: it is a link",
+        "at most 512",
+    ):
         assert part in str(raised.value)
     data = load_data(str(animals), cache=tmp_path / "cache", skip_bad_images=True)
     assert data.skipped == 4 and len(data.train) + len(data.validation) + len(data.test) == 28

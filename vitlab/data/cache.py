@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import logging
 import os
 import shutil
@@ -42,7 +43,7 @@ def decoded_images(layout: Layout, identity: str, size: int, cache: Path, skip_b
     that is damaged is put aside and made again. Raises ValueError that names the images that cannot be read, unless
     `skip_bad_images`, ValueError for a disk that is too small, and OSError for one that turns out to be full.
     """
-    file = cache / f"{cache_name(layout.source.name, identity, size)}.npy"
+    file = cache / f"{cache_name(layout.source.name, identity)}{size}px.npy"
     with FileLock(f"{file}.lock"):
         decoded = _opened(layout, size, file) or _made(layout, size, file, skip_bad_images)
     if not skip_bad_images:
@@ -50,9 +51,9 @@ def decoded_images(layout: Layout, identity: str, size: int, cache: Path, skip_b
     return decoded
 
 
-def cache_name(name: str, identity: str, size: int) -> str:
-    """The name, without its ending, of the cache files of the data set `name`."""
-    return f"{name}-{identity[:12]}-{size}px"
+def cache_name(name: str, identity: str) -> str:
+    """What the names of the cache files of the data set `name` begin with."""
+    return f"{name}-{identity[:12]}-"
 
 
 def decoded_bytes(layout: Layout, size: int) -> int:
@@ -66,6 +67,19 @@ def unreadable(layout: Layout, bad: Bad) -> dict[str, str]:
     return dict(layout.source.left_out.broken) | {
         rows[split].where(index): why for split, some in bad.items() for index, why in some.items()
     }
+
+
+def known_unread(layout: Layout, identity: str, cache: Path) -> dict[str, str]:
+    """The images that could not be read when the data was decoded into `cache`; none where that is not known."""
+    for notes in cache.glob(f"{glob.escape(cache_name(layout.source.name, identity))}*{NOTES}"):
+        try:
+            bad = _bad(checked.read_notes(notes))
+        except checked.Damaged:
+            continue
+        return {
+            where: why for where, why in unreadable(layout, bad).items() if where not in layout.source.left_out.broken
+        }
+    return {}
 
 
 def refuse(unread: Mapping[str, str], total: int) -> None:
@@ -102,13 +116,16 @@ def _opened(layout: Layout, size: int, file: Path) -> Decoded | None:
     try:
         facts = checked.read_notes(notes)
         images = checked.open_array(file, (decoded_bytes(layout, size) // (3 * size * size), 3, size, size), facts)
-        bad = {split: {int(index): str(why) for index, why in some.items()} for split, some in facts["bad"].items()}
-        return Decoded(images, bad, tuple(facts["mean"]), tuple(facts["std"]))
+        return Decoded(images, _bad(facts), tuple(facts["mean"]), tuple(facts["std"]))
     except checked.Damaged as damage:
         log.warning("%s is damaged (%s); it is put aside and made again.", damage.file, damage)
         for one in (file, notes):
             os.replace(one, f"{one}.damaged")
         return None
+
+
+def _bad(facts: Mapping[str, Any]) -> Bad:
+    return {split: {int(index): str(why) for index, why in some.items()} for split, some in facts["bad"].items()}
 
 
 def _made(layout: Layout, size: int, file: Path, skip_bad_images: bool) -> Decoded:
