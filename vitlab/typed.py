@@ -15,7 +15,12 @@ def misfit(value: object, annotation: Any) -> str:
 
     Knows int, float (finite; whole numbers too), str, bool, None, unions, `tuple[...]` (lists serve), `Mapping[k, v]`.
     """
-    return "" if fits(value, annotation) else f"{shortened(value)} is not {described(annotation)}"
+    if fits(value, annotation):
+        return ""
+    for name, item, wanted in _items(value, annotation):
+        if not fits(item, wanted):
+            return f"{name}: {misfit(item, wanted)}"
+    return f"{shortened(value)} is not {described(annotation)}"
 
 
 def fits(value: object, annotation: Any) -> bool:
@@ -76,3 +81,15 @@ def _finite(value: float) -> bool:
         return math.isfinite(value)
     except OverflowError:  # a whole number beyond the largest float
         return False
+
+
+def _items(value: object, annotation: Any) -> list[tuple[str, object, Any]]:
+    """What a container of the right kind holds: where, the value, and the type that it should have."""
+    origin, inside = get_origin(annotation), get_args(annotation)
+    if isinstance(origin, type) and issubclass(origin, Mapping) and isinstance(value, Mapping):
+        keys = [("a name", key, inside[0]) for key in value]
+        return keys + [(shortened(key), item, inside[1]) for key, item in value.items()]
+    if origin is tuple and isinstance(value, list | tuple) and (Ellipsis in inside or len(value) == len(inside)):
+        return [(f"number {place}", item, inside[0]) for place, item in enumerate(value, start=1)]
+    optional = [one for one in inside if one is not types.NoneType] if origin in (Union, types.UnionType) else []
+    return _items(value, optional[0]) if len(optional) == 1 else []
