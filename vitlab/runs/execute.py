@@ -15,14 +15,13 @@ from vitlab.data.augment import check_augmentations
 from vitlab.data.loading import ImageData, load_data
 from vitlab.data.selection import select_classes
 from vitlab.errors import suggest
-from vitlab.models import count
 from vitlab.report.provenance import commit, hardware, versions
 from vitlab.runs.failures import Failure
 from vitlab.runs.inspecting import inspect_run
 from vitlab.runs.place import Listener, Outcome, Place, Prepared, Stopped
 from vitlab.runs.probing import probe
 from vitlab.runs.run import Run
-from vitlab.runs.training import run_indices, train
+from vitlab.runs.training import cost_of, run_indices, train
 from vitlab.tasks.settings import TRAINING, Inspect
 
 
@@ -127,7 +126,7 @@ def pick_device(asked: str) -> str:
 def _cost(run: Run, place: Place) -> float:
     data = images_of(run, place)
     check_augmentations(run.recipe.augment)
-    forward = count(run.model, image_size=data.image_size, num_classes=len(data.classes), **dict(run.options)).flops
+    forward = cost_of(run, data).flops
     if not isinstance(run.task, TRAINING):
         return float(forward * (len(data.train) + len(data.test)))
     size = len(run_indices(run, data))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from functools import partial
+from functools import cache, partial
 from typing import Any, cast
 
 import lightning.pytorch as pl
@@ -16,7 +16,7 @@ from vitlab.data.loading import ImageData
 from vitlab.data.module import DataModule
 from vitlab.data.splits import nested_subset
 from vitlab.errors import suggest
-from vitlab.models import Model, ResNet, ViT, count, create, load
+from vitlab.models import Count, Model, ResNet, ViT, count, create, load
 from vitlab.runs.keep import Keeper, Kept, csv_bytes, npz_bytes, weights_bytes
 from vitlab.runs.origin import origin
 from vitlab.runs.place import Listener, NonFiniteLoss, Stopped
@@ -152,6 +152,16 @@ def train(run: Run, data: ImageData, store: Store, listener: Listener, device: s
     return [_row(run, data, len(indices), callback, tests)]
 
 
+def cost_of(run: Run, data: ImageData) -> Count:
+    """Parameters and forward FLOPs per image of the run's model; a plan has few models and many runs."""
+    return _cost(run.model, data.image_size, len(data.classes), run.options)
+
+
+@cache
+def _cost(model: str, image_size: int, classes: int, options: tuple[tuple[str, Any], ...]) -> Count:
+    return count(model, image_size=image_size, num_classes=classes, **dict(options))
+
+
 def run_indices(run: Run, data: ImageData) -> torch.Tensor:
     """Which images of the train split the run sees: all, or a stratified subset of `train_size`, nested in larger
     ones.
@@ -193,7 +203,7 @@ def _test(trainer: pl.Trainer, module: pl.LightningModule, images: DataModule) -
 
 
 def _row(run: Run, data: ImageData, size: int, callback: Rounds, tests: dict[str, dict[str, float]]) -> dict[str, Any]:
-    cost = count(run.model, image_size=data.image_size, num_classes=len(data.classes), **dict(run.options))
+    cost = cost_of(run, data)
     steps, batch = callback.curve[-1]["step"], run.recipe.batch_size
     return {
         "task": task_name(run.task),
