@@ -27,7 +27,7 @@ class Ending:
     """How this process ends on a signal; see the module."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self.asked, self.signalled = False, False  # `signalled` stays when the program has left `with ending`
         self.last: list[Callable[[], None]] = []  # what must be done before the process may be gone
         self._depth, self._gentle, self._before = 0, 0, dict[int, Any]()
         self._timer: threading.Timer | None = None
@@ -68,7 +68,7 @@ class Ending:
     def _handle(self, number: int, frame: Any) -> None:
         if self.asked:
             self.at_once(INTERRUPTED)
-        self.asked = True
+        self.asked = self.signalled = True
         self._timer = threading.Timer(LIMIT, self.at_once, (STOPPED,))
         self._timer.daemon = True
         self._timer.start()
