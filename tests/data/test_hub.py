@@ -18,7 +18,7 @@ ASK = """
 import sys, time
 from pathlib import Path
 from vitlab.data.cards import get_card
-from vitlab.data.tables import hub_rows
+from vitlab.data.parquet import hub_rows
 import datasets
 from huggingface_hub import constants
 began = time.perf_counter()

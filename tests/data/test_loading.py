@@ -20,7 +20,7 @@ from PIL import Image
 
 from vitlab.data import describe, load_data
 from vitlab.data.cards import get_card
-from vitlab.data.tables import hub_rows
+from vitlab.data.parquet import hub_rows
 
 COUNTS = {"cat": 12, "dog": 9, "owl": 7}
 CIFAR = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from vitlab.data.decode import Pixels, decode_square
+from vitlab.data.encoded import Rows
 from vitlab.data.layout import Layout
-from vitlab.data.rows import Rows
 
 Bad = dict[str, dict[int, str]]  # by split: index of an image that cannot be read, and why
 Triple = tuple[float, float, float]

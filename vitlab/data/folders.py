@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vitlab.data.rows import FileRows, Rows
+from vitlab.data.encoded import FileRows, Rows
 from vitlab.data.walk import IMAGE_SUFFIXES, LeftOut, Walk, few, shown
 from vitlab.data.words import named_splits, split_word
 from vitlab.errors import suggest

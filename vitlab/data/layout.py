@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from vitlab.data.decode import short_side
+from vitlab.data.encoded import content_fingerprint
 from vitlab.data.memo import recall, remember
-from vitlab.data.rows import content_fingerprint
 from vitlab.data.sources import Source
 from vitlab.data.splits import Indices, stratified_split
 

@@ -16,9 +16,9 @@ from torch import Tensor
 from vitlab.data.cache import Decoded, decoded_bytes, decoded_images, make_cache, refuse, unreadable
 from vitlab.data.cards import Card
 from vitlab.data.decode import decode_square
+from vitlab.data.encoded import ReadableRows
 from vitlab.data.layout import Layout, default_size, fingerprint, resolve, title
 from vitlab.data.memo import remember
-from vitlab.data.rows import ReadableRows
 from vitlab.data.sources import find_source
 
 log = logging.getLogger("vitlab.data")

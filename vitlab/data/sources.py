@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from vitlab.data.cards import Card, cards, get_card, matching_card
+from vitlab.data.encoded import MemoryRows, Rows
 from vitlab.data.folders import class_folders
-from vitlab.data.rows import MemoryRows, Rows
 from vitlab.data.walk import LeftOut, files_with, shown
 from vitlab.errors import suggest
 
@@ -81,7 +81,7 @@ def _digits(card: Card) -> Source:
 
 
 def _from_hub(card: Card, downloads: Path) -> Source:
-    from vitlab.data.tables import hub_rows
+    from vitlab.data.parquet import hub_rows
 
     classes, rows = hub_rows(card, downloads)
     return Source(card.name, card, _names(card, classes), rows)
@@ -90,7 +90,7 @@ def _from_hub(card: Card, downloads: Path) -> Source:
 def _from_folder(path: Path) -> Source:
     card, name = matching_card(path.resolve().name), short_name(path.resolve().name)
     if parquet := files_with(".parquet", path):
-        from vitlab.data.tables import parquet_rows
+        from vitlab.data.parquet import parquet_rows
 
         classes, rows = parquet_rows(path, parquet, card)
         return Source(name, card, _names(card, classes), rows)

@@ -17,9 +17,9 @@ from vitlab.models.layers import zero_
 from vitlab.models.layouts import entries
 from vitlab.models.positions import resize_grid, resize_table, sincos2d
 from vitlab.models.resnet import ResNet
-from vitlab.models.sources import INTERPOLATION, Found, Source, read_source
 from vitlab.models.trust import fits_in, model_bytes
 from vitlab.models.vit import ViT
+from vitlab.models.weight_files import INTERPOLATION, Found, Source, read_source
 from vitlab.models.zoo import Model, create, recreate
 
 HEADS = {  # names, in any layout, that are not read

@@ -13,7 +13,7 @@ import pyarrow as arrow
 import pyarrow.parquet as parquet
 
 from vitlab.data.cards import Card
-from vitlab.data.rows import ArrowRows, ParquetRows, Rows
+from vitlab.data.encoded import ArrowRows, ParquetRows, Rows
 from vitlab.data.words import EITHER, SPLIT_WORDS, named_splits
 
 MOST_CLASSES = 100_000  # that a set of fewer images may have
