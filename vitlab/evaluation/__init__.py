@@ -1,6 +1,5 @@
 """Pure functions of frozen features: few-shot least squares, linear probe, nearest neighbours, and a cache."""
 
-from vitlab.evaluation.correlation import RankCorrelation, rank_correlation
 from vitlab.evaluation.draws import draw_seed, draw_shots, draws_needed, interval_width
 from vitlab.evaluation.features import FeatureCache, FeatureKey, extract, weights_fingerprint
 from vitlab.evaluation.few_shot import (
@@ -16,7 +15,6 @@ __all__ = [
     "FeatureCache",
     "FeatureKey",
     "LinearProbe",
-    "RankCorrelation",
     "choose_l2_on_shots",
     "draw_seed",
     "draw_shots",
@@ -28,6 +26,5 @@ __all__ = [
     "interval_width",
     "knn_accuracy",
     "linear_probe",
-    "rank_correlation",
     "weights_fingerprint",
 ]

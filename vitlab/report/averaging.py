@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
+from pandas.core.groupby import DataFrameGroupBy
 
 from vitlab.claims.interval import Interval, accuracy_interval, binomial_error, mean_interval
 from vitlab.report.evidence import Point, number
@@ -43,28 +44,37 @@ def averaged(rows: pd.DataFrame, keys: Sequence[str], value: str, unit: Sequence
     check(rows, *keys, value, *unit)
     rows = rows.dropna(subset=[value])
     check(rows, value)
-    groups = list(dict.fromkeys([*keys, *unit]))
-    rows = rows.assign(_row=0 if unit else range(len(rows)))
-    found = [
-        {**dict(zip(groups, key, strict=False)), value: float(group[value].mean()), **about(group, unit)}
-        for key, group in rows.groupby([*groups, "_row"], dropna=False, sort=False)
-    ]
-    return pd.DataFrame(found)
+    groups = [*dict.fromkeys([*keys, *unit]), *([] if unit else ["_row"])]
+    rows = rows.assign(_row=range(len(rows)))
+    parts = rows.groupby(groups, dropna=False, sort=False)
+    found = parts[value].mean().to_frame().assign(label=_labels(parts, unit), images=_images(rows, groups))
+    return found.reset_index().drop(columns="_row", errors="ignore")
 
 
-def about(rows: pd.DataFrame, unit: Sequence[str] = SEED) -> dict[str, Any]:
-    """`label` and `images` of rows that count as one.
+def _labels(parts: DataFrameGroupBy, unit: Sequence[str]) -> list[str]:
+    """Which rows each group is of: its unit, and the run or how many runs it is the mean of."""
+    rows = parts.obj
+    first = parts[[name for name in (*unit, "run") if name in rows.columns]].first()
+    words = [[f"{name.rpartition('.')[2].replace('_', ' ')} {number(value)}" for value in first[name]] for name in unit]
+    if "run" in rows.columns:
+        counts = parts["run"].nunique()
+        words.append(
+            [f"run {run}" if n == 1 else f"mean of {n} runs" for run, n in zip(first["run"], counts, strict=True)]
+        )
+    return [", ".join(part) for part in zip(*words, strict=True)] if words else [""] * len(first)
 
-    A mean over K test sets of n_k images has the sampling error of K^2 / sum(1 / n_k) images.
+
+def _images(rows: pd.DataFrame, groups: list[str]) -> pd.Series | float:
+    """How many test images have the sampling error of each group's mean.
+
+    That of a mean over K test sets of n_k images is the error of K^2 / sum(1 / n_k) images.
     """
-    words = [f"{name.rpartition('.')[2].replace('_', ' ')} {number(rows[name].iloc[0])}" for name in unit]
-    runs = rows["run"].unique() if "run" in rows.columns else []
-    words += [f"run {runs[0]}"] if len(runs) == 1 else [f"mean of {len(runs)} runs"] if len(runs) else []
-    images = math.nan
-    if "images" in rows.columns:
-        sets = rows.groupby("data.name")["images"].min() if "data.name" in rows.columns else rows["images"].iloc[:1]
-        images = len(sets) ** 2 / float((1 / sets).sum()) if sets.notna().all() else math.nan
-    return {"label": ", ".join(words), "images": images}
+    if "images" not in rows.columns:
+        return math.nan
+    sets = [*groups, "data.name"] if "data.name" in rows.columns and "data.name" not in groups else groups
+    counts = rows.groupby(sets, dropna=False, sort=False)["images"].min()
+    parts = (1 / counts).groupby(groups, dropna=False, sort=False)
+    return parts.size() ** 2 / parts.sum(min_count=1)
 
 
 def interval(runs: pd.DataFrame, value: str, accuracy: bool = True) -> Interval:

@@ -21,7 +21,7 @@ from typing import Any
 import pandas as pd
 
 from vitlab.claims.interval import MISSING, Interval
-from vitlab.report.averaging import SEED, about, averaged, check, gap_points, interval, ordered, points
+from vitlab.report.averaging import SEED, averaged, check, gap_points, interval, ordered, points
 from vitlab.report.captions import cost, millions, seeds_line, with_parameters
 from vitlab.report.evidence import Chart, Panel, Point, Series, Table, number
 from vitlab.report.families import family, in_order, matched_pairs, size
@@ -45,9 +45,11 @@ def pivot(
     rows hold `MISSING`. Raises ValueError for unknown columns, no rows, and accuracies outside of [0, 1].
     """
     index = [index] if isinstance(index, str) else list(index)
-    runs = averaged(rows, [*index, columns], value, unit)
-    cells = {key: interval(group, value, accuracy) for key, group in runs.groupby([*index, columns], dropna=False)}
-    places = {name: ordered(runs[name]) for name in (*index, columns)}
+    keys = [*index, columns]
+    runs = averaged(rows, keys, value, unit)
+    places = {name: [*ordered(runs[name]), *(["–"] if runs[name].isna().any() else [])] for name in keys}
+    runs = runs.assign(**{name: runs[name].astype(object).where(runs[name].notna(), "–") for name in keys})
+    cells = {key: interval(group, value, accuracy) for key, group in runs.groupby(keys)}
     heads = sorted(
         dict.fromkeys(key[:-1] for key in cells),
         key=lambda head: [places[name].index(part) for name, part in zip(index, head, strict=True)],
@@ -234,7 +236,7 @@ def bars(
         for name, part in _panels(rows, panel).items()
     ]
     return Chart(
-        title, _grid(found), "", ylabel, seeds_line(rows, unit) if subtitle is None else subtitle,
+        title, _grid(found), "", ylabel, seeds_line(rows, unit, dots=False) if subtitle is None else subtitle,
         kind="bar", scale=scale, digits=digits,
     )  # fmt: skip
 
@@ -255,7 +257,7 @@ def dots(
     x_scale: float = 100.0,
     digits: int = 1,
 ) -> Chart:
-    """A dot for each row at two measures of the same weights, a panel for each value of `panel`.
+    """A dot for each seed at two measures of the same weights, a panel for each value of `panel`.
 
     Raises ValueError for unknown columns and no rows.
     """
@@ -307,11 +309,13 @@ def _difference(pairs: Pairs, by_family: bool) -> str:
 
 
 def _dots(rows: pd.DataFrame, x: str, y: str, unit: Sequence[str]) -> tuple[Point, ...]:
-    """A point for each row."""
-    labels = [str(about(rows.iloc[[place]], unit)["label"]) for place in range(len(rows))]
+    """A point for each unit."""
+    if rows.empty:
+        return ()
+    across, up = averaged(rows, [], x, unit), averaged(rows, [], y, unit)
     return tuple(
         Point(float(at), Interval(float(value), math.nan, math.nan, 1), ((label, float(value)),))
-        for at, value, label in zip(rows[x], rows[y], labels, strict=True)
+        for at, value, label in zip(across[x], up[y], up["label"], strict=True)
     )
 
 

@@ -30,19 +30,18 @@ def describe(rows: pd.DataFrame) -> str:
     return "; ".join(parts)
 
 
-def seeds_line(rows: pd.DataFrame, unit: Sequence[str] = ("seed",)) -> str:
-    """How many seeds a figure shows and what its marks are."""
-    n = len(_distinct(rows, unit[0])) if unit else 0
-    if n == 1:
-        return f"one {unit[0]}: no intervals"
-    return f"{f'mean of {n} {unit[0]}s, ' if n else 'mean and '}95% interval; dots: single {unit[0] if n else 'run'}s"
+def seeds_line(rows: pd.DataFrame, unit: Sequence[str] = ("seed",), *, dots: bool = True) -> str:
+    """How many seeds a figure shows, and what its marks are."""
+    n, word = (len(_distinct(rows, unit[0])), unit[0]) if unit else (len(rows), "row")
+    if n < 2:
+        return f"one {word}: no intervals"
+    return f"mean of {n} {word}s, 95% interval{f'; dots: single {word}s' * dots}"
 
 
 def cost(rows: pd.DataFrame, model: str, column: str) -> float | str:
     """Parameters or FLOPs of a model in millions, or a range when the rows have several; "–" when they have none."""
-    values = [value / 1e6 for value in _distinct(rows[rows["model"] == model], column)]
-    text = list(dict.fromkeys(f"{value:.3g}" if value < 1000 else f"{value:,.0f}" for value in values))
-    return "–" if not text else text[0] if len(text) == 1 else f"{text[0]}–{text[-1]}"
+    values = [float(value) / 1e6 for value in _distinct(rows[rows["model"] == model], column)]
+    return "–" if not values else values[0] if len(values) == 1 else f"{values[0]:.3g}–{values[-1]:.3g}"
 
 
 def millions(rows: pd.DataFrame) -> str:

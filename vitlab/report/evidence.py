@@ -67,6 +67,12 @@ class Table:
         """Titles of all columns."""
         return [*self.heads, *map(number, self.frame.columns)]
 
+    @property
+    def left(self) -> list[bool]:
+        """Which columns are words (the leading ones, and those that are text throughout); others are numbers."""
+        columns = (self.frame.iloc[:, place] for place in range(self.frame.shape[1]))
+        return [True] * len(self.heads) + [all(isinstance(cell, str) for cell in column) for column in columns]
+
     def text(self) -> list[list[str]]:
         """Every row as text, the leading columns first."""
         titles, shown = [number(column) for column in self.frame.columns], []

@@ -7,19 +7,18 @@ needs a display or global state.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from textwrap import fill
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from vitlab.report.families import family, in_order
-from vitlab.report.files import write_all
+from vitlab.report.families import family
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
+
+    from vitlab.report.evidence import Chart
 
 # Okabe and Ito's palette (Wong, Nature Methods 8, 2011, doi:10.1038/nmeth.1618).
 BLUE, VERMILION, GREEN = "#0072B2", "#D55E00", "#009E73"
@@ -28,6 +27,7 @@ FAMILY_COLOURS = {"ViT": BLUE, "ResNet": VERMILION, "HybridViT": GREEN}
 INK, GREY, FAINT = "#1A1A1A", "#666666", "#D9D9D9"
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
 MARKERS = ("o", "s", "^", "D", "v", "P")
+COLUMN = 3.3  # inches of a column of a paper with two
 SEQUENTIAL, DIVERGING = "viridis", "RdBu_r"
 
 RC: dict[Any, Any] = {
@@ -59,6 +59,7 @@ RC: dict[Any, Any] = {
     "image.interpolation": "nearest",
     "svg.hashsalt": "vitlab",
     "svg.fonttype": "path",
+    "pdf.fonttype": 42,
 }
 
 
@@ -74,13 +75,12 @@ class SeriesStyle:
 def series_styles(names: Iterable[str]) -> dict[str, SeriesStyle]:
     """A style per name: a family's colour with a dash and marker per member; others by colour, in the order given."""
     names = list(dict.fromkeys(names))
-    ordered = in_order(names)
     others = [name for name in names if family(name) not in FAMILY_COLOURS]
     # Families differ in marker too, so that a grey print can be read.
     first_marker = {"ViT": 0, "HybridViT": 2, "ResNet": 1}
     seen: dict[str, int] = {}
     styles = {}
-    for name in ordered:
+    for name in names:
         of = family(name)
         if of in FAMILY_COLOURS:
             place = seen[of] = seen.get(of, -1) + 1
@@ -90,6 +90,27 @@ def series_styles(names: Iterable[str]) -> dict[str, SeriesStyle]:
             colour, marker, place = OTHERS[at % len(OTHERS)], MARKERS[at % len(MARKERS)], at // len(OTHERS)
         styles[name] = SeriesStyle(colour, DASHES[place % len(DASHES)], marker)
     return styles
+
+
+def chart_styles(chart: Chart) -> dict[str, SeriesStyle]:
+    """A style for each series of the chart, the same in all panels; differences are in ink and greys."""
+    panels = [panel for row in chart.panels for panel in row]
+    styles = series_styles(series.name for panel in panels if not panel.gap for series in panel.series)
+    inks = (INK, GREY, OTHERS[0], OTHERS[4])
+    for panel in (panel for panel in panels if panel.gap):
+        for at, series in enumerate(panel.series):
+            styles[series.name] = SeriesStyle(inks[at % 4], DASHES[at % len(DASHES)], MARKERS[at % len(MARKERS)])
+    return styles
+
+
+def bar_colour(styles: Mapping[str, SeriesStyle], series: str, category: str) -> str:
+    """The colour of a bar: its series', lighter for each further member of a family, or its category's family's."""
+    if not series:
+        return FAMILY_COLOURS.get(family(category), OTHERS[0])
+    style = styles[series]
+    share = (1.0, 0.62, 0.4, 0.25)[DASHES.index(style.dash)]
+    parts = (int(style.colour[at : at + 2], 16) for at in (1, 3, 5))
+    return "#" + "".join(f"{round(255 - share * (255 - part)):02X}" for part in parts)
 
 
 @contextmanager
@@ -108,30 +129,21 @@ def new_figure(width: float = 6.8, height: float = 4.0) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def entitle(figure: Figure, axes: Axes, title: str, subtitle: str = "") -> None:
-    """The figure's title at its left edge, and a grey line of explanation above `axes`."""
-    fitting = fill(title, width=int(figure.get_figwidth() * 11.5), break_long_words=False)
-    figure.suptitle(fitting, x=0.012, ha="left", color=INK)
+def entitled(figure: Figure, title: str, subtitle: str = "") -> SubFigure:
+    """Put the title and a grey line of explanation at the figure's left edge; panels go into what is returned."""
+    wide = figure.get_figwidth()
+    figure.suptitle(fill(title, width=int(wide * 11.5), break_long_words=False), x=0.012, ha="left", color=INK)
+    body = figure.subfigures()
     if subtitle:
-        axes.set_title(subtitle, loc="left", color=GREY, fontsize=8)
+        lines = [fill(line, width=int(wide * 16), break_long_words=False) for line in subtitle.split("\n")]
+        body.suptitle("\n".join(lines), x=0.012, ha="left", color=GREY, fontsize=8, weight="normal")
+    return body
 
 
-def legend_beside(axes: Axes) -> None:
-    """The legend to the right of the panel, never on the data."""
-    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0)
-
-
-def render(figure: Figure, kind: Literal["png", "svg"] | str) -> bytes:
-    """The figure as PNG (300 dpi) or SVG; equal figures give equal bytes with one matplotlib (no date, fixed ids)."""
+def render(figure: Figure, kind: str) -> bytes:
+    """The figure as "png" (300 dpi), "svg" or "pdf"; equal figures give equal bytes with one matplotlib (no date)."""
     out = io.BytesIO()
-    metadata = {"svg": {"Date": None}, "png": {"Software": None}}.get(kind, {})
+    metadata = {"svg": {"Date": None}, "png": {"Software": None}, "pdf": {"CreationDate": None}}.get(kind, {})
     with look():
         figure.savefig(out, format=kind, metadata=metadata, facecolor="white")
     return out.getvalue()
-
-
-def save(figure: Figure, path: Path) -> list[Path]:
-    """Write `path` with the endings .png and .svg, both or neither; returns the two paths."""
-    files = {path.with_name(f"{path.name}.{kind}"): render(figure, kind) for kind in ("png", "svg")}
-    write_all(files)
-    return list(files)

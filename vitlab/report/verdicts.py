@@ -1,0 +1,71 @@
+"""The table of verdicts: each claim with its outcome and the numbers that decided, as Markdown and HTML."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from html import escape
+from typing import TYPE_CHECKING
+
+from vitlab.report.tables import markdown_rows, markdown_text
+
+if TYPE_CHECKING:
+    from vitlab.claims.claim import Verdict
+
+TITLES = ("statement", "outcome", "effect [95% interval]", "adjusted p", "seeds", "section")
+
+
+def format_p(p: float) -> str:
+    """A p-value for reading: `0.013`, `< 0.001`, or "–" where there was no test."""
+    return "–" if math.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def cells(verdict: Verdict) -> list[str]:
+    """Statement, outcome, effect, adjusted p, seeds and section of one verdict, as text.
+
+    The statement says on what subject it was tested; the outcome of an undecided verdict how many seeds would decide,
+    and that of one that cannot be tested why.
+    """
+    claim = verdict.claim
+    notes = [*verdict.failed, verdict.disagreement]
+    if verdict.would_decide:
+        notes.append(f"{verdict.would_decide} would decide")
+    why = "; ".join(note for note in notes if note)
+    bound = f", within ±{claim.margin * claim.scale:g}" if claim.test == "alike" else ""
+    bound = f"{bound}, against {claim.bound * claim.scale:g}" if claim.bound else bound
+    effect = verdict.interval.format(digits=claim.digits, scale=claim.scale, sign=True)
+    return [
+        f"{claim.statement} ({verdict.subject})" if verdict.subject else claim.statement,
+        f"{verdict.outcome}{f' ({why})' if why else ''}",
+        f"{effect} {claim.unit}{bound}" if verdict.interval.n else "–",
+        format_p(verdict.adjusted_p),
+        str(verdict.interval.n),
+        claim.section,
+    ]
+
+
+def to_markdown(verdicts: Sequence[Verdict]) -> str:
+    """A Markdown table of the verdicts, outcomes in bold; ends in a newline."""
+    rows = []
+    for verdict in verdicts:
+        row = [markdown_text(cell) for cell in cells(verdict)]
+        rows.append([row[0], row[1].replace(verdict.outcome, f"**{verdict.outcome}**", 1), *row[2:]])
+    return markdown_rows(TITLES, [True] * 3 + [False] * 2 + [True], rows)
+
+
+def badge(outcome: str) -> str:
+    """An outcome in its colour, as HTML; the class is its words joined by hyphens."""
+    return f'<span class="badge {outcome.replace(" ", "-")}">{escape(outcome)}</span>'
+
+
+def to_html(verdicts: Sequence[Verdict]) -> str:
+    """An HTML table of the verdicts with a badge for each outcome."""
+    head = "".join(f'<th scope="col">{escape(title)}</th>' for title in TITLES)
+    rows = []
+    for verdict in verdicts:
+        statement, outcome, *rest = map(escape, cells(verdict))
+        shown = outcome.replace(escape(verdict.outcome), badge(verdict.outcome), 1)
+        others = "".join(f"<td>{cell}</td>" for cell in (shown, *rest))
+        rows.append(f'<tr><th scope="row">{statement}</th>{others}</tr>')
+    body, shown = "\n".join(rows), f"<thead><tr>{head}</tr></thead>"
+    return f'<div class="scroll"><table class="verdicts">{shown}<tbody>\n{body}\n</tbody></table></div>'
