@@ -41,8 +41,8 @@ SLIDES = Claim(
     unit="%",
     paper="71.36",
     says={
-        "holds": "a plain ViT from scratch reaches {mean}%, above the 71.36% of the slides",
-        "does not hold": "a plain ViT from scratch reaches {mean}%, below the 71.36% of the slides",
+        "holds": "a plain ViT from scratch reaches {effect}%, above the 71.36% of the slides",
+        "does not hold": "a plain ViT from scratch reaches {effect}%, below the 71.36% of the slides",
     },
 )
 
@@ -137,19 +137,16 @@ def draw(rows: pd.DataFrame, settings: Scratch) -> Evidence:
 
 def verdicts(steps: pd.DataFrame) -> tuple[Verdict, ...]:
     """Whether the step with the best validation accuracy passes the slides' number, on CIFAR-10 alone."""
-    from vitlab.claims.interval import binomial_error
-    from vitlab.claims.rule import judge
-    from vitlab.claims.statistics import per_seed
+    from vitlab.claims.compare import judged
+    from vitlab.claims.statistics import per_seed, sampling_error
 
     if steps["data.name"].iloc[0] != "cifar10":
         return ()
     validation = steps[steps["split"] == "validation"]
     best = validation.groupby("step of the ladder")["score"].mean().idxmax()
     test = steps[(steps["split"] == "test") & (steps["step of the ladder"] == best)]
-    values = per_seed(test)
-    sampling = binomial_error(float(test["score"].mean()), test["images"].min())
-    subject = f"{test['model'].iloc[0]}, up to the step {best!r}, {test['steps'].iloc[0]:,} steps"
-    return (judge(SLIDES, values, data=test["title"].iloc[0], subject=subject, sampling=sampling),)
+    length = {"step": best, "steps": f"{test['steps'].iloc[0]:,}"}
+    return (judged(SLIDES, per_seed(test), [test], sampling=sampling_error(test), about=length),)
 
 
 def folder(settings: Scratch) -> str:

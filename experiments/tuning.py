@@ -69,8 +69,8 @@ def plan(settings: Tuning) -> list[Run]:
     for name, rates in settings.rates_by_family.items():
         if len(rates) != len(settings.rates):
             raise ValueError(
-                f"--rates_by_family gives {name} {len(rates)} rates and --rates has {len(settings.rates)}; every family "
-                "gets as many trials."
+                f"--rates_by_family gives {name} {len(rates)} rates and --rates has {len(settings.rates)}; give every "
+                "family as many trials."
             )
     seeds = range(FIRST_SEED, FIRST_SEED + settings.seeds)
     axes = {SEED: seeds, "data.train_size": settings.checked_sizes()}
@@ -99,7 +99,10 @@ def draw(rows: pd.DataFrame, settings: Tuning) -> Evidence:
         title=f"Tuning on {trials['title'].iloc[0]}: the same trials for every model",
         log_x=True,
     )
-    return Evidence((), (chosen(rows), Table("trials", cells, caption)), {"figure": figure})
+    best = chosen(rows)
+    rates = ", ".join(f"{model} {rate:g}" for model, rate in best.frame["rate"].items())
+    summary = f"Chosen by mean validation accuracy: {rates}; {best.frame['trials'].max()} trials for each model."
+    return Evidence((), (best, Table("trials", cells, caption)), {"figure": figure}, summary)
 
 
 def chosen(rows: pd.DataFrame) -> Table:

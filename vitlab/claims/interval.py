@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtr, stdtrit
+
+Key = TypeVar("Key", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,6 @@ def binomial_error(accuracy: float, images: float) -> float:
     return math.sqrt(inside * (1 - inside) / images)
 
 
-def paired(a: Mapping[Hashable, float], b: Mapping[Hashable, float]) -> dict[Hashable, float]:
+def paired(a: Mapping[Key, float], b: Mapping[Key, float]) -> dict[Key, float]:
     """a - b for every seed that both have, in the order of `a`."""
     return {key: float(a[key]) - float(b[key]) for key in a if key in b}

@@ -237,6 +237,14 @@ class Evidence:
     verdicts: tuple[Verdict, ...] = ()
     tables: tuple[Table, ...] = ()
     figures: Mapping[str, Chart] = field(default_factory=dict)
+    summary: str = ""
+
+    @property
+    def answer(self) -> str:
+        """What it comes to, in one or two sentences; the verdicts must have been decided."""
+        from vitlab.claims.sentences import answer
+
+        return answer(self.verdicts) if self.verdicts else self.summary
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -244,6 +252,7 @@ class Evidence:
             "verdicts": [verdict.to_json() for verdict in self.verdicts],
             "tables": [table.to_json() for table in self.tables],
             "figures": {name: chart.to_json() for name, chart in self.figures.items()},
+            "summary": self.summary,
         }
 
     @classmethod
@@ -253,6 +262,7 @@ class Evidence:
             tuple(map(_verdict, plain["verdicts"])),
             tuple(Table.from_json(table) for table in plain["tables"]),
             {name: Chart.from_json(chart) for name, chart in plain["figures"].items()},
+            plain["summary"],
         )
 
     def dumps(self) -> str:

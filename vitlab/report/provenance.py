@@ -29,6 +29,7 @@ PACKAGES = (
     "wandb",
 )
 
+
 def short_commit(commit: str) -> str:
     """The first twelve characters of a commit; the mark of a tree with changes that were not committed stays."""
     head, mark, changes = commit.partition("+")

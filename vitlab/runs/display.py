@@ -83,11 +83,11 @@ def outcome_line(run: Run, outcome: Outcome) -> str:
         return f"[red]failed[/] {name}: {escape(outcome.reason.strip().splitlines()[-1])}"
     if outcome.status == "stopped":
         return f"[yellow]stopped[/] {name}, goes on when asked again"
-    row = outcome.rows[0]
-    if "test_best" not in row:
+    scores = {row["split"]: f"{100 * row['score']:.1f}%" for row in outcome.rows if "wall_s" in row}
+    if not scores:
         return name
-    test, validation = 100 * row["test_best"], 100 * row["validation_best"]
-    return f"{name}: test {test:.1f}% (validation {validation:.1f}%), {row['wall_s']:.1f} s"
+    seconds = outcome.rows[0]["wall_s"]
+    return f"{name}: test {scores['test']} (validation {scores['validation']}), {seconds:.1f} s"
 
 
 def estimate(
@@ -96,9 +96,9 @@ def estimate(
     """Seconds that the runs in `left` will take, and what that rests on: finished runs in `done`, else a usual rate."""
     rates: dict[str, list[float]] = {}
     for run, rows in done.items():
-        for row in rows:
-            if row.get("wall_s") and row["status"] == "finished":
-                rates.setdefault(run.model, []).append(prepared.flops[run.id] / row["wall_s"])
+        seconds = next((row["wall_s"] for row in rows if row["status"] == "finished" and row.get("wall_s")), 0)
+        if seconds:
+            rates.setdefault(run.model, []).append(prepared.flops[run.id] / seconds)
     usual = USUAL_RATE[prepared.device]
     mean = {model: sum(found) / len(found) for model, found in rates.items()}
     known = sum(mean.values()) / len(mean) if mean else usual

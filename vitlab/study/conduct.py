@@ -81,7 +81,7 @@ def conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[str
         record = recorded(study, settings, plan, arguments, table)
         written = conclude(study, settings, folder, table, record, study.pictures(settings, work.place.store))
         figures = {path.stem: path for path in written.files if path.suffix == ".png"}
-        tracker.evidence(rows, figures, written.answer)
+        tracker.evidence(rows, figures, written.evidence.answer)
         show(written)
     else:
         console.print("No run has finished yet.")

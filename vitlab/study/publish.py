@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vitlab.claims.rule import decide
-from vitlab.claims.sentences import answer
+from vitlab.report import tables, verdicts
 from vitlab.report.evidence import Evidence
 from vitlab.report.files import write_all
-from vitlab.report.markdown import to_markdown
-from vitlab.report.provenance import provenance
+from vitlab.report.provenance import provenance, read_provenance
 from vitlab.runs.rows import with_init
 from vitlab.runs.run import Run
 from vitlab.runs.stored import checksum, frame, merged, to_csv
@@ -38,11 +37,6 @@ class Written:
     evidence: Evidence
     files: Sequence[Path]
 
-    @property
-    def answer(self) -> str:
-        """What the verdicts say, in one or two sentences."""
-        return answer(self.evidence.verdicts)
-
 
 def conclude(
     study: Study,
@@ -60,14 +54,14 @@ def conclude(
     shown = rows[rows["status"] == "finished"]
     if record.get("plan"):
         shown = shown[shown["run"].isin(record["plan"])]
-    evidence = study.draw(with_init(shown) if "init" in shown.columns else shown, settings)
-    files = _figures(evidence, pictures or {}) | _texts(evidence, record)
-    files["rows.csv"] = (text := to_csv(rows)).encode()
+    drawn = study.draw(with_init(shown) if "init" in shown.columns else shown, settings)
+    text = to_csv(rows)
     record = {**record, "rows": {**record["rows"], "count": len(rows), "checksum": checksum(text)}}
-    files["provenance.json"] = (json.dumps(record, indent=2) + "\n").encode()
+    files = _figures(drawn, pictures or {})
+    files |= {"rows.csv": text.encode(), "provenance.json": (json.dumps(record, indent=2) + "\n").encode()}
     write_all({folder / name: content for name, content in files.items()})
-    decided = publish(folder.parents[1])[folder]
-    return Written(folder, decided, [folder / name for name in files])
+    evidence = publish(folder.parents[1], {folder: drawn})[folder]
+    return Written(folder, evidence, [folder / name for name in (*files, "evidence.json", "evidence.md")])
 
 
 def recorded(
@@ -86,14 +80,15 @@ def together(old: pd.DataFrame | None, rows: Sequence[Mapping[str, Any]], study:
     return new if old is None else merged(old, new)
 
 
-def publish(results: Path) -> dict[Path, Evidence]:
-    """Decide the verdicts of all evidence below `results` together; rewrite the files of those that changed."""
-    found = {path.parent: Evidence.loads(path.read_text()) for path in sorted(results.glob("*/*/evidence.json"))}
-    decided = _decided(found)
-    changed = {folder: made for folder, made in decided.items() if made.verdicts != found[folder].verdicts}
-    for folder, evidence in changed.items():
-        record = json.loads((folder / "provenance.json").read_text())
-        write_all({folder / name: content for name, content in _texts(evidence, record).items()})
+def publish(results: Path, fresh: Mapping[Path, Evidence] | None = None) -> dict[Path, Evidence]:
+    """Decide the verdicts of all evidence below `results` together; write what is `fresh`, or changed by it."""
+    stored = {path.parent: Evidence.loads(path.read_text()) for path in sorted(results.glob("*/*/evidence.json"))}
+    decided = _decided(stored | dict(fresh or {}))
+    for folder, evidence in decided.items():
+        if folder in (fresh or {}) or evidence.verdicts != stored[folder].verdicts:
+            question = read_provenance(folder)["question"]
+            texts = {"evidence.json": evidence.dumps(), "evidence.md": in_markdown(evidence, question)}
+            write_all({folder / name: text.encode() for name, text in texts.items()})
     return decided
 
 
@@ -110,9 +105,12 @@ def _decided(found: Mapping[Path, Evidence]) -> dict[Path, Evidence]:
     return {folder: replace(evidence, verdicts=tuple(verdicts[folder])) for folder, evidence in found.items()}
 
 
-def _texts(evidence: Evidence, record: Mapping[str, Any]) -> dict[str, bytes]:
-    made = {"evidence.json": evidence.dumps(), "evidence.md": to_markdown(evidence, record["question"])}
-    return {name: text.encode() for name, text in made.items()}
+def in_markdown(evidence: Evidence, question: str) -> str:
+    """All of the evidence as Markdown: the question, its answer, the verdicts, and the tables; figures lie beside it."""
+    parts = [f"# {question}\n", f"{evidence.answer}\n"]
+    parts += [f"![{chart.title}]({name}.png)\n" for name, chart in evidence.figures.items()]
+    parts += [verdicts.to_markdown(evidence.verdicts)] if evidence.verdicts else []
+    return "\n".join([*parts, *map(tables.to_markdown, evidence.tables)])
 
 
 def _figures(evidence: Evidence, pictures: Mapping[str, Figure]) -> dict[str, bytes]:
@@ -127,10 +125,8 @@ def show(written: Written) -> None:
     """The tables, where everything is, and the answer."""
     from rich.console import Console
 
-    from vitlab.report.tables import to_rich
-
     console = Console()
     for table in written.evidence.tables:
-        console.print(to_rich(table))
+        console.print(tables.to_rich(table))
     print(f"\nWritten to {written.folder}: " + ", ".join(path.name for path in written.files))
-    print(f"\n{written.answer}")
+    print(f"\n{written.evidence.answer}")

@@ -1,0 +1,45 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from vitlab.claims.preconditions import at_edge, cut_short, near_floor, true_untrained
+
+
+def test_near_chance_and_near_untrained_weights() -> None:
+    rows = pd.DataFrame({"model": ["ViT", "ViT", "ResNet"], "score": [0.013, 0.015, 0.2], "classes": 200})
+    assert near_floor(rows) == ["ViT is 0.9 points above chance (1.4% of 200 classes), not 5"]
+    untrained = pd.DataFrame({"model": ["ResNet"], "score": [0.18], "classes": 200})
+    assert near_floor(rows[2:], untrained) == ["ResNet is 2.0 points above its untrained weights, not 5"]
+    assert near_floor(rows[2:], untrained.assign(score=0.1)) == []
+    assert near_floor(rows[2:], untrained.assign(model="MLP")) == []
+    sets = rows[2:].assign(**{"data.name": "digits"})
+    both = pd.concat([sets, sets.assign(score=0.01, **{"data.name": "pets"})])
+    assert near_floor(both) == ["ResNet on pets is 0.5 points above chance (1.0% of 200 classes), not 5"]
+
+
+def test_runs_that_were_cut_short() -> None:
+    rows = pd.DataFrame({"model": "ViT", "best_step": [800, 800, 700], "steps": 800, "late_gain": [0.02, 0.01, 0.03]})
+    expected = "ViT was cut short: the best evaluation is the last in 2 of 3 runs"
+    assert cut_short(rows) == [f"{expected}, 1.5 points gained over the last fifth"]
+    assert cut_short(rows.drop(columns="late_gain")) == [expected]
+    assert cut_short(rows.assign(late_gain=0.004)) == [], "had stopped gaining"
+    assert cut_short(rows.assign(best_step=[800, 700, 700])) == [], "one in three ends on its best by chance"
+    assert cut_short(rows.assign(best_step=np.nan)) == [] and cut_short(rows[["model"]]) == []
+
+
+def test_a_rate_at_the_edge_of_its_grid() -> None:
+    rates = [0.001, 0.0003, 0.003]
+    assert at_edge(rates, 0.001, who="ViT") == []
+    assert at_edge(rates, 0.003, who="ViT") == [
+        "ViT: the learning rate 0.003 is the largest of 3 tried (0.0003 to 0.003)"
+    ]
+    assert "smallest" in at_edge(rates, 0.0003, who="ViT")[0]
+    assert at_edge([0.1], 0.1, who="ViT") == ["ViT: 0.1 is the only learning rate that was tried"]
+    with pytest.raises(ValueError, match="0.5 of ViT is not among those tried: 0.0003, 0.001, 0.003"):
+        at_edge(rates, 0.5, who="ViT")
+
+
+def test_what_untrained_weights_show_too_is_no_finding(above) -> None:
+    assert true_untrained(above, {0: 0.0, 1: 0.01, 2: -0.01}) == []
+    words = true_untrained(above, {0: 0.1, 1: 0.11, 2: 0.09})
+    assert words == ["it holds for untrained weights too: +10.0 [+7.5, +12.5] points, n = 3"]

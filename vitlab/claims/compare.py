@@ -1,0 +1,92 @@
+"""From rows of two arms to a verdict: the difference per seed in points and log-odds, with all preconditions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from vitlab.claims.claim import Claim, Verdict
+from vitlab.claims.preconditions import cut_short, near_floor
+from vitlab.claims.rule import judge
+from vitlab.claims.statistics import LOG_ODDS, arm, gap, sampling_error, with_log_odds
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def compare(
+    claim: Claim,
+    rows: pd.DataFrame,
+    first: Any,
+    second: Any,
+    *,
+    by: str = "model",
+    at: Mapping[str, Any] | None = None,
+    untrained: pd.DataFrame | None = None,
+    doubts: Iterable[str] = (),
+    about: Mapping[str, Any] | None = None,
+) -> Verdict | None:
+    """The verdict on score(`first`) - score(`second`), values of column `by`, at one point of the rows.
+
+    `rows` are of one split. `at` says at which point, such as {"train_images": 500}; `untrained` are rows of the same
+    probe on weights that were never trained, `doubts` further preconditions that fail. None where an arm has no rows.
+    """
+    try:
+        arms = [arm(rows, name, by=by, at=at) for name in (first, second)]
+    except ValueError:
+        return None
+    return judged(
+        claim,
+        gap(rows, first, second, at=at, by=by),
+        arms,
+        odds=gap(with_log_odds(rows), first, second, at=at, by=by, value=LOG_ODDS),
+        sampling=sampling_error(*arms),
+        odds_sampling=sampling_error(*arms, odds=True),
+        by=by,
+        untrained=untrained,
+        doubts=doubts,
+        about={**(at or {}), "first": first, "second": second, **(about or {})},
+    )
+
+
+def judged(
+    claim: Claim,
+    values: Mapping[int, float],
+    arms: Iterable[pd.DataFrame],
+    *,
+    by: str = "model",
+    untrained: pd.DataFrame | None = None,
+    doubts: Iterable[str] = (),
+    about: Mapping[str, Any] | None = None,
+    **more: Any,
+) -> Verdict:
+    """`rule.judge` on any statistic of some arms (their rows), after the preconditions of each of them.
+
+    `more` goes to `judge`: log-odds, sampling errors. Data sets go by their titles.
+    """
+    arms = list(arms)
+    failed = list(doubts)
+    for rows in arms:
+        failed += [*near_floor(rows, untrained, by=by), *cut_short(rows, by=by), *_edges(rows, by)]
+    titles = dict.fromkeys(title for rows in arms for title in rows["title"])
+    names = dict.fromkeys(str(name) for rows in arms for name in rows[by])
+    return judge(
+        claim,
+        values,
+        data=", ".join(titles),
+        subject=" against ".join(names),
+        failed=tuple(dict.fromkeys(failed)),
+        about=about,
+        **more,
+    )
+
+
+def _edges(rows: pd.DataFrame, by: str) -> list[str]:
+    """Arms whose rate, chosen among several, is the smallest or the largest of them (see `best_rate`)."""
+    if "at_edge" not in rows.columns:
+        return []
+    edge = rows[rows["at_edge"].astype(bool)].drop_duplicates([by, "recipe.lr"])
+    return [
+        f"the rate of {name}, {rate:g}, is at the edge of those tried"
+        for name, rate in zip(edge[by], edge["recipe.lr"], strict=True)
+    ]

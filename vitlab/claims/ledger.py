@@ -1,0 +1,125 @@
+"""All claims against all data sets: every results/*/*/evidence.json read, each data set decided as one family."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vitlab.claims.claim import Claim, Verdict
+from vitlab.claims.rule import decide
+
+NOT_RUN = "not run"
+RULES = ("test", "bound", "margin", "primary")  # what a verdict was decided by
+
+
+@dataclass(frozen=True)
+class Line:
+    """A claim on a data set: the verdict and the folder of results that it is from, or neither where it was not run."""
+
+    claim: Claim
+    data: str
+    folder: str = ""
+    verdict: Verdict | None = None
+
+    @property
+    def outcome(self) -> str:
+        """The verdict's outcome, or "not run"."""
+        return self.verdict.outcome if self.verdict else NOT_RUN
+
+    def to_json(self) -> dict[str, Any]:
+        """The line for reading: effect and interval in `unit`, null where there is none."""
+        claim, verdict = self.claim, self.verdict
+        said = {"claim": claim.id, "section": claim.section, "statement": claim.statement, "paper": claim.paper}
+        line: dict[str, Any] = said | {"primary": claim.primary, "data": self.data, "outcome": self.outcome}
+        if verdict is None:
+            return line
+        interval = verdict.interval
+        ends = {"effect": interval.mean, "low": interval.low, "high": interval.high}
+        line |= {name: round(claim.scale * end, 6) if end == end else None for name, end in ends.items()}
+        return line | {
+            "unit": claim.unit,
+            "shown": interval.format(digits=claim.digits, scale=claim.scale, sign=True),
+            "adjusted_p": verdict.adjusted_p if verdict.adjusted_p == verdict.adjusted_p else None,
+            "seeds": interval.n,
+            "would_decide": verdict.would_decide,
+            "disagreement": verdict.disagreement,
+            "failed": list(verdict.failed),
+            "subject": verdict.subject,
+            "folder": self.folder,
+        }
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Claims by data sets; a cell holds a line for each verdict (model sizes, folders), or the one line "not run"."""
+
+    claims: tuple[Claim, ...]
+    data: tuple[str, ...]
+    lines: tuple[Line, ...]
+
+    def cell(self, claim: str, data: str) -> tuple[Line, ...]:
+        """The lines of a claim (by id) on a data set; never empty for those that the ledger has."""
+        return tuple(line for line in self.lines if line.claim.id == claim and line.data == data)
+
+    def to_json(self) -> dict[str, Any]:
+        """`{"claims": [...], "data": [...], "lines": [...]}`, lines in the order of claims, then data sets."""
+        ids = [claim.id for claim in self.claims]
+        return {"claims": ids, "data": list(self.data), "lines": [line.to_json() for line in self.lines]}
+
+
+def collect(results: Path) -> list[tuple[str, list[Verdict]]]:
+    """Each folder's name (`study/name`) with its verdicts, decided together with all others of their data set.
+
+    Raises ValueError naming the file that cannot be read.
+    """
+    folders = [(path.parent, _read(path)) for path in sorted(results.glob("*/*/evidence.json"))]
+    flat = [verdict for _, verdicts in folders for verdict in verdicts]
+    decided: dict[int, Verdict] = {}
+    for data in dict.fromkeys(verdict.data for verdict in flat):
+        family = [i for i, verdict in enumerate(flat) if verdict.data == data]
+        decided |= dict(zip(family, decide([flat[i] for i in family]), strict=True))
+    rest = iter(decided[i] for i in range(len(flat)))
+    return [(path.relative_to(results).as_posix(), [next(rest) for _ in verdicts]) for path, verdicts in folders]
+
+
+def _read(path: Path) -> list[Verdict]:
+    try:
+        evidence = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(evidence, dict) or not isinstance(evidence.get("verdicts"), list):
+            raise ValueError('evidence is an object with a list "verdicts"')
+        return [Verdict.from_json(verdict) for verdict in evidence["verdicts"]]
+    except ValueError as error:
+        raise ValueError(f"{path}: {error} Draw it again with --redraw.") from error
+
+
+def ledger(results: Path, claims: Sequence[Claim]) -> Ledger:
+    """The ledger of all known `claims`, in their order; claims that only a folder has come after them.
+
+    Raises ValueError for an id that stands twice, for a file that cannot be read, and for a verdict by another rule
+    (test, bound, margin, primary) than its claim has now.
+    """
+    known = {claim.id: claim for claim in claims}
+    if len(known) < len(claims):
+        twice = sorted({claim.id for claim in claims if sum(claim.id == other.id for other in claims) > 1})
+        raise ValueError(f"Claims have ids of their own; {', '.join(twice)} stand twice.")
+    found: dict[tuple[str, str], list[Line]] = {}
+    for folder, verdicts in collect(results):
+        for verdict in verdicts:
+            claim = known.setdefault(verdict.claim.id, verdict.claim)
+            _check(claim, verdict, folder)
+            found.setdefault((claim.id, verdict.data), []).append(Line(claim, verdict.data, folder, verdict))
+    data = tuple(sorted({name for _, name in found}))
+    lines = [found.get((claim.id, name), [Line(claim, name)]) for claim in known.values() for name in data or ("",)]
+    return Ledger(tuple(known.values()), data, tuple(line for cell in lines for line in cell))
+
+
+def _check(claim: Claim, verdict: Verdict, folder: str) -> None:
+    for name in RULES:
+        now, then = getattr(claim, name), getattr(verdict.claim, name)
+        if now != then:
+            raise ValueError(
+                f"{folder}: {claim.id} was judged by {name} = {then} and has {now} now; draw it again with --redraw."
+            )
