@@ -108,7 +108,7 @@ def labelled(rows: pd.DataFrame, column: str, named: Mapping[str, Run]) -> pd.Da
     found = pd.Series(pd.NA, index=rows.index, dtype=object)
     for name, run in named.items():
         wanted = {key: value for key, value in flat(run).items() if not key.startswith("data.")}
-        wanted |= dict.fromkeys((key for key in rows.columns if key.startswith(OPTION) and key not in wanted))
+        wanted |= dict.fromkeys(key for key in rows.columns if key.startswith(OPTION) and key not in wanted)
         same = pd.Series(True, index=rows.index)
         for key in wanted.keys() - {"seed", "init"}:
             cells = rows[key] if key in rows.columns else pd.Series(None, index=rows.index, dtype=object)

@@ -29,7 +29,7 @@ from vitlab.tasks.classification import Classification
 from vitlab.tasks.masked_patch import MaskedPatchPrediction
 from vitlab.tasks.settings import Classify, MaskedPatch
 
-POSITIONS = ("interpolate", "fresh")
+POSITIONS = ("interpolate", "fresh", "zero")
 
 
 class Rounds(pl.Callback):
@@ -116,8 +116,9 @@ def build_model(run: Run, data: ImageData, store: Store) -> ViT | ResNet:
         )
     drawn = {name: value.clone() for name, value in model.state_dict().items() if name.startswith("positions.")}
     load(model, source, head="zero" if dict(run.options).get("head") == "tanh" else "drop")
-    if positions == "fresh":
-        model.load_state_dict(drawn, strict=False)
+    if positions != "interpolate":
+        kept = {name: value if positions == "fresh" else torch.zeros_like(value) for name, value in drawn.items()}
+        model.load_state_dict(kept, strict=False)
     return model
 
 

@@ -126,7 +126,12 @@ class FewShot:
 
 @dataclass(frozen=True)
 class LinearProbe:
-    """Multinomial logistic regression on frozen features of all training images."""
+    """Multinomial logistic regression on frozen features of all training images.
+
+    `positions`: "interpolate", or "zero" for features of the weights without their position embeddings.
+    """
+
+    positions: str = "interpolate"
 
 
 @dataclass(frozen=True)
