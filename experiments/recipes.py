@@ -146,3 +146,27 @@ UPSTREAM: dict[str, dict[str, Any]] = {
         "finetune": replace(SGD_GPU, steps=10_000),
     },
 }
+# Masked patch prediction on CIFAR-10: settings of the study by preset.
+MASKED = replace(CIFAR_SHORT, steps=2079, batch_size=128, lr=8e-3, warmup_steps=200, evaluations=9)
+MASKED_GPU = replace(MASKED, steps=40_000, batch_size=512, lr=1e-3, warmup_steps=2000, compile=True)
+MASKED_PATCH: dict[str, dict[str, Any]] = {
+    "cifar10_cpu": {
+        "sizes": ("Micro",),
+        "label_shares": (0.05, 1.0),
+        "pretrain": MASKED,
+        "supervised_rate": 1e-3,
+        "recipe": replace(CIFAR_SHORT, evaluations=10),
+        "rates": (3e-4, 1e-3, 3e-3),
+        "ablations": ("rate",),
+        "rate_factors": (0.25, 0.5, 2.0),
+    },
+    "cifar10": {
+        "sizes": ("Small",),
+        "seeds": 5,
+        "pretrain": MASKED_GPU,
+        "supervised_rate": 1e-3,
+        "recipe": replace(MASKED_GPU, steps=5000, batch_size=128, warmup_steps=500, evaluations=10),
+        "rates": (3e-4, 1e-3, 3e-3),
+        "ablation_seeds": 3,
+    },
+}

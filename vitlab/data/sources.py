@@ -74,7 +74,7 @@ def _from_hub(card: Card, downloads: Path) -> Source:
 
 def _from_folder(path: Path) -> Source:
     card = matching_card(path.resolve().name)
-    name = re.sub(r"[^a-z0-9_.-]+", "_", path.resolve().name.lower()) or "data"
+    name = _folder_name(path)
     if parquet := sorted(file for file in path.rglob("*.parquet") if not hidden(file, path)):
         from vitlab.data.tables import parquet_rows
 
@@ -82,6 +82,16 @@ def _from_folder(path: Path) -> Source:
         return Source(name, card, _names(card, classes), rows)
     classes, files = class_folders(path)
     return Source(name, card if card and card.num_classes == len(classes) else None, classes, files)
+
+
+def set_name(source: str) -> str:
+    """The name that the rows of `name` or `name@0,1` have, without looking at its images."""
+    place, mark, classes = source.partition("@")
+    return source if place in cards() else _folder_name(Path(place).expanduser()) + mark + classes
+
+
+def _folder_name(path: Path) -> str:
+    return re.sub(r"[^a-z0-9_.-]+", "_", path.resolve().name.lower()) or "data"
 
 
 def _names(card: Card | None, classes: tuple[str, ...]) -> tuple[str, ...]:

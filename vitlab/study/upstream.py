@@ -99,13 +99,9 @@ def folder(settings: Upstream) -> str:
 
 
 def fine_tuned(rows: pd.DataFrame) -> pd.DataFrame:
-    """Of finished fine-tunings, those with the rate that validation chose for each model, set, size and positions.
-
-    Column `at_edge` says where no better rate was looked for: at an end of those tried, or where there was but one.
-    """
+    """Of finished fine-tunings, those with the rate that validation chose for each model, set, size and positions."""
     tuned = rows[(rows["task.kind"] == "classify") & rows["init"].notna()]
-    chosen = best_rate(tuned, ["model", "data.name", "image_size", "task.positions"])
-    return chosen.assign(at_edge=chosen["at_edge"] | (chosen["tried"] == 1))
+    return best_rate(tuned, ["model", "data.name", "image_size", "task.positions"])
 
 
 def origin(rows: pd.DataFrame) -> str:
