@@ -101,6 +101,7 @@ def measured(rows: pd.DataFrame) -> pd.DataFrame:
     """Test rows with the name of their `measure`, and that of the weights; draws of one number of shots averaged."""
     import pandas as pd
 
+    rows = rows.reindex(columns=dict.fromkeys([*rows.columns, "shots"]))
     test = rows[rows["split"] == "test"]
     few = test[test["task.kind"] == "few_shot"].sort_values("shots")
     few = few.assign(score=few.groupby(["run", "shots"])["score"].transform("mean")).drop_duplicates(["run", "shots"])

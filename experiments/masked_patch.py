@@ -6,8 +6,8 @@
 
 For each share of the labels and each seed, one model is fine-tuned (a) from scratch, (b) after masked patch prediction
 on all --unlabelled images, (c) after supervised pre-training on another set, and (a) again for as many steps as (b)
-takes in all. The ablations change one thing in (b), at the smallest share; "mae" has the target and corruption of
-masked autoencoders (arXiv 2111.06377) without their decoder.
+takes in all. The ablations change one thing in (b), at the smallest share. Tokens are pooled by their mean, as masked
+patch prediction trains no output of the class token.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from vitlab.claims.claim import Claim, Verdict
 from vitlab.claims.sentences import AHEAD
 from vitlab.data.sources import set_name
 from vitlab.report.families import family
+from vitlab.report.pictures import predictions
 from vitlab.runs.rows import by_start
 from vitlab.runs.run import Data, Run
 from vitlab.study.plan import RATE, best_rate, changed, grid
 from vitlab.study.settings import Settings, data_of, shares_of
 from vitlab.study.study import Study, main
-from vitlab.tasks.settings import TARGETS, Classify, FewShot, MaskedPatch, Recipe
+from vitlab.tasks.settings import Classify, FewShot, MaskedPatch, Recipe
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,10 +39,7 @@ LABELS, WAY, OWN = "train_images", "pre-training", "own"
 Ablation = Literal["ratio", "target", "mae", "steps", "rate"]
 PROBE = FewShot(shots=(5,), draws=10)
 SCORES = {"score": "score", "colour": "color_accuracy", "frequent": "floor_frequent", "near": "floor_neighbours"}
-ABOUT = (
-    "Ways of pre-training, on test images in %: score of predicting corrupted patches (R² for pixels), of their 3-bit "
-    "mean colour, of two floors (the most frequent colour, the mean of near patches); few-shot and fine-tuned accuracy."
-)
+ABOUT = "Test images in %: accuracy; score in predicting patches (R² for pixels, from 0), their colour, two floors."
 SCRATCH, LONG = "training from scratch", "training from scratch for as many steps"
 MASKED, SUPERVISED = "masked patch pre-training", "supervised pre-training"
 SAYS = {outcome: words.replace("on {data}", "with {train_images:,} labels") for outcome, words in AHEAD.items()}
@@ -65,21 +63,17 @@ WAYS = {  # of pre-training, by the names of `ways`
 class MaskedPatches(Settings):
     """Settings of the study; the recipe is that of (a) and of all fine-tunings, its rate one of --rates."""
 
-    unlabelled: str = "digits"
+    unlabelled: str = ""
     """Images of (b), whose labels are not used."""
-    upstream: str = "digits@0,1,2,4,6"
+    upstream: str = ""
     """Labelled images of (c)."""
-    models: tuple[str, ...] = ("ViT",)
-    """One ViT or hybrid."""
-    pooling: str = "gap"
-    """gap or cls; masked patch prediction trains no output of the class token."""
     label_shares: tuple[float, ...] = (0.05, 0.1, 1.0)
     """Shares of the labels, the smallest first."""
     masked: MaskedPatch = MaskedPatch()
     """Corruption and target of (b)."""
-    pretrain: Recipe = Recipe(steps=1200, lr=3e-3, warmup_steps=100, evaluations=5)
+    pretrain: Recipe = Recipe()
     """Recipe of pre-training."""
-    supervised_rate: float = 3e-3
+    supervised_rate: float = 1e-3
     """Peak rate of supervised pre-training, whose recipe is the same otherwise."""
     rates: tuple[float, ...] = (1e-3, 3e-3, 1e-2)
     """Peak rates that each arm tries at each number of labels."""
@@ -91,11 +85,7 @@ class MaskedPatches(Settings):
     """Repetitions of the ablations."""
 
 
-CIFAR = MaskedPatches(data="cifar10", unlabelled="cifar10", upstream="tiny_imagenet_32", patch=4)
-PRESETS = {
-    "quick": MaskedPatches(data="digits@3,5,7,8,9", recipe=Recipe(steps=200, batch_size=32, warmup_steps=20)),
-    **{name: replace(CIFAR, **settings) for name, settings in recipes.MASKED_PATCH.items()},
-}
+PRESETS = {name: MaskedPatches(**preset) for name, preset in recipes.MASKED_PATCH.items()}
 
 
 def ways(settings: MaskedPatches) -> dict[str, Run]:
@@ -103,15 +93,10 @@ def ways(settings: MaskedPatches) -> dict[str, Run]:
     names, own = settings.model_names(), settings.pretrain
     if len(names) != 1 or family(names[0]) == "ResNet":
         raise ValueError(f"--models names {', '.join(names)}; give one ViT or hybrid, such as ViT-Nano/4.")
-    base = Run(names[0], Data(""), own, settings.masked, options=(("pooling", settings.pooling),), snapshots=4)
-    mae = {"task.ratio": 0.75, "task.mask": 1.0, "task.swap": 0.0, "task.target": "pixels"}
-    changes: dict[str, dict[str, Any]] = {OWN: {}, "mae": mae}
-    changes |= {f"ratio {ratio:g}": {"task.ratio": ratio} for ratio in (0.15, 0.5, 0.75)}
-    changes |= {f"target {target}": {"task.target": target} for target in TARGETS}
-    for part in (10, 4, 2):
-        changes[f"steps / {part}"] = {
-            f"recipe.{name}": getattr(own, name) // part for name in ("steps", "warmup_steps")
-        }
+    base = Run(names[0], Data(""), own, settings.masked, options=(("pooling", "gap"),), snapshots=4)
+    changes: dict[str, dict[str, Any]] = {OWN: {}, **recipes.MASKED_CHANGES}
+    for n in (10, 4, 2):
+        changes[f"steps / {n}"] = {"recipe.steps": own.steps // n, "recipe.warmup_steps": own.warmup_steps // n}
     changes |= {f"rate x {factor:g}": {RATE: own.lr * factor} for factor in settings.rate_factors}
     asked = (OWN, *settings.ablations)
     return {name: changed(base, change) for name, change in changes.items() if name.split()[0] in asked}
@@ -154,19 +139,13 @@ def draw(rows: pd.DataFrame, settings: MaskedPatches) -> Evidence:
     own = tuned[tuned[WAY].fillna(OWN) == OWN]
     if own.empty:
         return Evidence(summary="No fine-tuning has finished yet.")
-    caption = (
-        f"Test accuracy in %, gaps in points; mean over seeds [95% interval]; rates by validation. {describe(own)}."
-    )
+    caption = f"Test accuracy in %, gaps in points; mean over seeds [95% interval]. {describe(own)}."
     pairs = [pair for pair in ARMS.values() if set(pair) <= set(own["arm"])]
     tables = [scaling_table("accuracy", own, LABELS, by="arm", pairs=pairs, caption=caption)]
-    worth, scores = measured(rows, tuned)
-    if len(worth):
-        tables.append(Table("worth", pivot(worth, WAY, "measure"), "Test accuracy in % by way of pre-training."))
-    if len(scores):
-        tables.append(Table("scores", pivot(scores, WAY, "measure", accuracy=False), ABOUT))
-    axes: dict[str, Any] = {"xlabel": "labelled images (log scale)", "ylabel": "test accuracy (%)", "log_x": True}
-    title = f"Fine-tuning {own['model'].iloc[0]} on {own['title'].iloc[0]} after three beginnings"
-    figure = curves(own, x=LABELS, series="arm", title=title, **axes)
+    if len(measures := measured(rows, tuned)):
+        tables.append(Table("ways", pivot(measures, WAY, "measure"), ABOUT))
+    title, ylabel = f"Fine-tuning {own['model'].iloc[0]} on {own['title'].iloc[0]}", "test accuracy (%)"
+    figure = curves(own, x=LABELS, series="arm", title=title, xlabel="labelled images", ylabel=ylabel, log_x=True)
     return Evidence(verdicts(rows, tuned, settings), tuple(tables), {"figure": figure})
 
 
@@ -180,16 +159,17 @@ def fine_tuned(rows: pd.DataFrame, settings: MaskedPatches) -> pd.DataFrame:
     return found.sort_values("arm", key=lambda arm: arm.map([SCRATCH, LONG, MASKED, SUPERVISED].index), kind="stable")
 
 
-def measured(rows: pd.DataFrame, tuned: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Test rows of each way of pre-training by `measure`: few-shot and fine-tuned accuracy; scores of prediction."""
+def measured(rows: pd.DataFrame, tuned: pd.DataFrame) -> pd.DataFrame:
+    """Test rows of each way of pre-training by `measure`: few-shot and fine-tuned accuracy, scores of prediction."""
     import pandas as pd
 
     test = rows[rows["split"] == "test"]
     few, predicted = (test[test["task.kind"] == kind] for kind in ("few_shot", "masked_patch"))
-    others = few["init"].isna().map({True: "untrained", False: SUPERVISED})
-    later = tuned.assign(measure=tuned[LABELS].map("fine-tuned, {:,} labels".format)).dropna(subset=[WAY])
-    scores = [predicted.assign(measure=name, score=test.get(column)) for name, column in SCORES.items()]
-    return pd.concat([few.assign(measure="5-shot", **{WAY: few[WAY].fillna(others)}), later]), pd.concat(scores)
+    way = few[WAY].fillna(few["init"].isna().map({True: "untrained", False: SUPERVISED}))
+    later = tuned.assign(measure=tuned[LABELS].map("{:,} labels".format)).dropna(subset=[WAY])
+    scores = {name: test[column].clip(lower=0) for name, column in SCORES.items() if column in test}
+    parts = [predicted.assign(measure=name, score=score) for name, score in scores.items()]
+    return pd.concat([few.assign(measure="5-shot", **{WAY: way}), later, *parts], ignore_index=True)
 
 
 def verdicts(rows: pd.DataFrame, tuned: pd.DataFrame, settings: MaskedPatches) -> tuple[Verdict, ...]:
@@ -204,17 +184,15 @@ def verdicts(rows: pd.DataFrame, tuned: pd.DataFrame, settings: MaskedPatches) -
     doubts[SUPERVISED] = not_best(other, settings.supervised_rate, who=SUPERVISED)
     found = []
     for labels in sorted(tuned[LABELS].unique()):
-        about: dict[str, Any] = {"at": {LABELS: labels}}
-        for claim, (one, two) in ARMS.items():
-            found.append(compare(claim, own, one, two, by="arm", doubts=doubts[one] + doubts[two], **about))
-        found += [compare(claim, tuned, *pair, by=WAY, **about) for claim, pair in WAYS.items()]
+        for claim, pair in ARMS.items():
+            why = doubts[pair[0]] + doubts[pair[1]]
+            found.append(compare(claim, own, *pair, by="arm", at={LABELS: labels}, doubts=why))
+        found += [compare(claim, tuned, *pair, by=WAY, at={LABELS: labels}) for claim, pair in WAYS.items()]
     return tuple(replace(one, subject=f"{one.about[LABELS]:,} labels") for one in found if one)
 
 
 def pictures(settings: MaskedPatches, store: Store) -> dict[str, Figure]:
     """What the first seed's pre-training predicts as it goes on, with each target that was trained."""
-    from vitlab.report.pictures import predictions
-
     runs = [replace(run, data=data_of(settings.unlabelled)[0]) for run in reversed(ways(settings).values())]
     return predictions({run.task.target: store.path(run) for run in runs if isinstance(run.task, MaskedPatch)})
 

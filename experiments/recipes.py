@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from vitlab.report.families import family
-from vitlab.tasks.settings import Classify, FewShot, Recipe
+from vitlab.tasks.settings import TARGETS, Classify, FewShot, Recipe
 
 
 @dataclass(frozen=True)
@@ -146,27 +146,48 @@ UPSTREAM: dict[str, dict[str, Any]] = {
         "finetune": replace(SGD_GPU, steps=10_000),
     },
 }
-# Masked patch prediction on CIFAR-10: settings of the study by preset.
+# Masked patch prediction: settings of the study by preset.
 MASKED = replace(CIFAR_SHORT, steps=2079, batch_size=128, lr=8e-3, warmup_steps=200, evaluations=9)
 MASKED_GPU = replace(MASKED, steps=40_000, batch_size=512, lr=1e-3, warmup_steps=2000, compile=True)
+MASKED_CHANGES: dict[str, dict[str, Any]] = {  # of masked patch prediction; mae: the task of arXiv 2111.06377
+    "mae": {"task.ratio": 0.75, "task.mask": 1.0, "task.swap": 0.0, "task.target": "pixels"},
+    **{f"ratio {ratio:g}": {"task.ratio": ratio} for ratio in (0.15, 0.5, 0.75)},
+    **{f"target {target}": {"task.target": target} for target in TARGETS},
+}
+ON_CIFAR: dict[str, Any] = {
+    "data": "cifar10",
+    "unlabelled": "cifar10",
+    "upstream": "tiny_imagenet_32",
+    "models": ("ViT",),
+    "patch": 4,
+    "rates": (3e-4, 1e-3, 3e-3),
+    "supervised_rate": 1e-3,
+}
 MASKED_PATCH: dict[str, dict[str, Any]] = {
-    "cifar10_cpu": {
-        "sizes": ("Micro",),
-        "label_shares": (0.05, 1.0),
-        "pretrain": MASKED,
-        "supervised_rate": 1e-3,
-        "recipe": replace(CIFAR_SHORT, evaluations=10),
-        "rates": (3e-4, 1e-3, 3e-3),
-        "ablations": ("rate",),
-        "rate_factors": (0.25, 0.5, 2.0),
+    "quick": {
+        "data": "digits@3,5,7,8,9",
+        "unlabelled": "digits",
+        "upstream": "digits@0,1,2,4,6",
+        "models": ("ViT",),
+        "pretrain": Recipe(steps=1200, lr=3e-3, warmup_steps=100, evaluations=5),
+        "recipe": Recipe(steps=200, batch_size=32, warmup_steps=20),
+        "supervised_rate": 3e-3,
     },
-    "cifar10": {
+    "cifar10": ON_CIFAR
+    | {
         "sizes": ("Small",),
         "seeds": 5,
         "pretrain": MASKED_GPU,
-        "supervised_rate": 1e-3,
         "recipe": replace(MASKED_GPU, steps=5000, batch_size=128, warmup_steps=500, evaluations=10),
-        "rates": (3e-4, 1e-3, 3e-3),
         "ablation_seeds": 3,
+    },
+    "cifar10_cpu": ON_CIFAR
+    | {
+        "sizes": ("Micro",),
+        "label_shares": (0.05, 1.0),
+        "pretrain": MASKED,
+        "recipe": replace(CIFAR_SHORT, evaluations=10),
+        "ablations": ("rate",),
+        "rate_factors": (0.25, 0.5, 2.0),
     },
 }

@@ -102,7 +102,7 @@ def not_best(trials: pd.DataFrame, counted: float, *, who: str) -> list[str]:
 
     Only seeds with a trial of every rate are looked at, as the rate that counts may have more of them.
     """
-    scores = trials.pivot_table(index="seed", columns="recipe.lr", values="score").dropna().mean()
+    scores = trials.pivot_table(index="seed", columns="recipe.lr", values="score").dropna().mean().dropna()
     if counted not in scores.index:
         return [f"{who}: no trials of its learning rate, {counted:g}, beside others"]
     if scores.idxmax() != counted:
