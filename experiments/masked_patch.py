@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from experiments import recipes
 from vitlab.claims.claim import Claim, Verdict
-from vitlab.claims.sentences import AHEAD
+from vitlab.claims.phrases import leads
 from vitlab.data.sources import set_name
 from vitlab.report.families import family
 from vitlab.report.pictures import predictions
@@ -42,8 +42,8 @@ SCORES = {"score": "score", "colour": "color_accuracy", "frequent": "floor_frequ
 ABOUT = "Test images in %: accuracy; score in predicting patches (R² for pixels, from 0), their colour, two floors."
 SCRATCH, LONG = "training from scratch", "training from scratch for as many steps"
 MASKED, SUPERVISED = "masked patch pre-training", "supervised pre-training"
-SAYS = {outcome: words.replace("on {data}", "with {train_images:,} labels") for outcome, words in AHEAD.items()}
-SAYS["cannot be tested here"] = "with {train_images:,} labels it cannot be tested whether {statement}"
+LED = "with {train_images:,} labels "
+SAYS = {**leads(LED), "cannot be tested here": LED + "it cannot be tested whether {statement}"}
 PAPER = "79.9 on ImageNet (ViT-B/16), 2 above (a), 4 below (c)"
 ARMS = {
     Claim("ssl.scratch", "4.6", f"{MASKED} beats {SCRATCH}", says=SAYS, paper=PAPER): (MASKED, SCRATCH),
@@ -104,7 +104,6 @@ def ways(settings: MaskedPatches) -> dict[str, Run]:
 
 def plan(settings: MaskedPatches) -> list[Run]:
     """The comparison seed by seed, then the ablations of (b) and the trials of (c)'s rate."""
-    settings.masked.check()
     recipe, before = settings.recipe, settings.pretrain
     if recipe.epochs or before.epochs:
         raise ValueError("This study counts in steps; leave --epochs and --pretrain.epochs at None.")

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from experiments import recipes
 from vitlab.claims.claim import Claim
@@ -83,7 +83,7 @@ def ladder(settings: Scratch) -> dict[str, Run]:
     plain = {"recipe.optimizer": "adam", "recipe.weight_decay": 0.0, "recipe.schedule": "constant"}
     plain |= {"recipe.warmup_steps": 0, "recipe.grad_clip": 0.0, "recipe.augment": ()}
     steps = {"tutorial": changed(fine, {"model": f"ViT-{settings.sizes[0]}/{settings.coarse}", **plain})}
-    changes = {
+    changes: dict[str, dict[str, Any]] = {
         "smaller patches": {"model": fine.model},
         "warm-up and cosine": {
             "recipe.schedule": "cosine",

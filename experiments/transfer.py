@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.recipes import UPSTREAM
 from vitlab.claims.claim import Claim, Verdict
-from vitlab.claims.sentences import AHEAD
+from vitlab.claims.phrases import leads
 from vitlab.report.families import family
 from vitlab.runs.run import Data, Run
 from vitlab.study.plan import grid
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 FRESH = ", fresh positions"
 WORTH = 0.02  # accuracy that position embeddings must be worth before it can matter what becomes of them
-SIZE = Claim("transfer.size", "3.2", "higher resolution helps in fine-tuning", says=AHEAD)
-INTERPOLATE = Claim("transfer.interpolate", "3.2", "interpolated positions beat fresh ones", says=AHEAD)
+SIZE = Claim("transfer.size", "3.2", "higher resolution helps in fine-tuning", says=leads("on {data} "))
+INTERPOLATE = Claim("transfer.interpolate", "3.2", "interpolated positions beat fresh ones", says=leads("on {data} "))
 
 
 @dataclass(frozen=True)

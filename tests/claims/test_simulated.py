@@ -9,7 +9,7 @@ from vitlab.claims.rule import decide, judge, seeds_needed
 
 ABOVE = Claim("data.few", "4.3", "")
 ALIKE = Claim("d3.head", "D.3", "", test="alike", margin=0.01)
-LEDGERS, CLAIMS = 800, 20
+LEDGERS, CLAIMS = 600, 20
 CHANCE = 3 * np.sqrt(0.05 * 0.95 / LEDGERS)  # three standard errors of a share of 5%
 
 

@@ -15,9 +15,9 @@ import pytest
 from PIL import Image
 
 from experiments.data_scaling import PRESETS, STUDY, plan
+from vitlab.runs.stored import read_rows
 from vitlab.study.command_line import parse
-from vitlab.report.provenance import read_rows
-from vitlab.study import main
+from vitlab.study.study import main
 
 SMALL = "--models ViT ResNet --train_sizes 50 100 --seeds 2 --steps 12 --evaluations 3 --wandb off".split()
 UNTIMED = ["wall_s", "images_per_s", "date", "commit"]
@@ -45,11 +45,12 @@ def done(tmp_path_factory) -> Path:
 def test_the_study_writes_its_evidence(done):
     folder = done / "results" / "data_scaling" / "digits"
     names = {path.name for path in folder.iterdir()}
-    assert {"rows.csv", "table.md", "figure.png", "figure.svg", "provenance.json"} <= names
+    assert {"rows.csv", "evidence.json", "evidence.md", "figure.png", "figure.svg", "provenance.json"} <= names
     rows = read_rows(folder)
-    assert len(rows) == 2 * 2 * 2 and rows["run"].is_unique
-    assert (rows["steps"] == 12).all() and rows["test_best"].between(0, 1).all()
-    assert set(rows["train_size"]) == {50, 100}
+    assert len(rows) == 2 * 2 * 2 * 2 and rows["run"].nunique() == 8
+    assert (rows["steps"] == 12).all() and rows["score"].between(0, 1).all()
+    assert set(rows["data.train_size"]) == set(rows["train_images"]) == {50, 100}
+    assert rows.groupby("split")["images"].first().to_dict() == {"test": 360, "validation": 288}
     assert (rows["train_flops_per_image"] > 0).all() and rows["hardware"].notna().all()
 
 
@@ -65,11 +66,12 @@ def test_a_finished_study_repeats_nothing_and_config_asks_for_the_same(done, cap
 
 def test_redraw_remakes_the_files_without_torch(done):
     folder = done / "results" / "data_scaling" / "digits"
-    expected = {name: (folder / name).read_bytes() for name in ("table.md", "rows.csv", "figure.png")}
-    for name in ("table.md", "figure.png"):
+    made = ("evidence.md", "evidence.json", "figure.png")
+    expected = {name: (folder / name).read_bytes() for name in (*made, "rows.csv")}
+    for name in made:
         (folder / name).unlink()
     code = (
-        "import sys\nfrom experiments.data_scaling import STUDY\nfrom vitlab.study import main\n"
+        "import sys\nfrom experiments.data_scaling import STUDY\nfrom vitlab.study.study import main\n"
         "try: main(STUDY, ['--redraw', '--results', sys.argv[1]])\n"
         "except SystemExit as end: assert end.code == 0\n"
         "assert 'torch' not in sys.modules"
@@ -98,13 +100,13 @@ def test_killed_in_the_middle_and_started_again_gives_the_same_rows_bit_for_bit(
 def test_rows_made_elsewhere_count_as_done_when_a_study_is_extended(done, tmp_path, capsys):
     results = tmp_path / "results"
     shutil.copytree(done / "results", results)
-    before = read_rows(results / "data_scaling" / "digits").set_index("run")
+    before = read_rows(results / "data_scaling" / "digits").set_index(["run", "split"])
     words = [*SMALL, "--seeds", "3", "--extend", "--results", results, "--runs", tmp_path / "runs"]
     assert study(*words) == 0
     out = " ".join(capsys.readouterr().out.split())
     assert "8 done, 4 to do" in out and "from 8 finished runs" in out
-    after = read_rows(results / "data_scaling" / "digits").set_index("run")
-    assert len(after) == 12 and set(after["seed"]) == {0, 1, 2}
+    after = read_rows(results / "data_scaling" / "digits").set_index(["run", "split"])
+    assert len(after) == 24 and set(after["seed"]) == {0, 1, 2}
     pd.testing.assert_frame_equal(after.loc[before.index], before)
     assert study(*words) == 0 and "12 done, 0 to do" in " ".join(capsys.readouterr().out.split())
 
@@ -113,7 +115,7 @@ def test_a_time_budget_stops_cleanly_and_the_same_command_goes_on(tmp_path, caps
     words = ("--models", "ViT", "--train_sizes", 50, "--seeds", 1, "--steps", 4, "--wandb", "off")
     places = ("--results", tmp_path / "results", "--runs", tmp_path / "runs")
     assert study(*words, *places, "--time_budget", "1s") == 3
-    assert "1 are left" in capsys.readouterr().out
+    assert "1 of 1 runs are left" in capsys.readouterr().out
     assert study(*words, *places) == 0
 
 
@@ -131,7 +133,7 @@ def test_a_non_finite_loss_is_named_and_the_study_goes_on(tmp_path, capsys):
     rows = read_rows(tmp_path / "results" / "data_scaling" / "digits")
     failed = rows[rows["status"] == "failed"]
     assert list(failed["model"]) == ["ViT-Pico/2"] and "step" in failed["reason"].iloc[0]
-    assert list(rows.loc[rows["status"] == "finished", "model"]) == ["ResNet-Pico"]
+    assert set(rows.loc[rows["status"] == "finished", "model"]) == {"ResNet-Pico"}
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -183,7 +185,7 @@ def test_a_folder_of_pictures_goes_through_the_whole_study(tmp_path):
     places = ("--results", tmp_path / "results", "--runs", tmp_path / "runs", "--wandb", "off")
     assert study(*words, *places) == 0
     rows = read_rows(tmp_path / "results" / "data_scaling" / "mine")
-    assert len(rows) == 6 and rows["test_best"].mean() > 0.8
+    assert len(rows) == 12 and rows["score"].mean() > 0.8
 
 
 def test_a_corrupt_picture_is_named_or_skipped(tmp_path, capsys):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from vitlab.study import main
+from vitlab.study.study import main
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

@@ -103,6 +103,56 @@ def test_post_norm_ends_every_layer_with_a_norm(images):
         assert torch.allclose(tokens.std(-1, correction=0), torch.ones(()), atol=1e-2)
 
 
+@pytest.mark.parametrize("norm", CHOICES["norm"])
+@pytest.mark.parametrize("activation", ["gelu", "relu"])
+def test_a_block_is_torchs_encoder_layer(norm, activation, randomize, images, relative_error):
+    """The original Transformer's block (norm after the addition, ReLU), the paper's, and what lies between, number for
+    number: outputs, and gradients of input and weights.
+    """
+    model = randomize(models.create("ViT-Pico/4", image_size=8, num_classes=5, norm=norm, activation=activation))
+    block = model.blocks[0].double()
+    theirs = torch.nn.TransformerEncoderLayer(
+        64, 4, 256, 0.0, activation, layer_norm_eps=1e-6, batch_first=True, norm_first=norm == "pre"
+    ).double()
+    theirs.load_state_dict({new: block.state_dict()[old] for new, old in TORCH_NAMES.items()})
+    ours_in, theirs_in = (images(3, 7, 64).double().requires_grad_() for _ in range(2))
+    ours_out, theirs_out = block(ours_in), theirs(theirs_in)
+    assert relative_error(ours_out, theirs_out) < 1e-12
+    for out in (ours_out, theirs_out):
+        (out * images(3, 7, 64, seed=2)).sum().backward()
+    assert relative_error(ours_in.grad, theirs_in.grad) < 1e-12
+    gradients = {name: parameter.grad for name, parameter in block.named_parameters()}
+    for new, old in TORCH_NAMES.items():
+        assert relative_error(gradients[old], theirs.get_parameter(new).grad) < 1e-12, old
+
+
+TORCH_NAMES = {
+    f"{new}.{kind}".replace("in_proj.", "in_proj_"): f"{old}.{kind}"
+    for new, old in {
+        "self_attn.in_proj": "attention.qkv",
+        "self_attn.out_proj": "attention.out",
+        "linear1": "mlp.fc1",
+        "linear2": "mlp.fc2",
+        "norm1": "norm1",
+        "norm2": "norm2",
+    }.items()
+    for kind in ("weight", "bias")
+}
+
+
+def test_post_norm_with_relu_is_the_original_transformers_block(randomize, images, relative_error):
+    """z' = LN(z + MSA(z)); out = LN(z' + W2 max(0, W1 z')); no norm after the last block (arXiv 1706.03762)."""
+    model = randomize(models.create("ViT-Pico/4", image_size=8, num_classes=5, norm="post", activation="relu"))
+    batch = images(2, 3, 8, 8)
+    z = torch.cat([model.cls.expand(2, -1, -1), model.embed(batch)], dim=1) + model.positions[0].table
+    for block in model.blocks:
+        w1, w2 = block.mlp.fc1, block.mlp.fc2
+        z = F.layer_norm(z + block.attention(z), (64,), block.norm1.weight, block.norm1.bias, 1e-6)
+        hidden = (z @ w1.weight.T + w1.bias).clamp_min(0)
+        z = F.layer_norm(z + hidden @ w2.weight.T + w2.bias, (64,), block.norm2.weight, block.norm2.bias, 1e-6)
+    assert relative_error(model(batch), z[:, 0] @ model.head.weight.T + model.head.bias) < 1e-5
+
+
 def test_resetting_the_head(randomize, images):
     model = randomize(models.create("ViT-Pico/4", image_size=8, num_classes=5, head="tanh"))
     assert model.features(images(2, 3, 8, 8)).abs().max() < 1
@@ -144,6 +194,13 @@ def test_stochastic_depth_keeps_the_mean():
         ({"attention": "axial"}, "pooling='gap'"),
         ({"class_token": False}, "needs the class token"),
         ({"depth": 0}, "at least 1"),
+        ({"mlp_width": 0}, "mlp_width=0 must be at least 1"),
+        ({"norm": "pots"}, "norm='pots': choose from pre, post. Did you mean 'post'"),
+        ({"activation": "rellu"}, "choose from gelu, gelu_tanh, relu. Did you mean 'relu'"),
+        ({"positions": "3d"}, "choose from none, 1d, 2d, relative, sincos2d"),
+        ({"positions_at": "every_layers"}, "Did you mean 'every_layer'"),
+        ({"head": "tan"}, "Did you mean 'tanh'"),
+        ({"attention": "axal"}, "Did you mean 'axial'"),
     ],
 )
 def test_wrong_settings_say_what_to_do(settings, message):

@@ -49,12 +49,33 @@ def test_the_three_small_families_have_matched_parameters(size, pixels, patch):
     assert max(counts) / min(counts) < 1.1 + 0.01 * (size == "Pico" and pixels == 48)
 
 
-def test_flops_are_twice_the_multiply_adds():
-    """Closed form for a plain ViT: patches, eq. 2 and 3 for T tokens, classifier."""
-    d, tokens, depth = 128, 65, 6
-    block = 12 * d * d * tokens + 2 * tokens * tokens * d
-    expected = 2 * (64 * 48 * d + depth * block + d * 10)
-    assert models.count("ViT-Micro/4", image_size=32, num_classes=10).flops == expected
+@pytest.mark.parametrize(
+    ("options", "d", "mlp", "depth", "patch"),
+    [
+        ({}, 128, 512, 6, 4),
+        ({"patch": 8}, 128, 512, 6, 8),
+        ({"patch": 2, "depth": 3, "heads": 2}, 128, 512, 3, 2),
+        ({"width": 96, "heads": 3}, 96, 384, 6, 4),
+        ({"mlp_width": 100}, 128, 100, 6, 4),
+        ({"head": "tanh"}, 128, 512, 6, 4),
+        ({"pooling": "gap"}, 128, 512, 6, 4),
+        ({"norm": "post", "activation": "relu"}, 128, 512, 6, 4),
+        ({"positions": "relative"}, 128, 512, 6, 4),
+        ({"attention": "axial", "pooling": "gap"}, 128, 512, 6, 4),
+    ],
+)
+def test_flops_of_a_vit_are_twice_its_multiply_adds(options, d, mlp, depth, patch):
+    """The closed form in `count`: patches, eq. 2 and 3 for T tokens in each layer, the head."""
+    patches = (32 // patch) ** 2
+    tokens = patches + (options.get("pooling") != "gap")
+    axial = options.get("attention") == "axial"
+    seen = 32 // patch if axial else tokens  # by each token
+    matrices = tokens * (4 * d * d + 2 * d * mlp)
+    attention = 2 * tokens * seen * d
+    relative = tokens * (2 * tokens - 1) * d if options.get("positions") == "relative" else 0
+    head = d * 10 + (d * d if options.get("head") == "tanh" else 0)
+    expected = 2 * (patches * 3 * patch**2 * d + depth * (2 if axial else 1) * (matrices + attention + relative) + head)
+    assert models.count("ViT-Micro/4", image_size=32, num_classes=10, **options).flops == expected
 
 
 def test_a_model_can_be_counted_too():

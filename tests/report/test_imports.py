@@ -14,11 +14,15 @@ def test_report_imports_no_torch_and_draws_without_it() -> None:
             "import sys",
             *(f"import {module}" for module in modules),
             "import pandas as pd",
-            "rows = pd.DataFrame([dict(model=m, train_size=n, seed=s, test_best=0.5 + s / 100)",
+            "rows = pd.DataFrame([dict(model=m, train_images=n, seed=s, score=0.5 + s / 100)",
             "    for m in ('ViT-Pico/2', 'ResNet-Pico') for n in (50, 100) for s in (0, 1)])",
+            "from vitlab.report import build, draw, evidence",
+            "chart = build.curves_and_gaps(rows, x='train_images', title='t', ylabel='y')",
+            "table = build.scaling_table('t', rows, 'train_images')",
+            "found = evidence.Evidence(tables=(table,), figures={'figure': chart})",
+            "back = evidence.Evidence.loads(found.dumps())",
             "assert 'matplotlib' not in sys.modules",
-            "vitlab.report.style.render(vitlab.report.scaling.accuracy_against_size(rows), 'png')",
-            "vitlab.report.tables.scaling_table(rows)",
+            "draw.files('figure', back.figures['figure'])",
             f"print([name for name in {HEAVY} if name in sys.modules])",
         ]
     )

@@ -8,8 +8,10 @@ import torch
 from torch.nn import functional as F
 
 from vitlab.data.loading import load_data
+from vitlab.data.shuffle import patch_order
 from vitlab.models import create, save_checkpoint
-from vitlab.runs.execute import execute, images_of
+from vitlab.runs.execute import execute, images_of, prepare
+from vitlab.runs.inspecting import normalised as shown
 from vitlab.runs.place import Listener, Place, Stopped
 from vitlab.runs.probing import few_shot_rows, frozen_features, normalised, pixels_of, probe, seen_images
 from vitlab.runs.run import Data, Run
@@ -62,7 +64,7 @@ def test_features_do_not_depend_on_the_batch_size(place, trained, tmp_path):
     whole = features(run, place, batch=360)
     data, model = images_of(run, place), build_model(run, images_of(run, place), place.store).eval()
     with torch.no_grad():
-        parts = [model.features(x) for x in normalised(data.test, pixels_of(run, data, place.store), 7, SILENT)]
+        parts = [model.features(x) for x in normalised(data, "test", pixels_of(run, data, place.store), 7, SILENT)]
     torch.testing.assert_close(torch.cat(parts), whole, rtol=1e-4, atol=1e-5)
 
 
@@ -79,6 +81,29 @@ def test_the_cache_notices_changed_weights_and_gives_the_same_ones_without_a_loo
         Run("ViT-Pico/2", DIGITS, task=FewShot(), init=str(path)), place, listener=Listener(print, lambda: True)
     )
     assert torch.equal(again, found[1])
+
+
+def test_shuffled_data_has_features_of_its_own_from_shuffled_images(place, trained):
+    """All readers of a run's images see one permutation: features, their cache, and what is inspected."""
+    run = Run(trained.model, trained.data, task=FewShot(), init=trained)
+    plain = features(run, place)
+    for side, seed in ((2, 0), (2, 1), (1, 0)):
+        moved = replace(run, data=replace(run.data, shuffle=side, shuffle_seed=seed))
+        data, found = images_of(moved, place), features(moved, place)
+        assert torch.equal(data.order, patch_order(8, side, seed)) and not torch.allclose(found, plain)
+        mean, std = (torch.tensor(values).view(3, 1, 1) for values in (data.mean, data.std))
+        pixels = data.test.images(torch.arange(len(data.test))).flatten(2)[:, :, data.order].view(-1, 3, 8, 8)
+        model = build_model(moved, data, place.store).eval()
+        with torch.no_grad():
+            expected = model.features((pixels.float() / 255 - mean) / std)
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(shown(data, len(data.test)), (pixels.float() / 255 - mean) / std)
+    assert torch.equal(features(run, place), plain), "the cache keeps them apart"
+
+
+def test_a_shuffle_that_does_not_fit_is_refused_before_anything_is_trained(place):
+    with pytest.raises(ValueError, match="shuffle=3.*choose from 1, 2, 4"):
+        prepare([replace(TRAINED, data=replace(DIGITS, shuffle=3))], place)
 
 
 def test_a_stop_ends_the_extraction(place):
@@ -177,7 +202,7 @@ def train_on_digits_of_several_sizes(data):
     torch.manual_seed(0)
     steps, generator = 500, torch.Generator().manual_seed(0)
     model = create("ViT-Pico/4", image_size=32, num_classes=10, positions="2d")
-    images = torch.cat(list(normalised(data.train, (data.mean, data.std), 360, SILENT)))
+    images = torch.cat(list(normalised(data, "train", (data.mean, data.std), 360, SILENT)))
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.05)
     rates = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, steps)
     for _ in range(steps):
@@ -200,7 +225,7 @@ def test_interpolated_positions_keep_a_trained_models_accuracy_on_images_that_ar
     data = load_data("digits", image_size=32, cache=place.cache)
     model = train_on_digits_of_several_sizes(data)
     path = save_checkpoint(model, tmp_path / "model.safetensors")
-    images = torch.cat(list(normalised(data.test, (data.mean, data.std), 360, SILENT)))
+    images = torch.cat(list(normalised(data, "test", (data.mean, data.std), 360, SILENT)))
     larger = F.interpolate(images, (48, 48), mode="bilinear")
     accuracy = {}
     with torch.no_grad():

@@ -19,6 +19,15 @@ def test_pinned_identities():
 PINNED = ("c0664e9b7d8d", "f08b6d06b853", "58d6820ce312")
 
 
+def test_pinned_identities_of_shuffled_data():
+    shuffled = [replace(BASE, data=replace(BASE.data, shuffle=side, shuffle_seed=seed)) for side, seed in SHUFFLES]
+    assert tuple(run.id for run in shuffled) == PINNED_SHUFFLED
+
+
+SHUFFLES = ((None, 0), (1, 0), (2, 0), (2, 1))
+PINNED_SHUFFLED = ("c0664e9b7d8d", "e2dadd4acd6e", "ca6cba49e52e", "cc2121575232")
+
+
 @pytest.mark.parametrize(
     "other",
     [

@@ -192,15 +192,20 @@ def test_pictures_show_what_was_corrupted_and_leave_the_rest():
 @pytest.mark.parametrize(
     ("task", "named"),
     [
-        (MaskedPatch(target="mean_colour"), "mean_color"),
-        (MaskedPatch(ratio=0.0), "ratio"),
-        (MaskedPatch(ratio=1.2), "ratio"),
-        (MaskedPatch(mask=0.8, swap=0.3), "swap=0.3"),
+        ({"target": "mean_colour"}, "mean_color"),
+        ({"ratio": 0.0}, "ratio"),
+        ({"ratio": 1.2}, "ratio"),
+        ({"mask": 0.8, "swap": 0.3}, "swap=0.3"),
     ],
 )
 def test_impossible_settings_are_named(task, named):
     with pytest.raises(ValueError, match=named):
-        toy(task)
+        MaskedPatch(**task)
+
+
+def test_a_ratio_of_no_patch_is_refused():
+    with pytest.raises(ValueError, match="ratio=0.01 corrupts none of 16 patches"):
+        toy(MaskedPatch(ratio=0.01))
 
 
 def test_a_model_without_patches_is_refused():

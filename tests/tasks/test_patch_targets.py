@@ -69,6 +69,14 @@ def test_a_right_guess_scores_one_and_paints_the_patch(name):
     assert error <= 1 / 16 + 1e-3, "a color is known to half a level"
 
 
+def test_each_target_is_its_own_and_an_unknown_one_is_none_of_them():
+    outputs = {name: make_target(name, 8, MEAN).outputs for name in TARGETS}
+    assert outputs == {"mean_color": 512, "downsized": 16 * 512, "pixels": 3 * 64}
+    assert make_target("downsized", 2, MEAN).outputs == 4 * 512
+    with pytest.raises(ValueError, match="no target 'down_sized'.*mean_color, downsized, pixels.*'downsized'"):
+        make_target("down_sized", 8, MEAN)
+
+
 def test_pixels_score_is_r_squared_against_the_mean_color():
     target = make_target("pixels", 2, MEAN)
     truth = target.truth(torch.rand(50, 3, 2, 2))

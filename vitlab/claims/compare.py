@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from vitlab.claims.claim import Claim, Verdict
+from vitlab.claims.curves import gap_curves, plateau, slope_sampling, slopes
+from vitlab.claims.interval import paired
 from vitlab.claims.preconditions import cut_short, near_floor
 from vitlab.claims.rule import judge
 from vitlab.claims.statistics import LOG_ODDS, arm, gap, sampling_error, with_log_odds
@@ -47,6 +49,49 @@ def compare(
         doubts=doubts,
         about={**(at or {}), "first": first, "second": second, **(about or {})},
     )
+
+
+def closing(claim: Claim, rows: pd.DataFrame, first: Any, second: Any, *, x: str, **more: Any) -> Verdict | None:
+    """The verdict on the slope of the gap in log-odds, `first` - `second`, per doubling of `x`; None for one point."""
+    if rows[x].nunique() < 2:
+        return None
+    values = slopes(gap_curves(with_log_odds(rows), first, second, x=x, value=LOG_ODDS))
+    return _along(
+        claim, values, rows, first, second, x, sampling=slope_sampling(rows, first, second, x=x, odds=True), **more
+    )
+
+
+def last_gain(claim: Claim, rows: pd.DataFrame, first: Any, second: Any, *, x: str, **more: Any) -> Verdict | None:
+    """The verdict on what `first` gains in log-odds over the last quadrupling of `x` minus what `second` gains."""
+    if rows[x].nunique() < 2:
+        return None
+    return _along(claim, plateau(with_log_odds(rows), first, second, x=x), rows, first, second, x, **more)
+
+
+def gains(claim: Claim, rows: pd.DataFrame, first: Any, second: Any, *, x: str, **more: Any) -> Verdict | None:
+    """The verdict on the lead of `first` over `second` at the largest `x` minus that at the smallest, in points."""
+    few, many = rows[x].min(), rows[x].max()
+    if few == many:
+        return None
+    values = paired(*(gap(rows, first, second, at={x: size}) for size in (many, few)))
+    ends = [rows[(rows["model"] == name) & (rows[x] == size)] for name in (first, second) for size in (few, many)]
+    return _along(claim, values, rows, first, second, x, arms=ends, sampling=sampling_error(*ends), **more)
+
+
+def _along(
+    claim: Claim,
+    values: Mapping[int, float],
+    rows: pd.DataFrame,
+    first: Any,
+    second: Any,
+    x: str,
+    *,
+    arms: Iterable[pd.DataFrame] = (),
+    **more: Any,
+) -> Verdict:
+    whole = [rows[rows["model"] == name] for name in (first, second)]
+    about = {"first": first, "second": second, "few": rows[x].min(), "many": rows[x].max()}
+    return judged(claim, values, arms or whole, about=about, **more)
 
 
 def judged(

@@ -12,7 +12,7 @@ from vitlab.claims.claim import Claim, Verdict
 from vitlab.claims.rule import decide
 
 NOT_RUN = "not run"
-RULES = ("test", "bound", "margin", "primary")  # what a verdict was decided by
+RULES = ("test", "bound", "margin")  # what a verdict was decided by
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def ledger(results: Path, claims: Sequence[Claim]) -> Ledger:
     """The ledger of all known `claims`, in their order; claims that only a folder has come after them.
 
     Raises ValueError for an id that stands twice, for a file that cannot be read, and for a verdict by another rule
-    (test, bound, margin, primary) than its claim has now.
+    (test, bound, margin) than its claim has now.
     """
     known = {claim.id: claim for claim in claims}
     if len(known) < len(claims):

@@ -65,7 +65,8 @@ def cut_short(rows: pd.DataFrame, *, by: str = "model") -> list[str]:
     if not {"best_step", "steps"} <= set(rows.columns):
         return []
     found = []
-    for name, group in rows.dropna(subset=["best_step", "steps"]).groupby(by):
+    rows = rows.dropna(subset=["best_step", "steps"])
+    for name, group in (rows.drop_duplicates([by, "run"]) if "run" in rows.columns else rows).groupby(by):
         late = group["late_gain"] if "late_gain" in group.columns else group["steps"] * np.nan
         short = (group["best_step"] >= group["steps"]) & ~(late < LATE)
         if 2 * int(short.sum()) <= len(group):

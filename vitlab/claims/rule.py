@@ -181,7 +181,7 @@ def decisive_power(claim: Claim, mean: float, spread: float, *, alpha: float = A
     n, ratio = _spread_ratios()
     away = abs(mean - claim.bound)
     inside = claim.test == "alike" and away < claim.margin
-    t = stdtrit(n - 1, 1 - (alpha if inside else alpha / 2))
+    t = _critical(1 - (alpha if inside else alpha / 2))
 
     def passes(distance: float) -> NDArray[np.float64]:
         return ndtr(distance * np.sqrt(n) / spread - t * ratio)  # (99, nodes)
@@ -192,8 +192,14 @@ def decisive_power(claim: Claim, mean: float, spread: float, *, alpha: float = A
 
 
 @lru_cache(maxsize=1)
-def _spread_ratios(nodes: int = 200) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _spread_ratios(nodes: int = 64) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """2 ... 100 seeds (99, 1), and quantiles of the estimated over the true standard deviation for each (99, nodes)."""
     n = np.arange(2, MOST_SEEDS + 1, dtype=np.float64)[:, None]
     middle = (np.arange(nodes) + 0.5) / nodes
     return n, np.sqrt(2 * gammaincinv((n - 1) / 2, middle) / (n - 1))
+
+
+@lru_cache(maxsize=64)
+def _critical(level: float) -> NDArray[np.float64]:
+    """Student's t at `level` for 2 ... 100 seeds (99, 1)."""
+    return stdtrit(np.arange(1, MOST_SEEDS, dtype=np.float64)[:, None], level)

@@ -15,11 +15,6 @@ DEFAULTS = {
     "undecided": "it stays undecided whether {statement}",
     "cannot be tested here": "it cannot be tested here whether {statement}",
 }
-AHEAD = {  # for claims that one arm is ahead of another on a data set, as `compare.compare` judges them
-    "holds": "on {data} {first} is {amount} ahead of {second}",
-    "does not hold": "on {data} {first} is {amount} behind {second}",
-    "undecided": "on {data} {first} and {second} are not told apart",
-}
 VERBS = {
     "holds": ("holds", "hold"),
     "does not hold": ("does not", "do not"),

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from vitlab.data.augment import Samples, apply_augmentations, check_augmentations, denormalise, normalise
 from vitlab.data.batches import Batch, EvaluationDataset, RoundSampler, StepDataset, derived_seed
 from vitlab.data.loading import ArraySplit, ImageData, Split
+from vitlab.data.shuffle import arranged
 
 DEVICE_SHARE = 0.5  # of the accelerator's free memory; data that would take more stays in the machine's memory
 
@@ -88,13 +89,17 @@ class DataModule(LightningDataModule):
         return self.finish(batch)
 
     def finish(self, batch: Batch) -> Batch:
-        """The batch as the model sees it: float32, normalised; augmented where `batch.step` is a step of training."""
+        """The batch as the model sees it: float32, normalised, its patches shuffled where the data asks for it.
+
+        It is augmented before, where `batch.step` is a step of training.
+        """
         samples = Samples(batch.images, batch.targets)
         if self.augment and batch.step >= 0:
             generator = self._generator_on(batch.images.device)
             generator.manual_seed(derived_seed(self.seed, "augment", batch.step))
             samples = apply_augmentations(samples, self.augment, self.data.num_classes, generator)
-        return Batch(normalise(samples.images, self.data.mean, self.data.std), samples.targets, batch.step)
+        images = normalise(arranged(samples.images, self.data), self.data.mean, self.data.std)
+        return Batch(images, samples.targets, batch.step)
 
     def pixels(self, batch: Batch) -> Tensor:
         """The images of a finished batch before normalisation: float32 in [0, 1], (B, 3, H, W)."""

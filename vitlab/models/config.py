@@ -57,9 +57,9 @@ class ViTConfig:
             value = getattr(self, name)
             if value not in allowed:
                 raise ValueError(f"{name}={value!r}: choose from {', '.join(allowed)}.{suggest(str(value), allowed)}")
-        for name in ("patch", "width", "depth", "heads"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
+        for name in ("patch", "width", "depth", "heads", "mlp_width"):
+            if (size := getattr(self, name)) is not None and size < 1:
+                raise ValueError(f"{name}={size} must be at least 1")
         if self.width % self.heads:
             raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}: change one of them")
         for name in ("dropout", "attention_dropout", "drop_path"):

@@ -101,7 +101,10 @@ def names() -> list[str]:
 def count(model: Model | str, **arguments: Any) -> Count:
     """Parameters and forward FLOPs per image of a model, or of `create(model, **arguments)`; nothing is computed.
 
-    Matrix products, convolutions and attention count; norms, non-linearities and additions do not.
+    Matrix products, convolutions and attention count; norms, non-linearities and additions do not. So a ViT of width D,
+    depth L and MLP width M, with N patches of P x P x C numbers, T tokens (N and the class token) and K classes, takes
+        2 (N C P^2 D + L T (4 D^2 + 2 D M + 2 T D) + D K),
+    and 2 D^2 more for a tanh layer. An axial layer is two blocks, each with T D times the tokens of a line for T^2 D.
     """
     with torch.device("meta"):
         copy = (create(model, **arguments) if isinstance(model, str) else recreate(settings_of(model))).eval()

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 from pandas.core.groupby import DataFrameGroupBy
 
-from vitlab.claims.interval import Interval, accuracy_interval, binomial_error, mean_interval
-from vitlab.report.evidence import Point, number
+from vitlab.claims.interval import Interval, mean_interval
+from vitlab.claims.statistics import SETS, sampling_error
+from vitlab.report.evidence import Point
 from vitlab.report.families import in_order
+from vitlab.report.plain import number
 
 SEED = ("seed",)
 
@@ -36,18 +37,23 @@ def ordered(values: pd.Series) -> list[Any]:
 
 
 def averaged(rows: pd.DataFrame, keys: Sequence[str], value: str, unit: Sequence[str] = SEED) -> pd.DataFrame:
-    """One row for each combination of `keys` and `unit`, in the order of the rows: `value` is the mean.
+    """One row for each combination of `keys` and `unit`, in the order of the rows: `value` is the mean, `label` says
+    which it is ("seed 0, run 1a2b").
 
-    `label` says which it is ("seed 0, run 1a2b"), `images` how many test images stand behind it (NaN: not known).
-    Without `unit` every row is one. Rows without a value are left out. Raises ValueError as `check`.
+    The mean is over draws within a data set (`data.name`), then over data sets; a unit that lacks one of the sets is
+    left out, as are rows without a value. Without `unit` every row is one. Raises ValueError as `check`.
     """
     check(rows, *keys, value, *unit)
     rows = rows.dropna(subset=[value])
     check(rows, value)
     groups = [*dict.fromkeys([*keys, *unit]), *([] if unit else ["_row"])]
-    rows = rows.assign(_row=range(len(rows)))
+    rows = rows.assign(_row=range(len(rows)), _set=rows[SETS] if SETS in rows.columns else "")
+    if unit:
+        every = rows.groupby(list(keys), dropna=False)["_set"].transform("nunique") if keys else rows["_set"].nunique()
+        rows = rows[rows.groupby(groups, dropna=False)["_set"].transform("nunique") == every]
     parts = rows.groupby(groups, dropna=False, sort=False)
-    found = parts[value].mean().to_frame().assign(label=_labels(parts, unit), images=_images(rows, groups))
+    means = rows.groupby([*groups, "_set"], dropna=False, sort=False)[value].mean()
+    found = means.groupby(groups, dropna=False, sort=False).mean().to_frame().assign(label=_labels(parts, unit))
     return found.reset_index().drop(columns="_row", errors="ignore")
 
 
@@ -64,21 +70,11 @@ def _labels(parts: DataFrameGroupBy, unit: Sequence[str]) -> list[str]:
     return [", ".join(part) for part in zip(*words, strict=True)] if words else [""] * len(first)
 
 
-def _images(rows: pd.DataFrame, groups: list[str]) -> pd.Series | float:
-    """How many test images have the sampling error of each group's mean.
+def interval(runs: pd.DataFrame, rows: pd.DataFrame, value: str, accuracy: bool = True) -> Interval:
+    """The interval of `averaged` rows; accuracies get the sampling error of the test images of the `rows` behind them.
 
-    That of a mean over K test sets of n_k images is the error of K^2 / sum(1 / n_k) images.
+    Raises ValueError for impossible accuracies.
     """
-    if "images" not in rows.columns:
-        return math.nan
-    sets = [*groups, "data.name"] if "data.name" in rows.columns and "data.name" not in groups else groups
-    counts = rows.groupby(sets, dropna=False, sort=False)["images"].min()
-    parts = (1 / counts).groupby(groups, dropna=False, sort=False)
-    return parts.size() ** 2 / parts.sum(min_count=1)
-
-
-def interval(runs: pd.DataFrame, value: str, accuracy: bool = True) -> Interval:
-    """The interval of `averaged` rows; accuracies get their sampling error. Raises ValueError for impossible ones."""
     values = runs[value]
     if not accuracy:
         return mean_interval(values)
@@ -87,7 +83,12 @@ def interval(runs: pd.DataFrame, value: str, accuracy: bool = True) -> Interval:
             f"{value} has values from {values.min():g} to {values.max():g}, which are no accuracies in [0, 1]; "
             "for another quantity say accuracy=False."
         )
-    return accuracy_interval(values, images=float(runs["images"].mean()))
+    found = mean_interval(values, sampling=_sampling(value, rows))
+    return Interval(found.mean, max(found.low, 0.0), min(found.high, 1.0), found.n)  # in this order NaN stays NaN
+
+
+def _sampling(value: str, *arms: pd.DataFrame) -> float:
+    return sampling_error(*(arm.assign(score=arm[value]) for arm in arms))
 
 
 def points(
@@ -95,7 +96,10 @@ def points(
 ) -> tuple[Point, ...]:
     """A point for each `x`, with its seeds."""
     runs = averaged(rows, [x], value, unit)
-    return tuple(_point(at, own, value, interval(own, value, accuracy)) for at, own in _parts(runs, x))
+    return tuple(
+        _point(at, own, value, interval(own, rows[rows[x] == at].dropna(subset=[value]), value, accuracy))
+        for at, own in _parts(runs, x)
+    )
 
 
 def gap_points(
@@ -111,23 +115,20 @@ def gap_points(
 ) -> tuple[Point, ...]:
     """`first` - `second` (values of column `by`) for each `x`, over the units that both have.
 
-    The sampling error is that of two accuracies measured apart, the most it can be.
-    Raises ValueError if one of the two has no rows, or both share no unit.
+    Raises ValueError if one of the two has no rows.
     """
     check(rows, by)
     for name in (first, second):
         if not (rows[by] == name).any():
             raise ValueError(f"There are no rows of {name!r}; there are rows of {', '.join(map(str, set(rows[by])))}.")
-    one, other = (averaged(rows[rows[by] == name], [x], value, unit) for name in (first, second))
+    arms = [rows[rows[by] == name].dropna(subset=[value]) for name in (first, second)]
+    one, other = (averaged(arm, [x], value, unit) for arm in arms)
     both = one.merge(other, on=list(dict.fromkeys([x, *unit])), suffixes=("", " of second"))
+    both[value] -= both[f"{value} of second"]
     found = []
-    for at, own in _parts(both, x):
-        errors = [
-            binomial_error(own[f"{value}{of}"].mean(), own[f"images{of}"].mean()) if accuracy else 0.0
-            for of in ("", " of second")
-        ]
-        gaps = own.assign(**{value: own[value] - own[f"{value} of second"]})
-        found.append(_point(at, gaps, value, mean_interval(gaps[value], sampling=math.hypot(*errors))))
+    for at, gaps in _parts(both, x):
+        error = _sampling(value, *(arm[arm[x] == at] for arm in arms)) if accuracy else 0.0
+        found.append(_point(at, gaps, value, mean_interval(gaps[value], sampling=error)))
     return tuple(found)
 
 

@@ -16,18 +16,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Required, TypedDict, Unpack
 
 import pandas as pd
 
 from vitlab.claims.interval import MISSING, Interval
 from vitlab.report.averaging import SEED, averaged, check, gap_points, interval, ordered, points
 from vitlab.report.captions import cost, millions, seeds_line, with_parameters
-from vitlab.report.evidence import Chart, Panel, Point, Series, Table, number
+from vitlab.report.evidence import Chart, Panel, Point, Series, Table
 from vitlab.report.families import family, in_order, matched_pairs, size
+from vitlab.report.plain import number
 
 Pairs = Sequence[tuple[str, str]]
 ACROSS = 3
+
+
+class Labels(TypedDict, total=False):
+    """What a chart says around its panels, as in `Chart`; without a subtitle it says how many seeds there are."""
+
+    title: Required[str]
+    ylabel: Required[str]
+    xlabel: str
+    subtitle: str
+    log_x: bool
+    scale: float
+    x_scale: float
+    digits: int
+    same_y: bool
 
 
 def pivot(
@@ -46,10 +61,13 @@ def pivot(
     """
     index = [index] if isinstance(index, str) else list(index)
     keys = [*index, columns]
+    check(rows, *keys, value)
+    rows = rows.dropna(subset=[value])
+    places = {name: [*ordered(rows[name]), *(["–"] if rows[name].isna().any() else [])] for name in keys}
+    rows = rows.assign(**{name: rows[name].astype(object).where(rows[name].notna(), "–") for name in keys})
+    behind = dict(list(rows.groupby(keys)))
     runs = averaged(rows, keys, value, unit)
-    places = {name: [*ordered(runs[name]), *(["–"] if runs[name].isna().any() else [])] for name in keys}
-    runs = runs.assign(**{name: runs[name].astype(object).where(runs[name].notna(), "–") for name in keys})
-    cells = {key: interval(group, value, accuracy) for key, group in runs.groupby(keys)}
+    cells = {key: interval(group, behind[key], value, accuracy) for key, group in runs.groupby(keys)}
     heads = sorted(
         dict.fromkeys(key[:-1] for key in cells),
         key=lambda head: [places[name].index(part) for name, part in zip(index, head, strict=True)],
@@ -107,12 +125,26 @@ def scaling_table(
         frame.insert(place, title, [cost(rows, model, column) for model in frame.index])
     chosen = matched_pairs(frame.index) if pairs is None else pairs
     gaps = [gap_row(rows, first, second, columns, value, by=by, unit=unit) for first, second in chosen]
-    whole = pd.concat([frame, *(gap.reindex(columns=frame.columns) for gap in gaps)])
-    whole.index.name = by
-    for column in whole.columns:
-        empty = "" if column in costs else MISSING
-        whole[column] = [cell if isinstance(cell, (Interval, str)) or cell == cell else empty for cell in whole[column]]
-    return Table(name, whole, caption, signed=tuple(gap.index[0] for gap in gaps))
+    for gap in gaps:
+        cells = gap.iloc[0].to_dict()
+        frame.loc[gap.index[0]] = ["" if title in costs else cells.get(title, MISSING) for title in frame.columns]
+    return Table(name, frame, caption, signed=tuple(gap.index[0] for gap in gaps))
+
+
+def factor_table(name: str, rows: pd.DataFrame, pairs: Pairs, *, caption: str) -> list[Table]:
+    """How many times more images the first of each pair needs for the second's accuracy; none where no seed says so."""
+    from vitlab.claims.curves import data_factor
+
+    accuracies = [percent / 100 for percent in range(10, 100, 4)]
+    found = {
+        (f"{first} for {second}", f"{100 * factor.accuracy:.0f}%"): factor.interval
+        for first, second in pairs
+        for factor in data_factor(rows, first, second, accuracies=accuracies)
+    }
+    if not found:
+        return []
+    frame = pd.Series(found, dtype=object).unstack().fillna("–")
+    return [Table(name, frame.rename_axis("images of"), caption, scale=1.0)]
 
 
 def curves(
@@ -122,36 +154,24 @@ def curves(
     y: str = "score",
     series: str = "model",
     panel: str = "",
-    title: str,
-    xlabel: str,
-    ylabel: str,
-    subtitle: str | None = None,
     names: Sequence[str] = (),
     first: str = "",
     references: Mapping[str, float] | None = None,
-    log_x: bool = False,
     unit: Sequence[str] = SEED,
     accuracy: bool = True,
-    scale: float = 100.0,
-    digits: int = 1,
+    **labels: Unpack[Labels],
 ) -> Chart:
-    """`y` against `x`: a line for each value of `series`, a panel for each value of `panel` (the one called `first`
-    first).
+    """`y` against `x`: a line for each value of `series`, a panel for each value of `panel` (`first` comes first).
 
-    `names` chooses and orders the series; `references` are horizontal lines by label, in the unit of `y`; the
-    subtitle says by itself how many seeds there are. Raises ValueError as `pivot`.
+    `names` chooses and orders the series; `references` are horizontal lines by label, in the unit of `y`. Raises
+    ValueError as `pivot`.
     """
-    parts = _panels(rows, panel)
+    lines = tuple((references or {}).items())
     found = [
-        Panel(
-            _series(part, x, y, series, names, unit, accuracy), str(name), references=tuple((references or {}).items())
-        )
-        for name, part in sorted(parts.items(), key=lambda item: item[0] != first)
+        Panel(_series(part, x, y, series, names, unit, accuracy), str(name), references=lines)
+        for name, part in sorted(_panels(rows, panel).items(), key=lambda item: item[0] != first)
     ]
-    return Chart(
-        title, _grid(found), xlabel, ylabel, seeds_line(rows, unit) if subtitle is None else subtitle,
-        log_x=log_x, scale=scale, digits=digits,
-    )  # fmt: skip
+    return Chart(panels=_grid(found), **{"subtitle": seeds_line(rows, unit), **labels})  # type: ignore[arg-type]
 
 
 def curves_and_gaps(
@@ -160,17 +180,15 @@ def curves_and_gaps(
     x: str,
     y: str = "score",
     pairs: Pairs | None = None,
-    title: str,
-    xlabel: str,
-    ylabel: str,
-    subtitle: str | None = None,
-    log_x: bool = True,
     unit: Sequence[str] = SEED,
+    **labels: Unpack[Labels],
 ) -> Chart:
-    """Accuracy against `x` for each model, and below it the gap of each pair (by default ViT - ResNet) in points.
+    """Accuracy against `x` (on a log scale) for each model, and below it the gap of each pair in points.
 
-    Several families in several sizes get a column for each size, all on one scale. Raises ValueError as `pivot`.
+    A pair is a ViT and a ResNet of one size unless `pairs` says otherwise. Several families in several sizes get a
+    column for each size, all on one scale. Raises ValueError as `pivot`.
     """
+    check(rows, "model")
     models = in_order(rows["model"])
     pairs = matched_pairs(models) if pairs is None else pairs
     upper, lower = [], []
@@ -182,10 +200,9 @@ def curves_and_gaps(
         own = [pair for pair in pairs if set(pair) <= set(shown)]
         if own:
             lower.append(gap_panel(some, own, x=x, y=y, unit=unit, title=_difference(own, bool(heading))))
-    return Chart(
-        title, (tuple(upper), tuple(lower)) if lower else (tuple(upper),), xlabel, ylabel,
-        seeds_line(rows, unit) if subtitle is None else subtitle, log_x=log_x, same_y=True,
-    )  # fmt: skip
+    panels = (tuple(upper), tuple(lower)) if lower else (tuple(upper),)
+    about = {"subtitle": seeds_line(rows, unit), "log_x": True, "same_y": True, **labels}
+    return Chart(panels=panels, **about)  # type: ignore[arg-type]
 
 
 def gap_panel(
@@ -195,18 +212,17 @@ def gap_panel(
     x: str,
     y: str = "score",
     by: str = "model",
+    title: str = "",
     unit: Sequence[str] = SEED,
     accuracy: bool = True,
-    title: str = "",
-    ylabel: str = "gap (points)",
 ) -> Panel:
-    """The gap of each pair against `x`: a panel to be put below one of curves; its title says what is subtracted."""
+    """The gap of each pair against `x`, to be put below a panel of curves; its title says what is subtracted."""
     found = []
     for one, other in pairs:
         same = len(pairs) > 1 and size(one) and size(one) == size(other)
         name = size(one) if same else f"{one} − {other}"
         found.append(Series(name, gap_points(rows, one, other, x, y, by=by, unit=unit, accuracy=accuracy)))
-    return Panel(tuple(found), title or _difference(pairs, len(pairs) > 1), ylabel, gap=True)
+    return Panel(tuple(found), title or _difference(pairs, len(pairs) > 1), "gap (points)", gap=True)
 
 
 def bars(
@@ -216,31 +232,24 @@ def bars(
     y: str = "score",
     series: str = "",
     panel: str = "",
-    title: str,
-    ylabel: str,
-    subtitle: str | None = None,
     order: Sequence[str] = (),
     unit: Sequence[str] = SEED,
     accuracy: bool = True,
-    scale: float = 100.0,
-    digits: int = 1,
+    **labels: Unpack[Labels],
 ) -> Chart:
-    """A bar of the mean of `y` for each `category` (in `order`, or as they occur), side by side for each `series`.
+    """A bar of the mean of `y` for each `category` (in `order`, or in that of `pivot`), side by side for each `series`.
 
     Raises ValueError as `pivot`.
     """
     check(rows, category)
-    if order:
-        rows = pd.concat([rows[rows[category] == name] for name in order])
-    rows = rows.assign(**{category: rows[category].map(number)})
+    rows = pd.concat([rows[rows[category] == name] for name in order or ordered(rows[category])])
+    rows = rows.assign(_category=rows[category].map(number))
     found = [
-        Panel(_series(part, category, y, series, (), unit, accuracy), str(name))
+        Panel(_series(part, "_category", y, series, (), unit, accuracy), str(name))
         for name, part in _panels(rows, panel).items()
     ]
-    return Chart(
-        title, _grid(found), "", ylabel, seeds_line(rows, unit, dots=False) if subtitle is None else subtitle,
-        kind="bar", scale=scale, digits=digits,
-    )  # fmt: skip
+    about = {"subtitle": seeds_line(rows, unit, dots=False), **labels}
+    return Chart(panels=_grid(found), kind="bar", **about)  # type: ignore[arg-type]
 
 
 def dots(
@@ -250,32 +259,20 @@ def dots(
     y: str,
     series: str = "model",
     panel: str = "",
-    title: str,
-    xlabel: str,
-    ylabel: str,
-    subtitle: str = "",
     unit: Sequence[str] = SEED,
-    scale: float = 100.0,
-    x_scale: float = 100.0,
-    digits: int = 1,
+    **labels: Unpack[Labels],
 ) -> Chart:
-    """A dot for each seed at two measures of the same weights, a panel for each value of `panel`.
+    """A dot for each seed at two accuracies of the same weights, a panel for each value of `panel`.
 
     Raises ValueError for unknown columns and no rows.
     """
     check(rows, x, y, series, *unit)
     rows = rows.dropna(subset=[x, y])
-    parts = _panels(rows, panel)
-    found = [
-        Panel(
-            tuple(Series(str(of), _dots(part[part[series] == of], x, y, unit)) for of in ordered(part[series])),
-            str(name),
-        )
-        for name, part in parts.items()
-    ]
-    return Chart(
-        title, _grid(found), xlabel, ylabel, subtitle, kind="dots", scale=scale, x_scale=x_scale, digits=digits
-    )
+    found = []
+    for name, part in _panels(rows, panel).items():
+        own = {of: part[part[series] == of] for of in ordered(part[series])}
+        found.append(Panel(tuple(Series(str(of), _dots(some, x, y, unit)) for of, some in own.items()), str(name)))
+    return Chart(panels=_grid(found), kind="dots", **{"x_scale": 100.0, **labels})  # type: ignore[arg-type]
 
 
 def _panels(rows: pd.DataFrame, panel: str) -> dict[Any, pd.DataFrame]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from vitlab.report.evidence import number
+from vitlab.report.plain import number
 from vitlab.report.provenance import short_commit
 
 COUNTED = {"seed": "seeds", "draw": "draws"}
@@ -28,6 +28,13 @@ def describe(rows: pd.DataFrame) -> str:
         if values := sorted(map(short_commit if column == "commit" else str, _distinct(rows, column))):
             parts.append(f"{column} {' / '.join(values)}")
     return "; ".join(parts)
+
+
+def lengths(rows: pd.DataFrame, x: str) -> str:
+    """Whether all of `x` (train sizes) had the same recipe, or one of its own length each."""
+    steps = rows.groupby(x)["steps"].first()
+    each = "; ".join(f"{number(size)}: {number(n)} steps" for size, n in steps.items())
+    return f"The same recipe but for its length ({each})" if steps.nunique() > 1 else "The same recipe"
 
 
 def seeds_line(rows: pd.DataFrame, unit: Sequence[str] = ("seed",), *, dots: bool = True) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vitlab.report.evidence import Chart, Panel, Point, number
+from vitlab.report.evidence import Chart, Panel, Point
+from vitlab.report.plain import number
 from vitlab.report.style import (
     COLUMN,
     GREY,
@@ -56,7 +57,7 @@ def draw(chart: Chart, width: float | None = None) -> Figure:
             if chart.same_y:
                 _on_one_scale(places[: len(row)])
         _label(body, grid, chart)
-        _legend(body, grid, narrow)
+        _legend(body, grid, chart, narrow)
     return figure
 
 
@@ -79,15 +80,17 @@ def _bar_count(row: Sequence[Panel]) -> float:
 
 def _height(chart: Chart, one: float, narrow: bool) -> float:
     """Inches: bars by their number, panels of curves in a pleasant proportion; room for title and legend."""
-    words = 0.75 + 0.16 * chart.subtitle.count("\n") + (0.25 * math.ceil(_names(chart) / 2) if narrow else 0.0)
+    words = 0.75 + 0.16 * chart.subtitle.count("\n") + _legend_height(chart) * narrow
     if chart.kind == "bar":
         return words + sum(0.35 + 0.32 * _bar_count(row) for row in chart.panels) + 0.4
     upper = float(np.clip(0.62 * one, 1.9, 2.8))
     return words + sum(0.62 * upper if row[0].gap else upper for row in chart.panels) + 0.3
 
 
-def _names(chart: Chart) -> int:
-    return len({series.name for series in chart.series})
+def _legend_height(chart: Chart) -> float:
+    """Inches of a legend below the panels."""
+    names = {series.name for series in chart.series if series.name}
+    return 0.2 * math.ceil(len(names) / _beside(names)) if len(names) > 1 else 0.0
 
 
 def _heading(panel: Panel) -> dict[str, Any]:
@@ -116,10 +119,11 @@ def _lines(axes: Axes, chart: Chart, panel: Panel, styles: Mapping[str, SeriesSt
             axes.fill_between(xs, low, high, color=style.colour, alpha=0.16, linewidth=0)
         label = "" if panel.gap and len(panel.series) == 1 else series.name  # then the panel's title says it
         axes.plot(xs, mean, color=style.colour, linestyle=style.dash, marker=style.marker, label=label, zorder=3)
-        seeds = [(x, value * chart.scale) for x, p in zip(xs, series.points, strict=True) for _, value in p.seeds]
-        if len(seeds) > len(xs):  # one seed is its own mean
-            axes.scatter(*zip(*seeds, strict=True), s=9, color=style.colour, alpha=0.45, linewidths=0, zorder=2)
-        values += [*mean, *(value for _, value in seeds)]
+        dots = [(x, value * chart.scale) for x, p in zip(xs, series.points, strict=True) for _, value in p.seeds]
+        if len(dots) > len(xs):  # a single seed is its own mean
+            across, up = zip(*dots, strict=True)
+            axes.scatter(across, up, s=9, color=style.colour, alpha=0.45, linewidths=0, zorder=2)
+        values += [*mean, *(value for _, value in dots)]
         ends += [*low, *high]
     if panel.gap:
         axes.axhline(0, color="#888888", linewidth=0.9, zorder=1)
@@ -143,6 +147,8 @@ def _references(axes: Axes, chart: Chart, panel: Panel) -> None:
 
 def _limits(axes: Axes, values: Sequence[float], ends: Sequence[float]) -> None:
     """Show all values, and of the bands as much as leaves the values legible (two seeds give bands of many points)."""
+    if not values:
+        return
     least, most = float(np.nanmin(values)), float(np.nanmax(values))
     room = max(most - least, 1e-9 + abs(most) * 0.02)
     known = [end for end in ends if not math.isnan(end)]
@@ -241,14 +247,24 @@ def _label(figure: SubFigure, grid: np.ndarray, chart: Chart) -> None:
                 axes.set_ylabel(panel.ylabel or up)
 
 
-def _legend(figure: SubFigure, grid: np.ndarray, narrow: bool) -> None:
+def _legend(figure: SubFigure, grid: np.ndarray, chart: Chart, narrow: bool) -> None:
     """One legend for all panels, beside them or below; none where there is nothing to tell apart."""
     found: dict[str, Any] = {}
+    lines = {label for row in chart.panels for panel in row for label, _ in panel.references}
     for axes in grid.ravel():
         handles, labels = axes.get_legend_handles_labels()
-        found = {**dict(zip(labels, handles, strict=True)), **found}
+        for label, handle in zip(labels, handles, strict=True):
+            found.setdefault(label, handle)
+    found = dict(sorted(found.items(), key=lambda item: item[0] in lines))  # series first
     if len(found) > 1:
-        where: dict[str, Any] = (
-            {"loc": "outside lower center", "ncols": 2} if narrow else {"loc": "outside right upper"}
+        figure.legend(
+            list(found.values()),
+            list(found),
+            loc="outside lower center" if narrow else "outside right upper",
+            ncols=_beside(found) if narrow else 1,
         )
-        figure.legend(list(found.values()), list(found), **where)
+
+
+def _beside(names: Collection[str]) -> int:
+    """How many names of a legend fit beside each other below a narrow figure."""
+    return 2 if max(map(len, names)) < 17 else 1

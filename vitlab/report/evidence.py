@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 import pandas as pd
 
 from vitlab.claims.interval import Interval
+from vitlab.report.plain import number, to_cell, to_float, to_interval, to_plain
 
 if TYPE_CHECKING:
     from vitlab.claims.claim import Verdict
@@ -95,7 +96,7 @@ class Table:
         """Plain values."""
         index = self.frame.index
         heads = [list(key) if isinstance(key, tuple) else [key] for key in index] if self.heads else None
-        return _plain(
+        return to_plain(
             {
                 **{name: value for name, value in vars(self).items() if name != "frame"},
                 "heads": self.heads,
@@ -114,7 +115,7 @@ class Table:
             index = pd.Index([key[0] for key in keys], name=heads[0])
         elif heads:
             index = pd.MultiIndex.from_tuples(keys, names=heads)
-        cells = [[_cell(cell) for cell in row] for row in plain["cells"]]
+        cells = [[to_cell(cell) for cell in row] for row in plain["cells"]]
         rest = {name: plain[name] for name in ("name", "caption", "digits", "scale", "sign")}
         formats = {name: Format(**how) for name, how in plain["formats"].items()}
         frame = pd.DataFrame(cells, index=index, columns=plain["columns"], dtype=object)
@@ -221,7 +222,7 @@ class Chart:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        return _plain(vars(self))
+        return to_plain(vars(self))
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> Chart:
@@ -237,7 +238,7 @@ class Evidence:
     verdicts: tuple[Verdict, ...] = ()
     tables: tuple[Table, ...] = ()
     figures: Mapping[str, Chart] = field(default_factory=dict)
-    summary: str = ""
+    summary: str = "Nothing has been compared yet."
 
     @property
     def answer(self) -> str:
@@ -278,58 +279,18 @@ class Evidence:
             raise ValueError(f"This is no evidence.json ({error!r}); make it anew with --redraw.") from None
 
 
-def number(value: object) -> str:
-    """Whole numbers with thousands separators, others in four digits, "–" for NaN, everything else as its text."""
-    if value is None:
-        return "–"
-    if isinstance(value, bool) or not (isinstance(value, (int, float)) or hasattr(value, "dtype")):
-        return str(value)
-    plain = float(value)  # type: ignore[arg-type]
-    if math.isnan(plain):
-        return "–"
-    return f"{int(plain):,}" if plain.is_integer() else f"{plain:.4g}"
-
-
-def _plain(value: Any) -> Any:
-    """Dataclasses, tuples and NumPy's scalars as JSON has them; NaN as None, an infinite float as {"float": "inf"}."""
-    if hasattr(value, "__dataclass_fields__"):
-        return {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__}
-    if isinstance(value, Mapping):
-        return {str(key): _plain(part) for key, part in value.items()}
-    if isinstance(value, (tuple, list)):
-        return [_plain(part) for part in value]
-    value = value.item() if hasattr(value, "item") else value
-    if isinstance(value, float) and not math.isfinite(value):
-        return None if math.isnan(value) else {"float": str(value)}
-    return value
-
-
 def _verdict(plain: Mapping[str, Any]) -> Verdict:
     from vitlab.claims.claim import Verdict
 
     return Verdict.from_json(plain)
 
 
-def _float(plain: Any) -> float:
-    return math.nan if plain is None else float(plain["float"]) if isinstance(plain, Mapping) else float(plain)
-
-
-def _interval(plain: Mapping[str, Any]) -> Interval:
-    return Interval(_float(plain["mean"]), _float(plain["low"]), _float(plain["high"]), int(plain["n"]))
-
-
-def _cell(plain: Any) -> Cell:
-    if isinstance(plain, Mapping) and "mean" in plain:
-        return _interval(plain)
-    return _float(plain) if plain is None or isinstance(plain, Mapping) else plain
-
-
 def _point(plain: Mapping[str, Any]) -> Point:
-    seeds = tuple((str(label), _float(value)) for label, value in plain["seeds"])
-    return Point(plain["x"], _interval(plain["interval"]), seeds)
+    seeds = tuple((str(label), to_float(value)) for label, value in plain["seeds"])
+    return Point(plain["x"], to_interval(plain["interval"]), seeds)
 
 
 def _panel(plain: Mapping[str, Any]) -> Panel:
     series = tuple(Series(one["name"], tuple(map(_point, one["points"]))) for one in plain["series"])
-    references = tuple((str(label), _float(value)) for label, value in plain["references"])
+    references = tuple((str(label), to_float(value)) for label, value in plain["references"])
     return replace(Panel(series, plain["title"], plain["ylabel"], plain["gap"]), references=references)

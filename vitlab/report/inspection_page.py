@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from vitlab.report.evidence import Table
 from vitlab.report.inspected import summary_table
 from vitlab.report.page import Block, Page, Picture, Section, Text, Verdicts
-from vitlab.report.similarity import MOST_TILES
-from vitlab.report.tables import Table
-from vitlab.report.verdict import Verdict
+from vitlab.report.pictures import MOST_TILES
+
+if TYPE_CHECKING:
+    from vitlab.claims.claim import Verdict
 
 TITLES = {
     "patches": "The image as tokens",
@@ -31,9 +34,9 @@ TITLES = {
 def shapes_table(rows: pd.DataFrame, model: str) -> Table:
     """The shape of the data at every step of `model`, image to logits."""
     chosen = rows[(rows["part"] == "shape") & (rows["model"] == model)].drop_duplicates("what", keep="first")
-    cells = tuple(tuple(str(cell) for cell in row) for row in chosen[["what", "shape", "note"]].to_numpy())
+    frame = chosen[["what", "shape", "note"]].astype(str).set_axis(["step", "shape", "what happens"], axis="columns")
     caption = f"One image on its way through {model}; shapes without the batch dimension."
-    return Table(("step", "shape", "what happens"), cells, caption, labels=3)
+    return Table("shapes", frame.reset_index(drop=True), caption)
 
 
 def captions(rows: pd.DataFrame, model: str) -> dict[str, str]:
@@ -86,8 +89,8 @@ def captions(rows: pd.DataFrame, model: str) -> dict[str, str]:
         "distance": (
             "Each dot is a head: the distance from a patch to those that it attends to, in pixels, weighted by "
             "attention, mean over patches and images. Attention to and from the class token is left out and the rest "
-            "renormalised. Dashed: a head that looks everywhere alike; below the dotted line, a quarter of the "
-            "image, a head counts as local. Paper, Figures 7 right and 11: some heads are global from the first "
+            "renormalised. Dotted: a head that looks everywhere alike; below the other line, half of "
+            "that, a head counts as local. Paper, Figures 7 right and 11: some heads are global from the first "
             "layer on, others local; the distance grows with depth; hybrids have fewer local heads, as their CNN has "
             "done that work. A ResNet has no heads: its effective receptive field (arXiv 1701.04128), measured in "
             "the same way, grows with depth by construction."
@@ -103,7 +106,7 @@ def captions(rows: pd.DataFrame, model: str) -> dict[str, str]:
             "known, is under the image in brackets."
         ),
         "over_training": (
-            "Summaries of the pictures above at several steps; thin lines are seeds, thick ones their mean. "
+            "Summaries of the pictures above at several steps: mean and 95% interval over seeds, which are the dots. "
             "Untrained attention is nearly uniform, so every head begins global: what a ViT learns is where to look "
             "near."
         ),

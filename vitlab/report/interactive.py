@@ -6,60 +6,51 @@ The plotly package is not needed: a page that loads plotly.js draws it by `Plotl
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from vitlab.report.evidence import Chart, Panel, Point, Series, number
+from vitlab.report.evidence import Chart, Panel, Point, Series
+from vitlab.report.plain import number
 from vitlab.report.style import DASHES, GREY, INK, MARKERS, SeriesStyle, bar_colour, chart_styles
 
 DASH = dict(zip(map(str, DASHES), ("solid", "dash", "dot", "dashdot"), strict=True))
 SYMBOL = dict(zip(MARKERS, ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross"), strict=True))
-LINE = {"showgrid": True, "gridcolor": "#E8E8E8", "zeroline": False, "linecolor": "#888888", "ticks": "outside"}
+AXIS = {"showgrid": True, "gridcolor": "#E8E8E8", "zeroline": False, "linecolor": "#888888", "ticks": "outside"}
+APART = (0.08, 0.14)  # shares of the figure's width and height between panels
+MOST = 12  # seeds that are named where the pointer is on their mean
 
 
 def to_plotly(chart: Chart) -> dict[str, Any]:
-    """`data` (traces) and `layout` of the chart, ready for `json.dumps`."""
+    """`data` (traces) and `layout` of the chart, ready for `json.dumps`; `layout.meta.alt` describes it in words."""
     styles = chart_styles(chart)
     traces: list[dict[str, Any]] = []
     layout: dict[str, Any] = {
-        "title": {
-            "text": _html(chart.title),
-            "subtitle": {"text": _html(chart.subtitle)},
-            "x": 0.01,
-            "xanchor": "left",
-        },
+        "title": {"text": _html(chart.title), "subtitle": {"text": _html(chart.subtitle)}, "x": 0.01},
         "font": {"family": "DejaVu Sans, Verdana, sans-serif", "size": 12, "color": INK},
         "plot_bgcolor": "white",
-        "paper_bgcolor": "white",
         "hovermode": "closest",
-        "legend": {"x": 1.02, "y": 1, "tracegroupgap": 0},
         "barmode": "group",
         "annotations": [],
         "shapes": [],
         "meta": {"alt": chart.alt()},
     }
-    named: set[str] = set()
-    for number_of, (row, column, panel) in enumerate(_panels(chart), 1):
-        end = "" if number_of == 1 else str(number_of)
-        _axes(layout, chart, panel, row, column, end)
+    in_legend: set[str] = set()
+    for (row, column), end in _ends(chart).items():
+        panel = chart.panels[row][column]
+        _place(layout, chart, (row, column), end)
+        told = panel.gap and len(panel.series) == 1  # by the panel's title
         for series in panel.series:
-            made = _traces(chart, panel, series, styles, {"xaxis": f"x{end}", "yaxis": f"y{end}"})
-            made[-1]["showlegend"] = bool(series.name) and series.name not in named and not _told(panel)
-            named |= {series.name} if made[-1]["showlegend"] else set()
-            traces += made
-    if len(named) == 1 and len(traces) > 0:
-        layout["showlegend"] = False
-    return {"data": traces, "layout": layout}
+            made = _traces(chart, panel, series, styles)
+            made[-1]["showlegend"] = bool(series.name) and series.name not in in_legend and not told
+            in_legend |= {series.name} if made[-1]["showlegend"] else set()
+            traces += [{**trace, "xaxis": f"x{end}", "yaxis": f"y{end}"} for trace in made]
+    return {"data": traces, "layout": {**layout, "showlegend": len(in_legend) > 1}}
 
 
-def _panels(chart: Chart) -> list[tuple[int, int, Panel]]:
-    return [(i, j, panel) for i, row in enumerate(chart.panels) for j, panel in enumerate(row)]
-
-
-def _told(panel: Panel) -> bool:
-    """Whether the panel's title names its only series."""
-    return panel.gap and len(panel.series) == 1
+def _ends(chart: Chart) -> dict[tuple[int, int], str]:
+    """What plotly puts after the names of the axes of each panel: nothing, 2, 3, ..."""
+    places = [(row, column) for row, panels in enumerate(chart.panels) for column in range(len(panels))]
+    return {place: str(at) if at > 1 else "" for at, place in enumerate(places, 1)}
 
 
 def _html(text: str) -> str:
@@ -67,172 +58,126 @@ def _html(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\n", "<br>")
 
 
-def _axes(layout: dict[str, Any], chart: Chart, panel: Panel, row: int, column: int, end: str) -> None:
-    """Place the panel in its share of the figure, with its axes, title and horizontal lines."""
-    x, y = _domains(chart, row, column)
-    xs = [float(point.x) * chart.x_scale for series in panel.series for point in series.points if chart.kind != "bar"]
-    values = sorted(set(xs))
-    across: dict[str, Any] = {**LINE, "domain": x, "anchor": f"y{end}", "title": {"text": _html(chart.xlabel)}}
-    up: dict[str, Any] = {**LINE, "domain": y, "anchor": f"x{end}"}
-    up["title"] = {"text": _html(panel.ylabel or chart.ylabel) if column == 0 or panel.ylabel else ""}
-    if chart.kind == "line":
-        across |= {"tickvals": values, "ticktext": [number(value) for value in values]}
+def _place(layout: dict[str, Any], chart: Chart, place: tuple[int, int], end: str) -> None:
+    """Give a panel its share of the figure, its axes, its title and its horizontal lines."""
+    (row, column), panel = place, chart.panels[place[0]][place[1]]
+    (left, right), (bottom, top) = _domains(chart, row, column)
+    value = {"text": _html(panel.ylabel or chart.ylabel if column == 0 or panel.ylabel else "")}
+    below = row + 1 < len(chart.panels) and chart.panels[row + 1][0].gap  # and has the label
+    across: dict[str, Any] = {**AXIS, "domain": [left, right], "anchor": f"y{end}"}
+    up: dict[str, Any] = {**AXIS, "domain": [bottom, top], "anchor": f"x{end}", "title": value}
+    across["title"] = {"text": "" if below else _html(chart.xlabel)}
     if chart.kind == "bar":
-        across["title"], up["title"] = {"text": _html(panel.ylabel or chart.ylabel)}, {"text": ""}
+        across["title"], up["title"] = value, across["title"]
         up |= {"autorange": "reversed", "showgrid": False}
+    elif chart.kind == "line":
+        ticks = sorted({float(point.x) * chart.x_scale for series in panel.series for point in series.points})
+        across |= {"tickvals": ticks, "ticktext": [number(tick) for tick in ticks]}
     if chart.log_x:
         across["type"] = "log"
     if chart.same_y and column:
-        up |= {"matches": f"y{_first_of(chart, row)}", "showticklabels": False}
-    if row + 1 < len(chart.panels) and chart.panels[row + 1][0].gap:
-        across["title"] = {"text": ""}
-    layout[f"xaxis{end}"], layout[f"yaxis{end}"] = across, up
+        up |= {"matches": f"y{_ends(chart)[row, 0]}", "showticklabels": False}
+    layout |= {f"xaxis{end}": across, f"yaxis{end}": up}
     if panel.title:
-        where = {"xref": "paper", "yref": "paper", "x": x[0], "y": y[1], "xanchor": "left", "yanchor": "bottom"}
+        where = {"xref": "paper", "yref": "paper", "x": left, "y": top, "xanchor": "left", "yanchor": "bottom"}
         layout["annotations"].append({"text": _html(panel.title), "showarrow": False, **where})
-    levels = [*([("", 0.0)] if panel.gap else []), *panel.references]
-    for label, level in levels:
-        _level(layout, chart, label, level * chart.scale, end)
+    for label, level in [*([("", 0.0)] if panel.gap else []), *panel.references]:
+        layout["shapes"].append(_level(chart, label, level * chart.scale, end))
 
 
-def _level(layout: dict[str, Any], chart: Chart, label: str, level: float, end: str) -> None:
+def _level(chart: Chart, label: str, level: float, end: str) -> dict[str, Any]:
     """A line across the panel at a value, with its label."""
     value, other = ("x", "y") if chart.kind == "bar" else ("y", "x")
-    layout["shapes"].append(
-        {
-            "type": "line",
-            f"{value}ref": f"{value}{end}",
-            f"{other}ref": f"{other}{end} domain",
-            f"{value}0": level,
-            f"{value}1": level,
-            f"{other}0": 0,
-            f"{other}1": 1,
-            "line": {"color": GREY, "width": 1, "dash": "dot" if label else "solid"},
-            "label": {"text": _html(label), "textposition": "end"},
-        }
-    )
+    return {
+        "type": "line",
+        **{f"{value}ref": f"{value}{end}", f"{value}0": level, f"{value}1": level},
+        **{f"{other}ref": f"{other}{end} domain", f"{other}0": 0, f"{other}1": 1},
+        "line": {"color": GREY, "width": 1, "dash": "dot" if label else "solid"},
+        "label": {"text": _html(label), "textposition": "end"},
+    }
 
 
-def _first_of(chart: Chart, row: int) -> str:
-    """The number of the first panel of a row, as plotly names axes."""
-    place = sum(len(chart.panels[above]) for above in range(row)) + 1
-    return "" if place == 1 else str(place)
-
-
-def _domains(chart: Chart, row: int, column: int) -> tuple[list[float], list[float]]:
-    """The panel's part of the figure's width and height, from the bottom; a gap is half as high as what it is below."""
-    across, gap = max(map(len, chart.panels)), 0.08
-    heights = [1.0 if panels[0].gap else 2.1 for panels in chart.panels]
-    free = 1 - 0.14 * (len(heights) - 1)
+def _domains(chart: Chart, row: int, column: int) -> tuple[tuple[float, float], tuple[float, float]]:
+    """The panel's ends in the figure's width and height, from the bottom; a gap is half as high as what it is below."""
+    across, heights = max(map(len, chart.panels)), [1.0 if panels[0].gap else 2.1 for panels in chart.panels]
+    free = 1 - APART[1] * (len(heights) - 1)
     share = [free * height / sum(heights) for height in heights]
-    top = 1 - sum(share[:row]) - 0.14 * row
-    wide = (1 - gap * (across - 1)) / across
-    left = column * (wide + gap)
-    return [round(left, 4), round(left + wide, 4)], [round(max(0.0, top - share[row]), 4), round(top, 4)]
+    top = 1 - sum(share[:row]) - APART[1] * row
+    wide = (1 - APART[0] * (across - 1)) / across
+    left = column * (wide + APART[0])
+    return (left, left + wide), (max(0.0, top - share[row]), top)
 
 
-def _traces(
-    chart: Chart, panel: Panel, series: Series, styles: dict[str, SeriesStyle], axes: dict[str, str]
-) -> list[dict[str, Any]]:
+def _traces(chart: Chart, panel: Panel, series: Series, styles: Mapping[str, SeriesStyle]) -> list[dict[str, Any]]:
     """Band or whiskers, single seeds, and the means, which come last and stand in the legend."""
-    style = styles[series.name]
-    xs = [point.x if chart.kind == "bar" else float(point.x) * chart.x_scale for point in series.points]
-    mean = [point.interval.mean * chart.scale for point in series.points]
-    main = {
-        "type": "scatter",
-        "mode": "markers" if chart.kind == "dots" else "lines+markers",
+    style, points = styles[series.name], series.points
+    xs = [point.x if chart.kind == "bar" else float(point.x) * chart.x_scale for point in points]
+    values = _shown([point.interval.mean for point in points], chart.scale)
+    main: dict[str, Any] = {
         "name": series.name,
         "legendgroup": series.name,
-        "x": xs,
-        "y": _numbers(mean),
-        "text": [_words(chart, series, point) for point in series.points],
+        "text": [_words(chart, series, point) for point in points],
         "hovertemplate": "%{text}<extra></extra>",
-        "marker": {"color": style.colour, "symbol": SYMBOL[style.marker], "size": 7},
-        "line": {"color": style.colour, "dash": DASH[str(style.dash)], "width": 2},
-        **axes,
     }
     if chart.kind == "bar":
         colours = [bar_colour(styles, series.name, str(x)) for x in xs]
-        bar = {"type": "bar", "orientation": "h", "x": main["y"], "y": xs, "marker": {"color": colours}}
-        main = {name: value for name, value in main.items() if name not in ("mode", "line")} | bar
-    whiskers = panel.gap or chart.kind != "line" or len(xs) == 1
-    if whiskers:
-        main["error_x" if chart.kind == "bar" else "error_y"] = _errors(chart, series)
-    band = [] if whiskers else [_band(chart, series, xs, style, axes)]
-    return [*band, *_seeds(chart, series, xs, style, axes), main]
+        main |= {"type": "bar", "orientation": "h", "x": values, "y": xs, "marker": {"color": colours}}
+        return [{**main, "textposition": "none", "error_x": _errors(chart, points)}]
+    main |= {"type": "scatter", "x": xs, "y": values, "mode": "markers" if chart.kind == "dots" else "lines+markers"}
+    main["marker"] = {"color": style.colour, "symbol": SYMBOL[style.marker], "size": 7}
+    main["line"] = {"color": style.colour, "dash": DASH[str(style.dash)], "width": 2}
+    if panel.gap or chart.kind == "dots" or len(xs) == 1:
+        return [*_seeds(chart, series, style), {**main, "error_y": _errors(chart, points)}]
+    return [_band(chart, series, style), *_seeds(chart, series, style), main]
 
 
-def _seeds(
-    chart: Chart, series: Series, xs: list[Any], style: SeriesStyle, axes: dict[str, str]
-) -> list[dict[str, Any]]:
+def _seeds(chart: Chart, series: Series, style: SeriesStyle) -> list[dict[str, Any]]:
     """A dot for each seed of a line, where there are several at a point."""
     if chart.kind != "line" or not any(len(point.seeds) > 1 for point in series.points):
         return []
-    found = [(x, label, value) for x, point in zip(xs, series.points, strict=True) for label, value in point.seeds]
-    text = [
-        _html(f"{series.name}: {value * chart.scale:.{chart.digits}f} at {number(x)}\n{label}")
-        for x, label, value in found
+    found = [(float(point.x) * chart.x_scale, *seed) for point in series.points for seed in point.seeds]
+    words = [
+        f"{series.name}: {value * chart.scale:.{chart.digits}f} at {number(x)}\n{label}" for x, label, value in found
     ]
-    return [
-        {
-            "type": "scatter",
-            "mode": "markers",
-            "legendgroup": series.name,
-            "showlegend": False,
-            "x": [x for x, _, _ in found],
-            "y": _numbers([value * chart.scale for _, _, value in found]),
-            "text": text,
-            "hovertemplate": "%{text}<extra></extra>",
-            "marker": {"color": style.colour, "opacity": 0.45, "size": 5},
-            **axes,
-        }
-    ]
+    dots = {"x": [x for x, _, _ in found], "y": _shown([value for _, _, value in found], chart.scale)}
+    marker = {"color": style.colour, "opacity": 0.45, "size": 5}
+    told = {"text": [_html(text) for text in words], "hovertemplate": "%{text}<extra></extra>"}
+    return [{"type": "scatter", "mode": "markers", **dots, **told, "marker": marker, **_behind(series)}]
 
 
-def _band(chart: Chart, series: Series, xs: list[Any], style: SeriesStyle, axes: dict[str, str]) -> dict[str, Any]:
+def _band(chart: Chart, series: Series, style: SeriesStyle) -> dict[str, Any]:
     """The outline of the intervals, there and back; points without an interval are left out."""
-    known = [
-        (x, point.interval) for x, point in zip(xs, series.points, strict=True) if not math.isnan(point.interval.low)
-    ]
-    low, high = ([getattr(cell, end) * chart.scale for _, cell in known] for end in ("low", "high"))
-    there = [x for x, _ in known]
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "legendgroup": series.name,
-        "showlegend": False,
-        "hoverinfo": "skip",
-        "x": [*there, *reversed(there)],
-        "y": [*low, *reversed(high)],
-        "fill": "toself",
-        "fillcolor": f"{style.colour}29",
-        "line": {"width": 0},
-        **axes,
-    }
+    known = [point for point in series.points if not math.isnan(point.interval.low)]
+    low, high = ([getattr(point.interval, end) * chart.scale for point in known] for end in ("low", "high"))
+    there = [float(point.x) * chart.x_scale for point in known]
+    outline = {"x": [*there, *reversed(there)], "y": [*low, *reversed(high)], "line": {"width": 0}, "hoverinfo": "skip"}
+    filled = {"fill": "toself", "fillcolor": f"{style.colour}29"}
+    return {"type": "scatter", "mode": "lines", **outline, **filled, **_behind(series)}
 
 
-def _errors(chart: Chart, series: Series) -> dict[str, Any]:
-    cells = [point.interval for point in series.points]
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": _numbers([(cell.high - cell.mean) * chart.scale for cell in cells]),
-        "arrayminus": _numbers([(cell.mean - cell.low) * chart.scale for cell in cells]),
-        "thickness": 1.1,
-        "width": 3,
-    }
+def _behind(series: Series) -> dict[str, Any]:
+    """Shown and hidden together with the means of the series."""
+    return {"legendgroup": series.name, "showlegend": False}
+
+
+def _errors(chart: Chart, points: Sequence[Point]) -> dict[str, Any]:
+    cells = [point.interval for point in points]
+    ends = {"array": [cell.high - cell.mean for cell in cells], "arrayminus": [cell.mean - cell.low for cell in cells]}
+    shown = {name: _shown(values, chart.scale) for name, values in ends.items()}
+    return {"type": "data", "symmetric": False, **shown, "thickness": 1.1, "width": 3}
 
 
 def _words(chart: Chart, series: Series, point: Point) -> str:
     """Name, `x`, mean with interval, number of seeds, and each seed with its value."""
-    x = str(point.x) if isinstance(point.x, str) else number(point.x * chart.x_scale)
+    x = point.x if isinstance(point.x, str) else number(point.x * chart.x_scale)
     cell = point.interval.format(digits=chart.digits, scale=chart.scale)
-    seeds = [f"{label}: {value * chart.scale:.{chart.digits}f}" for label, value in point.seeds[:12]]
-    more = [f"and {len(point.seeds) - 12} more"] if len(point.seeds) > 12 else []
-    n = [f"n = {point.interval.n}, 95% interval"] if point.interval.n > 1 else []
-    return _html("\n".join([f"{series.name}, {x}: {cell}".removeprefix(", "), *n, *seeds, *more]))
+    lines = [f"{series.name}, {x}: {cell}".removeprefix(", ")]
+    lines += [f"n = {point.interval.n}, 95% interval"] if point.interval.n > 1 else []
+    lines += [f"{label}: {value * chart.scale:.{chart.digits}f}" for label, value in point.seeds[:MOST]]
+    lines += [f"and {len(point.seeds) - MOST} more"] if len(point.seeds) > MOST else []
+    return _html("\n".join(lines))
 
 
-def _numbers(values: list[float]) -> list[float | None]:
-    """NaN as null, which plotly leaves out."""
-    return [float(value) if np.isfinite(value) else None for value in values]
+def _shown(values: Sequence[float], scale: float) -> list[float | None]:
+    """Values times `scale`; NaN as null, which plotly leaves out."""
+    return [value * scale if math.isfinite(value) else None for value in values]

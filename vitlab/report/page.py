@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from vitlab.report import tables, verdicts
+from vitlab.report.evidence import Table
 from vitlab.report.files import write_text
-from vitlab.report.tables import Table
-from vitlab.report.verdict import Verdict
+
+if TYPE_CHECKING:
+    from vitlab.claims.claim import Verdict
 
 CSS = """
 :root{--ink:#1a1a1a;--soft:#5c6470;--line:#e3e6ea;--paper:#fff;--back:#f6f7f9}
@@ -30,10 +33,12 @@ figcaption{margin-top:.5em}caption{caption-side:bottom;padding-top:.6em;white-sp
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;font-size:.88rem;margin:1em 0;font-variant-numeric:tabular-nums}
 th,td{padding:.38em .8em;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}
+tbody th{font-weight:400}
 td.n,th.n{text-align:right;white-space:nowrap}.data td,.data th{white-space:nowrap;padding:.38em .6em}
 thead th{border-bottom:2px solid var(--soft)}
 .badge{display:inline-block;padding:.05em .65em;border-radius:1em;font-size:.8rem;font-weight:600;white-space:nowrap}
-.yes{background:#d9f2e6;color:#00593f}.no{background:#fbe1d2;color:#8a3a00}.undecided{background:#eceef1;color:#4a515b}
+.holds{background:#d9f2e6;color:#00593f}.does-not-hold{background:#fbe1d2;color:#8a3a00}
+.undecided{background:#eceef1;color:#4a515b}.cannot-be-tested-here{background:#fff3cf;color:#6b5200}
 pre{background:var(--back);padding:.8em 1em;overflow-x:auto;font-size:.85rem;border-radius:6px}
 footer{margin-top:3em;color:var(--soft);font-size:.82rem}
 @media print{body{background:#fff}main{padding:0}}
@@ -99,31 +104,6 @@ class Page:
     footer: str = ""
 
 
-def badge(verdict: Verdict) -> str:
-    """The verdict's word in its colour, as HTML."""
-    return f'<span class="badge {verdict.holds}">{verdict.holds}</span>'
-
-
-def _row(cells: Sequence[str], tag: str, labels: int) -> str:
-    kinds = ("" if i < labels else ' class="n"' for i in range(len(cells)))
-    return "<tr>" + "".join(f"<{tag}{k}>{cell}</{tag}>" for cell, k in zip(cells, kinds, strict=True)) + "</tr>"
-
-
-def _table(table: Table) -> str:
-    head = _row([escape(cell) for cell in table.titles], "th", table.labels)
-    body = "\n".join(_row([escape(cell) for cell in row], "td", table.labels) for row in table.cells)
-    caption = f"<caption>{escape(table.caption)}</caption>" if table.caption else ""
-    return (
-        f'<div class="scroll"><table class="data">{caption}<thead>{head}</thead><tbody>\n{body}\n</tbody></table></div>'
-    )
-
-
-def _verdicts(verdicts: Sequence[Verdict]) -> str:
-    head = _row(["statement", "holds here?", "evidence", "where the paper says it"], "th", 4)
-    rows = [_row([escape(v.statement), badge(v), escape(v.evidence), escape(v.source)], "td", 4) for v in verdicts]
-    return f'<div class="scroll"><table><thead>{head}</thead><tbody>\n' + "\n".join(rows) + "\n</tbody></table></div>"
-
-
 def _source(path: Path, base: Path, inline: bool) -> str:
     """The image's address: its content, or its path as seen from the page."""
     if not inline:
@@ -144,9 +124,9 @@ def _block(block: Block, base: Path, inline: bool) -> str:
             source, words = escape(_source(path, base, inline)), escape(alt or caption)
             return f'<figure><img src="{source}" alt="{words}"><figcaption>{escape(caption)}</figcaption></figure>'
         case Table():
-            return _table(block)
-        case Verdicts(verdicts):
-            return _verdicts(verdicts)
+            return tables.to_html(block)
+        case Verdicts(found):
+            return verdicts.to_html(found)
 
 
 def to_html(page: Page, *, base: Path, inline: bool = False) -> str:

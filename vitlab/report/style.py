@@ -133,7 +133,7 @@ def entitled(figure: Figure, title: str, subtitle: str = "") -> SubFigure:
     """Put the title and a grey line of explanation at the figure's left edge; panels go into what is returned."""
     wide = figure.get_figwidth()
     figure.suptitle(fill(title, width=int(wide * 11.5), break_long_words=False), x=0.012, ha="left", color=INK)
-    body = figure.subfigures()
+    (body,) = figure.subfigures(1, 1, squeeze=False).ravel()
     if subtitle:
         lines = [fill(line, width=int(wide * 16), break_long_words=False) for line in subtitle.split("\n")]
         body.suptitle("\n".join(lines), x=0.012, ha="left", color=GREY, fontsize=8, weight="normal")

@@ -10,7 +10,8 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from vitlab.claims.interval import Interval
-from vitlab.report.evidence import Table, number
+from vitlab.report.evidence import Table
+from vitlab.report.plain import number
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
@@ -70,11 +71,11 @@ def latex_text(text: str) -> str:
 
 def to_latex(table: Table) -> str:
     """A `table` float for `booktabs`, gaps set apart by a rule, labelled `tab:<name>`; ends in a newline."""
-    lines, ruled = [], False
-    for row in table.text():
-        if not ruled and set(row[: len(table.heads)]) & set(table.signed):
-            lines, ruled = [*lines, r"\midrule"], True
-        lines.append(" & ".join(map(latex_text, row)) + r" \\")
+    rows = table.text()
+    lines = [" & ".join(map(latex_text, row)) + r" \\" for row in rows]
+    gaps = [place for place, row in enumerate(rows) if set(row[: len(table.heads)]) & set(table.signed)]
+    if gaps:
+        lines.insert(gaps[0], r"\midrule")
     return "\n".join(
         [
             r"\begin{table}",

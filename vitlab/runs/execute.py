@@ -14,6 +14,7 @@ import torch
 from vitlab.data.augment import check_augmentations
 from vitlab.data.loading import ImageData, load_data
 from vitlab.data.selection import select_classes
+from vitlab.data.shuffle import shuffle_patches
 from vitlab.errors import suggest
 from vitlab.models import count
 from vitlab.report.provenance import commit, hardware, versions
@@ -35,12 +36,14 @@ def images_of(run: Run, place: Place) -> ImageData:
     """The run's images at its resolution, decoded once a process and shared by the runs that follow.
 
     Raises:
-        ValueError: if the images are no longer those that the plan described.
+        ValueError: if the images are no longer those that the plan described, or cannot be shuffled as it says.
     """
     source = run.data.source or run.data.name
     data = _decoded(source, run.data.image_size, place.cache, place.skip_bad_images)
     if run.data.fingerprint and data.fingerprint != run.data.fingerprint:
         raise ValueError(f"The images of {source!r} changed after the plan was made; start the study again.")
+    if run.data.shuffle is not None:
+        data = shuffle_patches(data, run.data.shuffle, run.data.shuffle_seed)
     return select_classes(data, run.data.classes) if run.data.classes else data
 
 

@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vitlab.data.loading import ImageData, Split
+from vitlab.data.loading import ImageData
+from vitlab.data.shuffle import arranged
 from vitlab.evaluation import (
     FeatureCache,
     draw_seed,
@@ -99,25 +100,26 @@ def frozen_features(
     whole, only = only is None or len(only) == len(every), every if only is None else only
     found = FeatureCache(store.folder / "features").extract(
         model,
-        normalised(getattr(data, split), pixels, batch, listener, only),
+        normalised(data, split, pixels, batch, listener, only),
         name=f"{run.model} {dict(run.options)}",
         data=f"{data.fingerprint} {run.data.classes}",
         split=split if whole else f"{split} {weights_fingerprint({'only': only})}",
         image_size=(data.image_size, data.image_size),
-        preparation=f"{pixels}",
+        preparation=f"{pixels}" if run.data.shuffle is None else f"{pixels} {run.data.shuffle, run.data.shuffle_seed}",
     )
     return found if whole else found.new_zeros(len(every), found.shape[1]).index_copy(0, only, found)
 
 
 def normalised(
-    split: Split, pixels: Pixels, batch: int, listener: Listener, only: Tensor | None = None
+    data: ImageData, split: str, pixels: Pixels, batch: int, listener: Listener, only: Tensor | None = None
 ) -> Iterator[Tensor]:
-    """Yield all images of a split in order, or those of `only` (indices), as normalised floats (B, 3, H, W)."""
+    """Yield a split's images in order, or those of `only` (indices), as models see them: normalised (B, 3, H, W)."""
+    images = getattr(data, split)
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in pixels)
-    for indices in (torch.arange(len(split)) if only is None else only).split(batch):
+    for indices in (torch.arange(len(images)) if only is None else only).split(batch):
         if listener.stop():
             raise Stopped
-        yield (split.images(indices).cpu().float() / 255 - mean) / std
+        yield (arranged(images.images(indices).cpu(), data).float() / 255 - mean) / std
 
 
 def pixels_of(run: Run, data: ImageData, store: Store) -> Pixels:

@@ -42,7 +42,8 @@ def flat(run: Run) -> dict[str, Any]:
 
 
 def _flat(part: str, value: Any) -> dict[str, Any]:
-    return {f"{part}.{name}": _text(getattr(value, name)) for name in _hints(type(value))}
+    kind: type = type(value)
+    return {f"{part}.{name}": _text(getattr(value, name)) for name in _hints(kind)}
 
 
 def _text(value: Any) -> Any:
@@ -81,13 +82,17 @@ def defaults() -> dict[str, Any]:
 
 def complete(rows: pd.DataFrame) -> pd.DataFrame:
     """`rows` with the columns of settings that did not exist yet when they were made, at their defaults."""
+    import pandas as pd
+
     if "task.kind" not in rows.columns:  # measurements that are not of runs
         return rows
     missing = {}
     for name, value in defaults().items():
         if name not in rows.columns:
-            kinds = [task for task, kind in TASKS.items() if name.partition(".")[2] in _hints(kind)]
-            missing[name] = rows["task.kind"].map({task: value for task in kinds}) if name[:5] == "task." else value
+            part, _, setting = name.partition(".")
+            of_task = {task: value for task, kind in TASKS.items() if part == "task" and setting in _hints(kind)}
+            column = rows["task.kind"].map(of_task) if of_task else pd.Series(value, index=rows.index)
+            missing |= {name: column} if column.notna().any() else {}
     return rows.assign(**missing)
 
 
@@ -98,7 +103,10 @@ def with_init(rows: pd.DataFrame) -> pd.DataFrame:
     """
     first = rows.sort_values("split", kind="stable") if "split" in rows.columns else rows
     first = first.drop_duplicates("run").set_index("run").add_prefix(INIT)
-    return rows.join(first.drop(columns=f"{INIT}init"), on="init")
+    keys = rows["init"].astype(object)  # a column without any run to start from would count as numbers
+    return rows.assign(init=keys).join(
+        first.drop(columns=f"{INIT}init").set_axis(first.index.astype(object)), on="init"
+    )
 
 
 def labelled(rows: pd.DataFrame, column: str, named: Mapping[str, Run]) -> pd.DataFrame:
@@ -112,7 +120,7 @@ def labelled(rows: pd.DataFrame, column: str, named: Mapping[str, Run]) -> pd.Da
         same = pd.Series(True, index=rows.index)
         for key in wanted.keys() - {"seed", "init"}:
             cells = rows[key] if key in rows.columns else pd.Series(None, index=rows.index, dtype=object)
-            same &= cells.isna() if _empty(wanted[key]) else cells == wanted[key]
+            same &= (cells.isna() | (cells == "")) if _empty(wanted[key]) else cells == wanted[key]
         found = found.where(~same, name)
     return rows.assign(**{column: found}).dropna(subset=[column])
 
@@ -147,7 +155,7 @@ def _run_of(row: Mapping[str, Any], by_run: Mapping[str, Mapping[str, Any]], sou
         raise ValueError(f"A row has the task {kind!r}; allowed: {', '.join(TASKS)}.{suggest(str(kind), TASKS)}")
     parts = {name: _part(row, name, of) for name, of in {**PARTS, "task": TASKS[kind]}.items()}
     name = parts["data"].name.partition("@")[0]
-    init = row.get("init")
+    init: Any = row.get("init")
     if init in by_run:
         init = _run_of(by_run[init], by_run, sources)
     run = Run(

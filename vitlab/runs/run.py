@@ -23,7 +23,9 @@ class Data:
     """Which images: a data set by name and content (`fingerprint`), its size in pixels and the train subset.
 
     `train_size` None means the whole train split; the subset's seed is not the weights' seed. `classes` keeps only
-    those classes. `source` is where the images are (what `vitlab.data.load_data` reads) and no part of the identity.
+    those classes. `shuffle`: patches of that many pixels a side (1: single pixels) change places, by one permutation
+    for all images of all splits, drawn from `shuffle_seed`; see `vitlab.data.shuffle`.
+    `source` is where the images are (what `vitlab.data.load_data` reads) and no part of the identity.
     """
 
     name: str
@@ -32,6 +34,8 @@ class Data:
     train_size: int | None = None
     subset_seed: int = 0
     classes: tuple[int, ...] = ()
+    shuffle: int | None = None
+    shuffle_seed: int = 0
     source: str = field(default="", compare=False, metadata={"identity": False})
 
 
@@ -102,7 +106,7 @@ def from_settings(found: Mapping[str, Any]) -> Run:
         recipe=build(Recipe, parts.pop("recipe", {})),
         task=build(TASKS[kind], task),
         init=from_settings(init) if isinstance(init, Mapping) else init,
-        options=tuple((name, value) for name, value in parts.pop("options", ())),
+        options=tuple((name, _like(None, value)) for name, value in parts.pop("options", ())),
         **parts,
     )
 

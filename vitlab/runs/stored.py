@@ -7,13 +7,13 @@ import hashlib
 import io
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from vitlab.runs.rows import complete, text_columns
+from vitlab.runs.rows import complete, text_columns, with_init
 
 FIRST = """run study status reason split score last_score images classes title model seed init data. options. task.
     recipe. snapshots shots draw l2 l2_choice part stage step layer head image_size train_images steps epochs best_step
@@ -81,6 +81,8 @@ def read_rows(folder: Path, *, accept_edited: bool = False) -> pd.DataFrame:
         rows = pd.read_csv(io.StringIO(text), dtype=kinds, keep_default_na=False, na_values=[""])
     except (ValueError, pd.errors.ParserError) as error:
         raise ValueError(f"{path} cannot be read as rows: {error}.") from None
+    if not {"study", "status"} <= set(rows.columns):
+        raise ValueError(f"{path} has no columns study and status: it is damaged, or no study wrote it.")
     return complete(rows)
 
 
@@ -91,17 +93,32 @@ def _check_unchanged(folder: Path, text: str) -> None:
         return  # rows from before there were checksums, or without a record
     if known != checksum(text):
         raise ValueError(
-            f"{folder / 'rows.csv'} is not what its provenance.json describes: it was edited or damaged. Restore it, or "
-            "take it as it is with --accept_edited."
+            f"{folder / 'rows.csv'} is not what its provenance.json describes: it was edited or damaged. Restore it, "
+            "or take it as it is with --accept_edited."
         )
 
 
 def rows_by_run(rows: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
-    """The finished rows by their run, each without its empty cells."""
+    """The finished rows by their run, each without its empty cells; none where the rows are not of runs."""
     found: dict[str, list[dict[str, Any]]] = {}
+    if not {"run", "status"} <= set(rows.columns):
+        return found
     for row in rows[rows["status"] == "finished"].astype(object).to_dict("records"):
         found.setdefault(row["run"], []).append({name: value for name, value in row.items() if not pd.isna(value)})
     return found
+
+
+def drawable(rows: pd.DataFrame, plan: Collection[str] = ()) -> pd.DataFrame:
+    """The finished rows of a plan's runs, with every column of results that evidence may ask for, and those of `init`.
+
+    Without a plan, all finished rows; rows that are not of runs are left as they are.
+    """
+    rows = rows[rows["status"] == "finished"]
+    if "task.kind" not in rows.columns:
+        return rows
+    rows = rows[rows["run"].isin(plan)] if plan else rows
+    named = [name for name in FIRST if not name.endswith(".")]
+    return with_init(rows.reindex(columns=list(dict.fromkeys([*rows.columns, *named]))))
 
 
 def merged(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:

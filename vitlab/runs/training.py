@@ -19,7 +19,6 @@ from torch import nn
 from vitlab.data.loading import ImageData
 from vitlab.data.module import DataModule
 from vitlab.data.splits import nested_subset
-from vitlab.errors import suggest
 from vitlab.models import ResNet, ViT, count, create, load
 from vitlab.models.checkpoint import save_checkpoint
 from vitlab.runs.place import Listener, NonFiniteLoss, Stopped
@@ -28,8 +27,6 @@ from vitlab.runs.store import Store
 from vitlab.tasks.classification import Classification
 from vitlab.tasks.masked_patch import MaskedPatchPrediction
 from vitlab.tasks.settings import Classify, MaskedPatch
-
-POSITIONS = ("interpolate", "fresh", "zero")
 
 
 class Rounds(pl.Callback):
@@ -109,13 +106,9 @@ def build_model(run: Run, data: ImageData, store: Store) -> ViT | ResNet:
     if run.init is None:
         return model
     source = store.weights(run.init) if isinstance(run.init, Run) else run.init
-    positions = getattr(run.task, "positions", "interpolate")
-    if positions not in POSITIONS:
-        raise ValueError(
-            f"Unknown positions {positions!r}; allowed: {', '.join(POSITIONS)}.{suggest(positions, POSITIONS)}"
-        )
     drawn = {name: value.clone() for name, value in model.state_dict().items() if name.startswith("positions.")}
     load(model, source, head="zero" if dict(run.options).get("head") == "tanh" else "drop")
+    positions = getattr(run.task, "positions", "interpolate")
     if positions != "interpolate":
         kept = {name: value if positions == "fresh" else torch.zeros_like(value) for name, value in drawn.items()}
         model.load_state_dict(kept, strict=False)

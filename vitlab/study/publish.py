@@ -7,6 +7,7 @@ Verdicts on one data set share their error rate (Holm), so that new evidence can
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,9 +18,8 @@ from vitlab.report import tables, verdicts
 from vitlab.report.evidence import Evidence
 from vitlab.report.files import write_all
 from vitlab.report.provenance import provenance, read_provenance
-from vitlab.runs.rows import with_init
 from vitlab.runs.run import Run
-from vitlab.runs.stored import checksum, frame, merged, to_csv
+from vitlab.runs.stored import checksum, drawable, frame, merged, to_csv
 from vitlab.study.command_line import plain
 
 if TYPE_CHECKING:
@@ -51,16 +51,16 @@ def conclude(
     `record` says where the rows come from, with the ids of the plan's runs: the evidence is drawn from these alone, and
     rows that an earlier plan asked for stay in the file. Raises OSError where the folder cannot be written.
     """
-    shown = rows[rows["status"] == "finished"]
-    if record.get("plan"):
-        shown = shown[shown["run"].isin(record["plan"])]
-    drawn = study.draw(with_init(shown) if "init" in shown.columns else shown, settings)
+    shown = drawable(rows, record.get("plan", ()))
+    drawn = study.draw(shown, settings)
     text = to_csv(rows)
     record = {**record, "rows": {**record["rows"], "count": len(rows), "checksum": checksum(text)}}
     files = _figures(drawn, pictures or {})
     files |= {"rows.csv": text.encode(), "provenance.json": (json.dumps(record, indent=2) + "\n").encode()}
     write_all({folder / name: content for name, content in files.items()})
     evidence = publish(folder.parents[1], {folder: drawn})[folder]
+    if html := study.page(shown, settings, evidence, sorted(path.stem for path in folder.glob("*.png"))):
+        write_all({folder / "index.html": html.encode()})
     return Written(folder, evidence, [folder / name for name in (*files, "evidence.json", "evidence.md")])
 
 
@@ -82,7 +82,7 @@ def together(old: pd.DataFrame | None, rows: Sequence[Mapping[str, Any]], study:
 
 def publish(results: Path, fresh: Mapping[Path, Evidence] | None = None) -> dict[Path, Evidence]:
     """Decide the verdicts of all evidence below `results` together; write what is `fresh`, or changed by it."""
-    stored = {path.parent: Evidence.loads(path.read_text()) for path in sorted(results.glob("*/*/evidence.json"))}
+    stored = _stored(results)
     decided = _decided(stored | dict(fresh or {}))
     for folder, evidence in decided.items():
         if folder in (fresh or {}) or evidence.verdicts != stored[folder].verdicts:
@@ -90,6 +90,17 @@ def publish(results: Path, fresh: Mapping[Path, Evidence] | None = None) -> dict
             texts = {"evidence.json": evidence.dumps(), "evidence.md": in_markdown(evidence, question)}
             write_all({folder / name: text.encode() for name, text in texts.items()})
     return decided
+
+
+def _stored(results: Path) -> dict[Path, Evidence]:
+    """All evidence that can be read; what cannot is named, and must not cost what is being written."""
+    found = {}
+    for path in sorted(results.glob("*/*/evidence.json")):
+        try:
+            found[path.parent] = Evidence.loads(path.read_text())
+        except ValueError as error:
+            print(f"{path} is left out: {error}", file=sys.stderr)
+    return found
 
 
 def _decided(found: Mapping[Path, Evidence]) -> dict[Path, Evidence]:
@@ -106,7 +117,7 @@ def _decided(found: Mapping[Path, Evidence]) -> dict[Path, Evidence]:
 
 
 def in_markdown(evidence: Evidence, question: str) -> str:
-    """All of the evidence as Markdown: the question, its answer, the verdicts, and the tables; figures lie beside it."""
+    """All of the evidence as Markdown: the question, its answer, figures, verdicts and tables."""
     parts = [f"# {question}\n", f"{evidence.answer}\n"]
     parts += [f"![{chart.title}]({name}.png)\n" for name, chart in evidence.figures.items()]
     parts += [verdicts.to_markdown(evidence.verdicts)] if evidence.verdicts else []

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,7 +40,8 @@ class Study:
     columns of the run that it starts from (`init.data.name`); `folder(settings)` names the evidence in
     `results/<study>/`. `measure(settings, how)` gives rows that are not of runs, and nothing on a dry run, of which it
     says what would be done. `pictures(settings, store)` gives figures of what runs kept beside their rows; a redraw,
-    which has rows alone, leaves them as they are.
+    which has rows alone, leaves them as they are. `wrong(measured)` says whether they are not as they should be,
+    which is exit code 1. `page(rows, settings, evidence, names)` gives an index.html for the pictures `names`.
     """
 
     name: str
@@ -53,6 +54,8 @@ class Study:
     folder: Callable[[Any], str] = by_data
     measure: Callable[[Any, Execution], list[dict[str, Any]]] | None = None
     pictures: Callable[[Any, Store], Mapping[str, Figure]] = lambda settings, store: {}
+    page: Callable[[pd.DataFrame, Any, Evidence, Collection[str]], str] = lambda rows, settings, evidence, names: ""
+    wrong: Callable[[list[dict[str, Any]]], bool] = lambda measured: False
 
     def place(self, settings: Any, how: Execution) -> Path:
         """The folder of the evidence, `results/<study>/<name>`.

@@ -12,11 +12,8 @@ from torch.nn import functional as F
 from torchmetrics.classification import MulticlassAccuracy
 
 from vitlab.data.batches import Batch, derived_seed
-from vitlab.errors import suggest
 from vitlab.tasks.optim import optimizer, schedule
 from vitlab.tasks.settings import Classify, Recipe
-
-LOSSES = ("softmax", "sigmoid")
 
 
 class TrainingTask(pl.LightningModule):
@@ -58,8 +55,6 @@ class Classification(TrainingTask):
         self, model: nn.Module, task: Classify, recipe: Recipe, *, num_classes: int, steps: int, seed: int
     ) -> None:
         super().__init__(recipe, steps=steps, seed=seed)
-        if task.loss not in LOSSES:
-            raise ValueError(f"Unknown loss {task.loss!r}; allowed: {', '.join(LOSSES)}.{suggest(task.loss, LOSSES)}")
         self.model, self.task, self.num_classes = model, task, num_classes
         self.accuracy = MulticlassAccuracy(num_classes, average="micro")
 

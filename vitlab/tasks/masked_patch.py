@@ -19,6 +19,7 @@ from vitlab.data.augment import denormalise, normalise
 from vitlab.data.batches import derived_seed
 from vitlab.data.loading import ImageData
 from vitlab.data.module import Batch
+from vitlab.data.shuffle import arranged
 from vitlab.models.vit import ViT
 from vitlab.tasks.classification import TrainingTask
 from vitlab.tasks.patch_targets import (
@@ -97,7 +98,7 @@ class MaskedPatchPrediction(TrainingTask):
     `floor_neighbours` the mean colour of the visible neighbours. Evaluation corrupts the same patches every time.
     In a hybrid a patch is the square of its token's stride; its CNN looks beyond that square, so that
     neighbours tell something about a corrupted patch, and its scores are not comparable with a pure ViT's.
-    Raises ValueError for a model without patch embeddings, impossible rates, and an unknown target.
+    Raises ValueError for a model without patch embeddings, and a ratio that corrupts none of its patches.
     """
 
     def __init__(
@@ -111,7 +112,6 @@ class MaskedPatchPrediction(TrainingTask):
             )
         self.model, self.task, self.data = model, task, data
         self.patches = model.grid[0] * model.grid[1]
-        task.check()
         if round(task.ratio * self.patches) == 0:
             raise ValueError(
                 f"ratio={task.ratio:g} corrupts none of {self.patches} patches; give a higher one, or a model with "
@@ -187,7 +187,7 @@ class MaskedPatchPrediction(TrainingTask):
             return torch.tensor(self.data.mean, device=self.device)
         train = self.data.train
         chosen = torch.linspace(0, len(train) - 1, min(COUNTED_IMAGES, len(train))).long()
-        patches = patches_of(train.images(chosen).float() / 255, self.model.grid, self.side)
+        patches = patches_of(arranged(train.images(chosen), self.data).float() / 255, self.model.grid, self.side)
         return class_color(color_class(patches.mean((-2, -1))).flatten().mode().values).to(self.device)
 
     @torch.no_grad()
@@ -199,7 +199,8 @@ class MaskedPatchPrediction(TrainingTask):
         """
         split = self.data.validation
         chosen = torch.linspace(0, len(split) - 1, min(PICTURES, len(split))).long()
-        images = normalise(split.images(chosen).to(self.device), self.data.mean, self.data.std)
+        seen = arranged(split.images(chosen), self.data).to(self.device)
+        images = normalise(seen, self.data.mean, self.data.std)
         corruption, patches = self.corruption(len(images), "evaluation", 0), self.cut(images)
         was_training = self.training
         self.eval()

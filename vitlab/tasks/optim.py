@@ -7,23 +7,35 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from vitlab.tasks.settings import Recipe
+from vitlab.tasks.settings import Decay, Recipe
 
 
 def optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """AdamW with decoupled decay, Adam, or SGD with momentum 0.9; matrices and filters decay, vectors do not."""
+    """AdamW with decoupled decay, Adam, or SGD with momentum 0.9; `recipe.decay` says what decays."""
     parameters = [p for p in model.parameters() if p.requires_grad]
+    chosen = {id(p) for p in decaying(model, recipe.decay)}
     groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": [p for p in parameters if id(p) in chosen], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in parameters if id(p) not in chosen], "weight_decay": 0.0},
     ]
     if recipe.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=recipe.lr, betas=(0.9, 0.999), fused=True)
     if recipe.optimizer == "adam":
         return torch.optim.Adam(groups, lr=recipe.lr, betas=(0.9, 0.999), fused=True)
     return torch.optim.SGD(groups, lr=recipe.lr, momentum=0.9, fused=True)
+
+
+def decaying(model: nn.Module, decay: Decay) -> list[Tensor]:
+    """The parameters that weight decay acts on.
+
+    "matrices": all with more than one dimension; in a ViT the tables of positions and the class token are among them.
+    "kernels": the weights of linear maps and convolutions alone, as big_vision's default has it (".*/kernel$").
+    """
+    if decay == "matrices":
+        return [p for p in model.parameters() if p.ndim > 1]
+    return [module.weight for module in model.modules() if isinstance(module, nn.Linear | nn.Conv2d)]
 
 
 def schedule(recipe: Recipe, steps: int) -> Callable[[int], float]:

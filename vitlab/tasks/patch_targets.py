@@ -12,6 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from vitlab.errors import suggest
+from vitlab.tasks.settings import TARGETS
+
 LEVELS = 8  # 3 bits a channel
 COLORS = LEVELS**3
 CELLS = 4  # a patch is down-sized to CELLS x CELLS colours
@@ -116,11 +119,16 @@ class PixelTarget:
 def make_target(name: str, side: int, mean: Tensor) -> Target:
     """The target called `name` for patches of `side` pixels; `mean` (3,) is the train images' mean colour.
 
-    "downsized" has 4 x 4 colours, or one a pixel where the patch is smaller than that.
+    "downsized" has 4 x 4 colours, or one a pixel where the patch is smaller than that. Raises ValueError for a name
+    that is none of `TARGETS`.
     """
+    if name == "mean_color":
+        return ColorTarget(1)
+    if name == "downsized":
+        return ColorTarget(min(CELLS, side))
     if name == "pixels":
         return PixelTarget(side, mean)
-    return ColorTarget(1 if name == "mean_color" else min(CELLS, side))
+    raise ValueError(f"There is no target {name!r}; allowed: {', '.join(TARGETS)}.{suggest(name, TARGETS)}")
 
 
 def color_class(colors: Tensor) -> Tensor:

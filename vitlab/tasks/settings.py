@@ -6,44 +6,72 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from vitlab.errors import suggest
 
-CHOICES = {
-    "optimizer": ("adamw", "adam", "sgd"),
-    "schedule": ("cosine", "linear", "constant"),
-    "precision": ("fp32", "bf16"),
-}
+Optimizer = Literal["adamw", "adam", "sgd"]
+Decay = Literal["matrices", "kernels"]
+Schedule = Literal["cosine", "linear", "constant"]
+Precision = Literal["fp32", "bf16"]
+Loss = Literal["softmax", "sigmoid"]
+Positions = Literal["interpolate", "fresh"]
+Target = Literal["mean_color", "downsized", "pixels"]
+TARGETS: tuple[Target, ...] = get_args(Target)
+
+
+@cache
+def choices(kind: type) -> dict[str, tuple[str, ...]]:
+    """The words that each setting of a Literal type allows, for a class of settings."""
+    hints = get_type_hints(kind)
+    return {name: get_args(hint) for name, hint in hints.items() if get_origin(hint) is Literal}
+
+
+def check_choices(settings: Any) -> None:
+    """Raise ValueError, with the nearest word, for a setting whose word is not allowed: JSON knows no types."""
+    kind: type = type(settings)
+    for what, allowed in choices(kind).items():
+        given = getattr(settings, what)
+        if given not in allowed:
+            raise ValueError(f"Unknown {what} {given!r}; allowed: {', '.join(allowed)}.{suggest(str(given), allowed)}")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a training is done. The budget is `steps`, or `epochs` over the run's own train subset where that is set.
-
-    `evaluations` is the number of looks at the validation split, evenly spaced; the best of them is the model that
-    counts (early stopping). `lr` is the peak rate, after `warmup_steps` of linear warm-up. `precision` is "fp32" or
-    "bf16" (mixed) and belongs here, not to the machine, because it changes the numbers.
-    """
+    """How a training is done: its budget, its optimiser, what it sees and how often it is looked at."""
 
     steps: int = 400
+    """Optimiser steps, rounded so that the evaluations cut them into equal rounds."""
     epochs: float | None = None
+    """The budget as epochs over the run's own train subset, in place of steps."""
     batch_size: int = 64
-    optimizer: str = "adamw"
+    """Images of a step."""
+    optimizer: Optimizer = "adamw"
+    """adamw (decoupled decay), adam (decay as an L2 penalty), or sgd with momentum 0.9."""
     lr: float = 1e-3
+    """Peak learning rate, which follows the warm-up."""
     weight_decay: float = 0.05
-    schedule: str = "cosine"
+    """Weight decay of the parameters that `decay` names."""
+    decay: Decay = "matrices"
+    """matrices: all but vectors, so class token and positions too; kernels: linear maps and convolutions alone."""
+    schedule: Schedule = "cosine"
+    """The rate after the warm-up: down to zero as a cosine or linear, or constant."""
     warmup_steps: int = 40
+    """Steps of linear warm-up, at most half of all steps."""
     grad_clip: float = 1.0
+    """Largest global norm of the gradient; 0 clips nothing."""
     augment: tuple[str, ...] = ()
+    """Augmentations, in this order: crop flip shift cutout erasing color mixup cutmix trivial."""
     evaluations: int = 10
-    precision: str = "fp32"
+    """Looks at the validation split, evenly spaced; the best of them is the model that counts (early stopping)."""
+    precision: Precision = "fp32"
+    """fp32, or bf16 (mixed); part of the recipe, not of the machine, because it changes the numbers."""
     compile: bool = False
+    """Train through torch.compile."""
 
     def __post_init__(self) -> None:
-        for what, allowed in CHOICES.items():
-            given = getattr(self, what)
-            if given not in allowed:
-                raise ValueError(f"Unknown {what} {given!r}; allowed: {', '.join(allowed)}.{suggest(given, allowed)}")
+        check_choices(self)
         for what in ("steps", "batch_size", "evaluations"):
             if getattr(self, what) < 1:
                 raise ValueError(f"{what} is {getattr(self, what)}; give a whole number from 1 on.")
@@ -65,40 +93,37 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Classify:
-    """Supervised training, from scratch or from `init` (then it is fine-tuning).
+    """Supervised training, from scratch or from `init` (then it is fine-tuning)."""
 
-    `loss`: "softmax" cross-entropy, or the "sigmoid" cross-entropy that the authors use upstream. `positions` says what
-    becomes of learned position embeddings when `init` was trained at another resolution: "interpolate" (section 3.2) or
-    "fresh" (drawn anew, the control).
-    """
-
-    loss: str = "softmax"
+    loss: Loss = "softmax"
+    """Cross-entropy: softmax, or the sigmoid one that the authors use upstream."""
     label_smoothing: float = 0.0
-    positions: str = "interpolate"
+    """Share of a target that is spread over all classes."""
+    positions: Positions = "interpolate"
+    """Those learned at another resolution: interpolate (section 3.2), or fresh, drawn anew as a control."""
 
-
-TARGETS = ("mean_color", "downsized", "pixels")
+    def __post_init__(self) -> None:
+        check_choices(self)
 
 
 @dataclass(frozen=True)
 class MaskedPatch:
     """Self-supervision by masked patch prediction (sections 4.6 and B.1.2).
 
-    `ratio` of the patch embeddings is corrupted: `mask` of them become the learned [mask], `swap` another patch's
-    embedding of the same image, the rest stay. `target`: "mean_color", "downsized" or "pixels".
+    Corrupted patches that are neither masked nor swapped keep their embedding.
     """
 
     ratio: float = 0.5
+    """Share of the patch embeddings that is corrupted."""
     mask: float = 0.8
+    """Share of these that becomes the learned [mask]."""
     swap: float = 0.1
-    target: str = "mean_color"
+    """Share of these that becomes another patch's embedding of the same image."""
+    target: Target = "mean_color"
+    """What is predicted: mean_color (3 bits a channel), downsized (4 x 4 of them), or pixels."""
 
-    def check(self) -> None:
-        """Raise ValueError for an unknown target and for rates that cannot be."""
-        if self.target not in TARGETS:
-            raise ValueError(
-                f"Unknown target {self.target!r}; allowed: {', '.join(TARGETS)}.{suggest(self.target, TARGETS)}"
-            )
+    def __post_init__(self) -> None:
+        check_choices(self)
         if not 0 < self.ratio <= 1:
             raise ValueError(f"ratio={self.ratio:g} must be a share of the patches, above 0 and at most 1.")
         if min(self.mask, self.swap) < 0 or self.mask + self.swap > 1 + 1e-9:
@@ -126,12 +151,13 @@ class FewShot:
 
 @dataclass(frozen=True)
 class LinearProbe:
-    """Multinomial logistic regression on frozen features of all training images.
+    """Multinomial logistic regression on frozen features of all training images."""
 
-    `positions`: "interpolate", or "zero" for features of the weights without their position embeddings.
-    """
+    positions: Literal["interpolate", "zero"] = "interpolate"
+    """zero: features of the weights with zeros in place of their position embeddings, to see what these are worth."""
 
-    positions: str = "interpolate"
+    def __post_init__(self) -> None:
+        check_choices(self)
 
 
 @dataclass(frozen=True)

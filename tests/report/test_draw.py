@@ -1,0 +1,152 @@
+"""Every kind of chart is drawn without a warning, shows its numbers, and puts no label on another."""
+
+import itertools
+import math
+import warnings
+from collections.abc import Iterator
+
+import pandas as pd
+import pytest
+from matplotlib.colors import to_hex
+
+from vitlab.report.build import bars, curves, curves_and_gaps, dots
+from vitlab.report.draw import draw, files
+from vitlab.report.evidence import Chart
+from vitlab.report.style import FAMILY_COLOURS, chart_styles, render, series_styles
+
+LABELS = {"title": "Test accuracy against the number of training images", "xlabel": "images", "ylabel": "accuracy (%)"}
+
+
+@pytest.fixture(autouse=True)
+def no_warnings() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+
+
+@pytest.fixture(scope="module")
+def charts(rows, two_sizes) -> dict[str, Chart]:
+    """Each kind of chart, with many and with few values."""
+    table = rows(models=two_sizes)
+    one = table[table["train_images"] == 500]
+    sets = pd.concat([table.assign(**{"data.name": name}) for name in ("Flowers", "DTD", "EuroSAT", "Pets", "mean")])
+    few = sets[sets["train_images"] == 500].assign(few=lambda of: of["score"] / 2)
+    return {
+        "two sizes": curves_and_gaps(table, x="train_images", **LABELS),
+        "one size": curves_and_gaps(rows(), x="train_images", **LABELS),
+        "one seed": curves_and_gaps(rows(seeds=1), x="train_images", **LABELS),
+        "one train size": curves_and_gaps(one, x="train_images", **LABELS),
+        "sets": curves(sets, x="train_images", panel="data.name", log_x=True, references={"chance": 0.1}, **LABELS),
+        "bars": bars(one, category="model", **LABELS),
+        "groups": bars(table, category="train_images", series="model", **LABELS),
+        "dots": dots(few, x="few", y="score", panel="data.name", **LABELS),
+    }
+
+
+def ticks(axes) -> list[str]:
+    return [label.get_text() for label in axes.get_xticklabels()]
+
+
+def visible_texts(figure) -> list:
+    """All texts of a drawn figure that have a place."""
+    figure.draw_without_rendering()
+    found = []
+    for part in (figure, *figure.subfigs):
+        found += [part._suptitle, part._supxlabel, part._supylabel, *(t for le in part.legends for t in le.get_texts())]
+    for axes in (axes for axes in figure.axes if axes.axison):
+        low, high = sorted(axes.get_xlim())
+        found += [axes.title, axes._left_title, axes.xaxis.label, axes.yaxis.label, *axes.texts]
+        found += [tick.label1 for tick in axes.xaxis.get_major_ticks() if low <= tick.get_loc() <= high]
+        low, high = sorted(axes.get_ylim())
+        found += [tick.label1 for tick in axes.yaxis.get_major_ticks() if low <= tick.get_loc() <= high]
+    return [text for text in found if text is not None and text.get_visible() and text.get_text().strip()]
+
+
+@pytest.mark.parametrize("width", [None, 3.3])
+def test_no_label_lies_on_another_or_outside(charts, width: float | None) -> None:
+    for name, chart in charts.items():
+        if width == 3.3 and max(map(len, chart.panels)) > 1:
+            continue
+        figure = draw(chart, width)
+        boxes = [(text.get_text(), text.get_window_extent()) for text in visible_texts(figure)]
+        for (one, a), (other, b) in itertools.combinations(boxes, 2):
+            apart = a.x1 <= b.x0 + 1 or b.x1 <= a.x0 + 1 or a.y1 <= b.y0 + 1 or b.y1 <= a.y0 + 1
+            assert apart, f"{name} at {width}: {one!r} lies on {other!r}"
+        for text, box in boxes:
+            inside = box.x0 > -1 and box.y0 > -1 and box.x1 < figure.bbox.x1 + 1 and box.y1 < figure.bbox.y1 + 1
+            assert inside, f"{name} at {width}: {text!r} is cut"
+
+
+def test_curves_hold_the_means_the_gap_and_real_ticks(charts, rows) -> None:
+    figure = draw(charts["one size"])
+    upper, lower = figure.axes
+    table = rows()
+    vit, resnet = (table[table.model == f"{name}"].groupby("train_images").score.mean() * 100
+                   for name in ("ViT-Micro/4", "ResNet-Micro"))  # fmt: skip
+    assert upper.lines[0].get_ydata() == pytest.approx(vit.to_numpy())
+    gap = next(line for line in lower.lines if line.get_marker() == "o")
+    assert gap.get_ydata() == pytest.approx((vit - resnet).to_numpy())
+    assert lower.get_xscale() == "log" and ticks(lower) == ["500", "1,000", "2,000", "5,000", "10,000"]
+    assert lower.get_ylabel() == "gap (points)" and lower.get_xlabel() == "images"
+    assert figure.get_suptitle() == LABELS["title"]
+    (legend,) = figure.subfigs[0].legends
+    assert [text.get_text() for text in legend.get_texts()] == [
+        f"{name} (1.2 M)" for name in ("ViT-Micro/4", "HybridViT-Micro/4", "ResNet-Micro")
+    ]
+
+
+def test_a_column_for_each_size_on_one_scale(charts) -> None:
+    upper, upper_right, lower, lower_right = draw(charts["two sizes"]).axes
+    assert upper.get_ylim() == upper_right.get_ylim() and lower.get_ylim() == lower_right.get_ylim()
+    assert upper.get_title(loc="left").startswith("Nano") and upper_right.get_title(loc="left").startswith("Micro")
+
+
+def test_wide_bands_do_not_hide_the_seeds(rows) -> None:
+    two = rows(seeds=2, noise=0.02)
+    chart = curves(two, x="train_images", **LABELS)
+    (axes,) = draw(chart).axes
+    low, high = axes.get_ylim()
+    reach = [value * 100 for series in chart.series for point in series.points for _, value in point.seeds]
+    assert high - low < 3.2 * (max(reach) - min(reach))
+
+
+def test_crowded_ticks_keep_their_marks_and_lose_labels(rows) -> None:
+    table = rows().replace({"train_images": {5000: 9500}})
+    lower = draw(curves_and_gaps(table, x="train_images", **LABELS)).axes[1]
+    assert ticks(lower) == ["500", "1,000", "2,000", "", "10,000"]
+    assert list(lower.get_xticks()) == [500, 1000, 2000, 9500, 10_000]
+
+
+def test_bars_show_means_in_family_colours(charts) -> None:
+    (axes,) = draw(charts["bars"]).axes
+    widths = [patch.get_width() for patch in axes.patches]
+    means = [point.interval.mean * 100 for point in charts["bars"].series[0].points]
+    assert widths == pytest.approx(means)
+    colours = [to_hex(patch.get_facecolor()).upper() for patch in axes.patches]
+    assert colours == [
+        FAMILY_COLOURS[name].upper() for name in ("ViT", "ViT", "HybridViT", "HybridViT", "ResNet", "ResNet")
+    ]
+    assert [text.get_text() for text in axes.texts] == [f"{mean:.1f}" for mean in means]
+    (grouped,) = draw(charts["groups"]).axes
+    assert len({to_hex(patch.get_facecolor()) for patch in grouped.patches}) == 6
+
+
+def test_same_evidence_gives_the_same_bytes(charts) -> None:
+    first, second = (files("figure", charts["one size"]) for _ in range(2))
+    assert first == second and set(first) == {"figure.png", "figure.svg", "figure.pdf"}
+    assert first["figure.png"][:4] == b"\x89PNG" and first["figure.pdf"][:4] == b"%PDF"
+    assert b"<svg" in first["figure.svg"] and b"<dc:date>" not in first["figure.svg"]
+
+
+def test_families_keep_their_colours_and_sizes_their_dashes(charts) -> None:
+    styles = series_styles(["ViT-Nano/4", "ViT-Micro/4", "ResNet-Nano", "other", "another"])
+    assert styles["ViT-Nano/4"].colour == styles["ViT-Micro/4"].colour == FAMILY_COLOURS["ViT"]
+    assert styles["ViT-Nano/4"].dash != styles["ViT-Micro/4"].dash
+    assert len({style.colour for style in styles.values()}) == 4
+    gap = chart_styles(charts["one size"])["ViT-Micro/4 − ResNet-Micro"]
+    assert gap.colour not in FAMILY_COLOURS.values()
+
+
+def test_a_missing_interval_is_no_band(charts) -> None:
+    assert all(math.isnan(point.interval.low) for series in charts["one seed"].series for point in series.points)
+    render(draw(charts["one seed"]), "png")

@@ -1,0 +1,78 @@
+"""plotly's JSON of a chart: valid by itself, and the pointer says seed, run and value."""
+
+import json
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from vitlab.report.build import bars, curves, curves_and_gaps, dots
+from vitlab.report.interactive import to_plotly
+
+LABELS = {"title": "T <b>", "xlabel": "images", "ylabel": "accuracy (%)"}
+
+
+def named(figure: dict, name: str) -> list[dict]:
+    return [trace for trace in figure["data"] if trace.get("name") == name]
+
+
+def test_every_trace_has_axes_in_the_layout(rows, two_sizes) -> None:
+    table = rows(models=two_sizes)
+    one = table[table["train_images"] == 500]
+    for chart in (
+        curves_and_gaps(table, x="train_images", **LABELS),
+        curves_and_gaps(rows(seeds=1), x="train_images", **LABELS),
+        bars(table, category="train_images", series="model", **LABELS),
+        dots(one, x="score", y="score", **LABELS),
+    ):
+        figure = json.loads(json.dumps(to_plotly(chart), allow_nan=False))
+        layout = figure["layout"]
+        for trace in figure["data"]:
+            assert trace["xaxis"].replace("x", "xaxis") in layout and trace["yaxis"].replace("y", "yaxis") in layout
+            assert len(trace["x"]) == len(trace["y"])
+        assert layout["title"]["text"] == "T &lt;b&gt;" and layout["meta"]["alt"] == chart.alt()
+        domains = [
+            (layout[key]["domain"], layout[f"y{key[1:]}"]["domain"]) for key in layout if key.startswith("xaxis")
+        ]
+        assert len(domains) == sum(map(len, chart.panels)) == len({str(domain) for domain in domains})
+        assert all(0 <= low < high <= 1.0001 for pair in domains for low, high in pair)
+
+
+def test_the_pointer_says_mean_interval_seed_run_and_value(rows) -> None:
+    chart = curves(rows(), x="train_images", log_x=True, **LABELS)
+    figure = to_plotly(chart)
+    (means,) = named(figure, "ViT-Micro/4")
+    point = chart.series[0].points[0]
+    lines = means["text"][0].split("<br>")
+    assert lines[0] == f"ViT-Micro/4, 500: {point.interval.format()}" and lines[1] == "n = 3, 95% interval"
+    assert lines[2] == f"{point.seeds[0][0]}: {point.seeds[0][1] * 100:.1f}" and "run " in lines[2]
+    assert means["y"] == pytest.approx([point.interval.mean * 100 for point in chart.series[0].points])
+    seeds = next(trace for trace in figure["data"] if trace["mode"] == "markers")
+    assert len(seeds["x"]) == 15 and seeds["text"][0].startswith("ViT-Micro/4: ") and "seed 0, run" in seeds["text"][0]
+    assert figure["layout"]["xaxis"]["type"] == "log"
+    assert figure["layout"]["xaxis"]["ticktext"] == ["500", "1,000", "2,000", "5,000", "10,000"]
+    assert [trace["name"] for trace in figure["data"] if trace["showlegend"]] == [s.name for s in chart.series]
+
+
+def test_bands_whiskers_and_levels(rows) -> None:
+    figure = to_plotly(curves_and_gaps(rows(), x="train_images", **LABELS))
+    bands = [trace for trace in figure["data"] if trace.get("fill") == "toself"]
+    assert len(bands) == 3 and all(len(band["x"]) == 10 for band in bands)
+    (gap,) = named(figure, "ViT-Micro/4 − ResNet-Micro")
+    assert len(gap["error_y"]["array"]) == 5 and not gap["showlegend"]
+    (zero,) = figure["layout"]["shapes"]
+    assert zero["yref"] == "y2" and zero["y0"] == 0
+    assert len(figure["data"]) == 3 * 3 + 2
+
+
+def test_plotly_and_matplotlib_stay_unimported() -> None:
+    heavy = ("plotly", "matplotlib", "torch")
+    program = f"import sys, vitlab.report.interactive; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_single_series_needs_no_legend(rows) -> None:
+    one = pd.DataFrame(rows()[lambda table: table.model == "ViT-Micro/4"])
+    assert not to_plotly(curves(one, x="train_images", **LABELS))["layout"]["showlegend"]

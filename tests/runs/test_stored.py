@@ -1,0 +1,66 @@
+"""rows.csv: read back bit for bit, never written over by less, and an edit by hand shows."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from vitlab.runs.stored import checksum, frame, merged, read_rows, rows_by_run, to_csv
+
+
+def rows(*runs: str, score: float = 0.1, status: str = "finished") -> pd.DataFrame:
+    return pd.DataFrame(
+        [{"run": run, "study": "s", "status": status, "seed": i, "score": score + i / 3} for i, run in enumerate(runs)]
+    )
+
+
+def stored(folder, table: pd.DataFrame):
+    folder.mkdir(exist_ok=True)
+    text = to_csv(table)
+    (folder / "rows.csv").write_text(text)
+    record = {"settings": {}, "rows": {"checksum": checksum(text)}}
+    (folder / "provenance.json").write_text(json.dumps(record))
+    return folder
+
+
+def test_rows_are_read_back_bit_for_bit(tmp_path):
+    table = frame(rows("12e456789012", "000000000001").assign(commit="12e4567", torch="2.10", shots=[5, np.nan]))
+    back = read_rows(stored(tmp_path, table))
+    assert back["score"].tolist() == table["score"].tolist() and back["run"].tolist() == table["run"].tolist()
+    assert set(back["commit"]) == {"12e4567"} and set(back["torch"]) == {"2.10"}
+    assert to_csv(back) == to_csv(table)
+
+
+def test_an_edit_by_hand_is_named_and_taken_only_if_asked(tmp_path):
+    folder = stored(tmp_path, frame(rows("a", "b")))
+    path = folder / "rows.csv"
+    path.write_text(path.read_text().replace("0.1", "0.9"))
+    with pytest.raises(ValueError, match="--accept_edited"):
+        read_rows(folder)
+    assert read_rows(folder, accept_edited=True)["score"].max() == 0.9
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x00\xff\x00", b'run,"status\n1,2,3,4\n"'])
+def test_a_damaged_file_is_one_message_with_its_name(tmp_path, damage):
+    (tmp_path / "rows.csv").write_bytes(damage)
+    with pytest.raises(ValueError, match="rows.csv"):
+        rows_by_run(read_rows(tmp_path))
+
+
+def test_evidence_never_shrinks():
+    old, new = rows("a", "b", "c"), rows("b", score=0.5)
+    both = merged(old, new).set_index("run")["score"]
+    assert set(both.index) == {"a", "b", "c"} and both["b"] == 0.5 and both["a"] == 0.1
+
+
+def test_a_failure_does_not_replace_what_was_finished():
+    kept = merged(rows("a", "b"), rows("a", "x", status="failed"))
+    assert kept.set_index("run")["status"].to_dict() == {"a": "finished", "b": "finished", "x": "failed"}
+
+
+def test_columns_and_rows_have_a_stable_order():
+    table = rows("b", "a").assign(hardware="h", date="d", **{"recipe.lr": 0.1, "data.name": "digits"})
+    assert list(frame(table).columns)[:4] == ["run", "study", "status", "score"]
+    assert list(frame(table).columns)[-2:] == ["hardware", "date"]
+    pd.testing.assert_frame_equal(frame(table), frame(table.iloc[::-1, ::-1]))

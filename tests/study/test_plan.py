@@ -1,0 +1,53 @@
+"""A plan is a grid, and of several rates the one with the best validation score counts."""
+
+import pandas as pd
+import pytest
+
+from vitlab.runs.run import Data, Run
+from vitlab.study.plan import RATE, SEED, best_rate, changed, grid
+
+BASE = Run("ViT-Pico/2", Data("digits"))
+
+
+def test_a_grid_goes_seed_by_seed_and_has_every_combination_once():
+    runs = grid(
+        [BASE, changed(BASE, {"model": "ResNet-Pico"})], {SEED: range(2), RATE: (0.1, 0.2), "options.depth": (3,)}
+    )
+    assert len({run.id for run in runs}) == len(runs) == 8
+    assert [run.seed for run in runs] == [0] * 4 + [1] * 4
+    assert all(run.data.subset_seed == run.seed and run.options == (("depth", 3),) for run in runs)
+    assert [run.model for run in runs[:2]] == ["ViT-Pico/2", "ResNet-Pico"]
+
+
+def test_a_default_in_a_grid_is_the_same_run_as_without_it():
+    assert grid(BASE, {RATE: (BASE.recipe.lr,), "options.depth": (None,)}) == [BASE]
+
+
+@pytest.mark.parametrize(("name", "said"), [("recipe.rl", "'lr'"), ("sed", "'seed'"), ("data.size", "Data")])
+def test_a_setting_that_there_is_not_is_named(name, said):
+    with pytest.raises(ValueError, match=said):
+        grid(BASE, {name: (1,)})
+
+
+def trials(**scores: list[float]) -> pd.DataFrame:
+    """Validation rows of two seeds at each rate, and test rows that say the opposite."""
+    found = []
+    for model, values in scores.items():
+        for i, score in enumerate(values):
+            for seed in (0, 1):
+                row = {"model": model, "seed": seed, RATE: 10.0**i}
+                found.append({**row, "split": "validation", "score": score + 0.01 * seed})
+                found.append({**row, "split": "test", "score": 1 - score})
+    return pd.DataFrame(found)
+
+
+def test_the_best_rate_is_chosen_by_validation_alone_and_an_edge_is_known():
+    best = best_rate(trials(a=[0.1, 0.3, 0.2], b=[0.4, 0.3, 0.2]), ["model"])
+    assert best.groupby("model")[RATE].first().to_dict() == {"a": 10.0, "b": 1.0}
+    assert best.groupby("model")["at_edge"].first().to_dict() == {"a": False, "b": True}
+    assert set(best["split"]) == {"validation", "test"} and (best["tried"] == 3).all() and len(best) == 8
+
+
+def test_ties_go_to_the_smaller_rate_and_one_rate_is_no_edge():
+    assert set(best_rate(trials(a=[0.2, 0.2]), ["model"])[RATE]) == {1.0}
+    assert not best_rate(trials(a=[0.2]), ["model"])["at_edge"].any()

@@ -1,0 +1,46 @@
+"""Settings as people meet them: what --help says of each, and what a wrong word is answered."""
+
+import dataclasses
+import re
+
+import pytest
+
+from experiments.data_scaling import PRESETS
+from vitlab.command_line import parse
+from vitlab.runs.run import build, from_settings
+from vitlab.tasks.settings import Classify, MaskedPatch, Recipe, choices
+
+
+def test_help_says_what_each_setting_of_a_recipe_is_and_which_words_it_takes(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    with pytest.raises(SystemExit):
+        parse("experiments.data_scaling", "", PRESETS, ["--help"])
+    text = re.sub(r"[\s│]+", " ", capsys.readouterr().out)
+    for setting in dataclasses.fields(Recipe):
+        said = re.search(rf"--{setting.name}\b (.*?)\(default", text) or re.search(rf"--{setting.name}, (.*?)\(", text)
+        assert said and len(said[1].split()) >= 4, setting.name
+    for words in choices(Recipe).values():
+        assert "{" + ",".join(words) + "}" in text
+
+
+@pytest.mark.parametrize(
+    ("kind", "found", "message"),
+    [
+        (Recipe, {"optimizer": "adamm"}, "Unknown optimizer 'adamm'; allowed: adamw, adam, sgd. Did you mean 'adam"),
+        (Recipe, {"schedule": "cos"}, "allowed: cosine, linear, constant"),
+        (Recipe, {"precision": "fp16"}, "allowed: fp32, bf16. Did you mean"),
+        (Recipe, {"decay": "kernel"}, "Unknown decay 'kernel'; allowed: matrices, kernels. Did you mean 'kernels'"),
+        (Recipe, {"decay": None}, "Unknown decay None"),
+        (Classify, {"loss": "sigmod"}, "allowed: softmax, sigmoid. Did you mean 'sigmoid'"),
+        (Classify, {"positions": "interpolated"}, "Did you mean 'interpolate'"),
+        (MaskedPatch, {"target": "pixel"}, "Did you mean 'pixels'"),
+    ],
+)
+def test_a_wrong_word_from_json_is_answered_with_the_right_ones(kind, found, message):
+    with pytest.raises(ValueError, match=message):
+        build(kind, found)
+
+
+def test_a_stored_run_with_a_wrong_word_is_refused_when_it_is_read():
+    with pytest.raises(ValueError, match="Unknown loss 'hinge'"):
+        from_settings({"model": "m", "data": {"name": "d"}, "task": {"kind": "classify", "loss": "hinge"}})

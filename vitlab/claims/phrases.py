@@ -1,0 +1,42 @@
+"""Sentences that many claims share: who is ahead, who gains more. They fill `Claim.says`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+def leads(where: str = "", plural: bool = False) -> Mapping[str, str]:
+    """Clauses on `first` - `second`; `where` comes first, such as "with {train_images:,} images "."""
+    verb = "are" if plural else "is"
+    return {
+        "holds": f"{where}{{first}} {verb} {{amount}} ahead of {{second}}",
+        "does not hold": f"{where}{{second}} {verb} {{amount}} ahead of {{first}}",
+        "undecided": f"{where}{{first}} and {{second}} are not told apart",
+    }
+
+
+def alike(where: str = "") -> Mapping[str, str]:
+    """Clauses on whether `first` and `second` are the same within the claim's margin."""
+    return {
+        "holds": f"{where}{{first}} and {{second}} are alike",
+        "does not hold": f"{where}{{first}} and {{second}} differ by {{amount}}",
+        "undecided": f"{where}whether {{first}} and {{second}} are alike is not decided",
+    }
+
+
+def catches_up(over: str) -> Mapping[str, str]:
+    """Clauses on whether `first` comes nearer to `second`; `over`: along what, "from {few:,} to {many:,} images"."""
+    return {
+        "holds": f"{{first}} comes nearer to {{second}} {over}",
+        "does not hold": f"{{first}} falls further behind {{second}} {over}",
+        "undecided": f"whether {{first}} comes nearer to {{second}} {over} is not decided",
+    }
+
+
+def gains_more(over: str) -> Mapping[str, str]:
+    """Clauses on whether `first` gains more than `second`."""
+    return {
+        "holds": f"{over} {{first}} gains {{amount}} more than {{second}}",
+        "does not hold": f"{over} {{first}} gains {{amount}} less than {{second}}",
+        "undecided": f"{over} it is not decided whether {{first}} gains more than {{second}}",
+    }
