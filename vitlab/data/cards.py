@@ -77,6 +77,12 @@ def matching_card(folder: str) -> Card | None:
     return cards().get(name) or cards().get(re.sub(r"_\d+$", "", name))
 
 
+def group_of(name: str) -> str:
+    """The VTAB group on the card of a set (or of a local copy, or of some of its classes); "other" without a card."""
+    card = matching_card(name.partition("@")[0])
+    return card.group if card else "other"
+
+
 def read_card(path: Path) -> Card:
     """Read and check one card. Raises ValueError naming the file, the key, and what is wrong with it."""
     raw = _parsed(path)

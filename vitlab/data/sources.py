@@ -105,6 +105,12 @@ def short_name(folder: str) -> str:
     return name if len(name) <= 64 else f"{name[:51]}-{hashlib.blake2b(name.encode(), digest_size=6).hexdigest()}"
 
 
+def set_name(source: str) -> str:
+    """The name that the rows of `name` or `name@0,1` have, without looking at its images."""
+    place, mark, classes = source.partition("@")
+    return source if place in cards() else short_name(Path(place).expanduser().resolve().name) + mark + classes
+
+
 def _names(card: Card | None, classes: tuple[str, ...]) -> tuple[str, ...]:
     """The data set's own names; the card's where it only has numbers."""
     if card and card.classes and len(card.classes) == len(classes) and classes == tuple(map(str, range(len(classes)))):

@@ -125,6 +125,19 @@ def labelled(rows: pd.DataFrame, column: str, named: Mapping[str, Run]) -> pd.Da
     return rows.assign(**{column: found}).dropna(subset=[column])
 
 
+def by_start(rows: pd.DataFrame, column: str, named: Mapping[str, Run]) -> pd.DataFrame:
+    """The rows with the name in `named` of their run, or else of the run that they start from, in `column`.
+
+    Where several names are of equal settings, a row stands there once for each; others have an empty cell.
+    """
+    import pandas as pd
+
+    known = pd.concat([labelled(rows, column, {name: run}) for name, run in named.items()])
+    known = known[["run", column]].drop_duplicates().set_index("run")
+    keys = rows["run"].where(rows["run"].isin(known.index), rows["init"])
+    return rows.join(known, on=keys).reset_index(drop=True)
+
+
 def run_of(
     row: Mapping[str, Any], rows: Iterable[Mapping[str, Any]] = (), sources: Mapping[str, str] | None = None
 ) -> Run:

@@ -106,8 +106,10 @@ def build_model(run: Run, data: ImageData, store: Store) -> ViT | ResNet:
     source = store.weights(run.init) if isinstance(run.init, Run) else run.init
     drawn = {name: value.clone() for name, value in model.state_dict().items() if name.startswith("positions.")}
     load(model, source, head="zero" if dict(run.options).get("head") == "tanh" else "drop")
-    if getattr(run.task, "positions", "interpolate") == "fresh":
-        model.load_state_dict(drawn, strict=False)
+    positions = getattr(run.task, "positions", "interpolate")
+    if positions != "interpolate":
+        kept = {name: value if positions == "fresh" else torch.zeros_like(value) for name, value in drawn.items()}
+        model.load_state_dict(kept, strict=False)
     return model
 
 
