@@ -71,7 +71,8 @@ def last_gain(claim: Claim, rows: pd.DataFrame, first: Any, second: Any, *, x: s
 def gains(claim: Claim, rows: pd.DataFrame, first: Any, second: Any, *, x: str, **more: Any) -> Verdict | None:
     """The verdict on the lead of `first` over `second` at the largest `x` minus that at the smallest, in points."""
     few, many = rows[x].min(), rows[x].max()
-    if few == many:
+    there = rows[rows[x].isin((few, many))].groupby("model")[x].nunique()
+    if few == many or not all(there.get(name) == 2 for name in (first, second)):
         return None
     values = paired(*(gap(rows, first, second, at={x: size}) for size in (many, few)))
     ends = [rows[(rows["model"] == name) & (rows[x] == size)] for name in (first, second) for size in (few, many)]

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 import pandas as pd
 
 from vitlab.claims.interval import Interval
-from vitlab.report.plain import number, to_cell, to_float, to_interval, to_plain
+from vitlab.report.plain import NothingToShow, number, to_cell, to_float, to_interval, to_plain
 
 if TYPE_CHECKING:
     from vitlab.claims.claim import Verdict
@@ -180,7 +180,7 @@ class Chart:
         if self.kind not in get_args(Kind):
             raise ValueError(f"A chart is one of {', '.join(get_args(Kind))}, not {self.kind!r}.")
         if not any(series.points for series in self.series):
-            raise ValueError("There are no finished runs to draw.")
+            raise NothingToShow("There are no finished runs to draw.")
 
     @property
     def series(self) -> list[Series]:
@@ -238,14 +238,15 @@ class Evidence:
     verdicts: tuple[Verdict, ...] = ()
     tables: tuple[Table, ...] = ()
     figures: Mapping[str, Chart] = field(default_factory=dict)
-    summary: str = "Nothing has been compared yet."
+    summary: str = ""
 
     @property
     def answer(self) -> str:
         """What it comes to, in one or two sentences; the verdicts must have been decided."""
         from vitlab.claims.sentences import answer
 
-        return answer(self.verdicts) if self.verdicts else self.summary
+        said = [self.summary] * bool(self.summary) + [answer(self.verdicts)] * bool(self.verdicts)
+        return " ".join(said) or "Nothing has been compared yet."
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""

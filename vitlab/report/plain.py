@@ -49,3 +49,7 @@ def to_cell(plain: Any) -> Interval | int | float | str:
     if isinstance(plain, Mapping) and "mean" in plain:
         return to_interval(plain)
     return to_float(plain) if plain is None or isinstance(plain, Mapping) else plain
+
+
+class NothingToShow(ValueError):
+    """The rows that are there do not suffice for a table or a figure."""
