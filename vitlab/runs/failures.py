@@ -11,7 +11,8 @@ from vitlab.report.files import Damaged
 from vitlab.runs.place import NonFiniteLoss
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO}
-NO_MEMORY = ("out of memory", "not enough memory", "allocate memory", "bad_alloc")  # as torch's messages have it
+# The words of torch, oneDNN and Python for it.
+NO_MEMORY = ("out of memory", "not enough memory", "allocate memory", "create a primitive", "start new thread")
 PASSING = ("CUDA error", "DataLoader worker", "No space left on device", "Stale file handle")
 
 
