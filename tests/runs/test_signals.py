@@ -9,7 +9,7 @@ from filelock import FileLock
 
 from experiments.data_scaling import PRESETS, plan
 from tests.runs.processes import SLOW_STEPS, TINY, alive, at_work, start, until, workers
-from vitlab.command_line import parse
+from vitlab.study.command_line import parse
 
 LIMIT = 5.0
 

@@ -48,7 +48,7 @@ class Failure:
         if out_of_memory(error):
             return cls("passing", _line(error))
         if isinstance(error, NonFiniteLoss | ValueError):
-            return cls("certain", str(error))
+            return cls("certain", _line(error))
         return cls("unknown", "".join(traceback.format_exception(error)))
 
 
