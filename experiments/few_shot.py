@@ -1,166 +1,148 @@
 """Few-shot linear accuracy of pre-trained representations (section 4.1), and whether it predicts fine-tuning.
 
     python -m experiments.few_shot                                    # seven digits upstream, three others downstream
-    python -m experiments.few_shot --preset tiny_imagenet_cpu --upstream images/tiny_imagenet_32 \
+    python -m experiments.few_shot --preset tiny_imagenet_cpu --data images/tiny_imagenet_32 \
         --downstream images/{cifar10,caltech101_64,eurosat_64,flowers89_64}
     python -m experiments.few_shot --checkpoint weights.npz --models ViT-B/16 --image_size 224 --downstream pets
 
-Each model is pre-trained upstream and frozen. On each downstream set, a regularised least-squares classifier is solved
-in closed form on 1, 5, 10 and 25 images a class. The same weights are then fine-tuned by the paper's recipe (SGD, no
-weight decay, zero head, the rate chosen on the validation split), and the two are ranked against each other.
-
-`quick` (3 seeds, 2 x Intel Xeon with AMX, 3 minutes): 5-shot accuracy, mean of three sets of digits, ViT 64.1 [55.6,
-77.3], HybridViT 69.3 [59.9, 74.4], ResNet 71.6 [67.1, 75.0] %; rank correlation with fine-tuning 0.92, 0.75 and 0.31.
-`tiny_imagenet_cpu` (3 seeds, 2 x Intel Xeon with AMX, 36 minutes): mean of four sets, ViT 27.8 [27.3, 29.0], HybridViT
-22.9 [19.7, 26.1], ResNet 21.6 [21.3, 22.1] %: 1,200 steps of pre-training are few for 200 classes, fewest for a ResNet.
+Each model is pre-trained on --data and frozen. On each downstream set, regularised least squares are solved in closed
+form on 1, 5, 10 and 25 images a class (of untrained weights too: the floor), a linear probe and nearest neighbours on
+the images of fine-tuning, for which the same weights are taken too (SGD, zero head, the rate chosen on validation).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
-from experiments import few_shot_evidence as evidence
-from experiments.data_scaling import PRESETS as TUNED
-from experiments.data_scaling import model_names
-from experiments.upstream import (
-    RATES_CPU,
-    SGD,
-    SGD_CPU,
-    Upstream,
-    evidence_folder,
-    fine_tunings,
-    native_size,
-    some_classes,
-    starts,
-)
+import tyro
+
+from experiments.recipes import UPSTREAM
+from vitlab.claims.claim import Claim, Verdict
 from vitlab.runs.run import Run
-from vitlab.study import Evidence, Study, main, titled
-from vitlab.tasks.settings import FewShot, Recipe
+from vitlab.study.study import Study, main
+from vitlab.study.upstream import MEAN, Upstream, fine_tuned, folder, origin, with_mean
+from vitlab.tasks.settings import FewShot, LinearProbe, NearestNeighbours
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from vitlab.report.evidence import Evidence
+
+LEAST = 6  # models that make a ranking
+PROBES, TUNED = {"linear_probe": "linear probe", "nearest_neighbours": "neighbours"}, "fine-tuned"
+SAYS = {
+    "holds": "{shots}-shot accuracy ranks {models} models much as fine-tuning does (rank correlation {effect})",
+    "does not hold": "{shots}-shot accuracy ranks {models} models against fine-tuning (rank correlation {effect})",
+}
+RHO: dict[str, Any] = {"unit": "rank correlation", "scale": 1.0, "digits": 2}
+RANK = Claim("transfer.rank", "4.1", "few-shot accuracy ranks models as fine-tuning does", says=SAYS, **RHO)
 
 
 @dataclass(frozen=True)
 class FewShotStudy(Upstream):
     """Settings of the study."""
 
-    shots: tuple[int, ...] = (1, 5, 10, 25)
-    """Training images of each class."""
+    few_shot: Annotated[FewShot, tyro.conf.arg(name="")] = FewShot()
+    """How few-shot accuracy is measured."""
     proxy: int = 5
     """The number of shots that is compared with fine-tuning."""
-    draws: int = 10
-    """Random draws of these images for each seed; at one shot more, until the 95% interval is under two points."""
-    max_draws: int = 100
-    """The most draws at one shot; sets of a few classes need several hundred."""
-    l2: tuple[float, ...] = (1.0, 32.0, 1024.0)
-    """Regularisers; with several, one is chosen for each draw on held-out shots (at one shot, the one nearest 1024)."""
-    finetune_size: int | None = None
-    """Number of fine-tuning images; by default all."""
 
 
-ADAM = Recipe(steps=300, batch_size=64, lr=0.0, warmup_steps=30)
-TINY_CPU = Recipe(
-    steps=1200,
-    batch_size=64,
-    lr=0.0,
-    warmup_steps=120,
-    augment=("crop", "flip"),
-    evaluations=4,
-    precision="bf16",
-)
-FOUR = ("cifar10", "caltech101", "eurosat", "flowers89")
+FEW = FewShot(draws=10, l2=(1.0, 32.0, 1024.0))
+DIGITS = ("digits@3,5,8", "digits@3,5,7,8,9", "digits")
 PRESETS = {
-    "quick": FewShotStudy(
-        max_draws=1000,
-        pretrain=ADAM,
-        learning_rates=TUNED["quick"].learning_rates,
-        finetune=replace(SGD, steps=100, batch_size=64, evaluations=3),
-        finetune_size=100,
-    ),
-    "tiny_imagenet": FewShotStudy(
-        upstream="tiny_imagenet_32",
-        downstream=FOUR,
-        sizes=("Micro", "Small"),
-        patch=4,
-        shots=(1, 5, 10),
-        pretrain=Recipe(
-            steps=40_000,
-            batch_size=512,
-            lr=0.0,
-            weight_decay=0.1,
-            warmup_steps=2000,
-            augment=("crop", "flip"),
-            evaluations=20,
-            precision="bf16",
-            compile=True,
-        ),
-        learning_rates=TUNED["cifar10"].learning_rates,
-        finetune=replace(SGD, steps=2500, augment=("crop", "flip"), precision="bf16"),
-    ),
-    "tiny_imagenet_cpu": FewShotStudy(
-        upstream="tiny_imagenet_32",
-        downstream=FOUR,
-        sizes=("Nano",),
-        patch=4,
-        shots=(1, 5, 10),
-        pretrain=TINY_CPU,
-        learning_rates=TUNED["tiny_imagenet_cpu"].learning_rates,
-        finetune=SGD_CPU,
-        rates=RATES_CPU,
-        finetune_size=1000,
-    ),
-    "paper": FewShotStudy(
-        upstream="imagenet21k",
-        downstream=("imagenet", "cifar10", "cifar100", "pets", "flowers102"),
-        models=("ViT-B/32", "ViT-B/16", "ViT-L/32", "ViT-L/16", "R50x1", "R152x2"),
-        image_size=224,
-        l2=(1024.0,),
-        pretrain=Recipe(
-            epochs=90,
-            batch_size=4096,
-            optimizer="adam",
-            lr=1e-3,
-            weight_decay=0.03,
-            schedule="linear",
-            warmup_steps=10_000,
-            augment=("crop", "flip"),
-            precision="bf16",
-            compile=True,
-        ),
-        finetune=replace(SGD, steps=10_000, augment=("crop", "flip"), precision="bf16"),
-    ),
+    "quick": FewShotStudy(**UPSTREAM["quick"], downstream=DIGITS, few_shot=replace(FEW, max_draws=1000)),
+    "tiny_imagenet": FewShotStudy(**UPSTREAM["tiny_imagenet"], few_shot=replace(FEW, shots=(1, 5, 10))),
+    "tiny_imagenet_cpu": FewShotStudy(**UPSTREAM["tiny_imagenet_cpu"], few_shot=replace(FEW, shots=(1, 5, 10))),
+    "paper": FewShotStudy(**UPSTREAM["paper"], few_shot=replace(FEW, l2=(1024.0,))),
 }
 
 
 def plan(settings: FewShotStudy) -> list[Run]:
-    """For each seed and model: the few-shot evaluations of its weights, then their fine-tunings."""
-    size = native_size(settings)
-    sets = [some_classes(source, image_size=size)[0] for source in settings.downstream]
-    task = FewShot(shots=settings.shots, draws=settings.draws, max_draws=settings.max_draws, l2=settings.l2)
+    """For each seed and model: what its frozen weights are worth on every set, then their fine-tunings."""
     found: list[Run] = []
-    for start in starts(settings, model_names(settings)):
-        found += [Run(start.model, data, task=task, seed=start.seed, init=start.init) for data in sets]
-        for data in sets:
-            some = replace(data, train_size=settings.finetune_size, subset_seed=start.seed)
-            found += fine_tunings(settings, start, some)
+    for start in settings.starts():
+        for data in settings.sets().values():
+            some = settings.on_subset(start, data)
+            found += [replace(start, data=data, task=settings.few_shot, init=init) for init in (start.init, None)]
+            found += [replace(some, task=task) for task in (LinearProbe(), NearestNeighbours())]
+            found += settings.fine_tunings(start, data)
     return found
 
 
 def draw(rows: pd.DataFrame, settings: FewShotStudy) -> Evidence:
-    """Accuracy against shots, what fine-tuning gives, and the rank correlation of the two."""
-    whole = [source for source in (settings.upstream, *settings.downstream) if "@" not in source]
-    return evidence.draw(titled(rows[rows["status"] == "finished"], *whole), settings.proxy)
+    """Accuracy by every measure, against shots, and the rank correlation of few-shot with fine-tuned accuracy."""
+    from vitlab.report.build import curves, dots, pivot
+    from vitlab.report.captions import describe
+    from vitlab.report.evidence import Evidence, Table
+
+    scored = measured(rows)
+    if scored.empty:
+        return Evidence(summary="No weights have been evaluated yet.")
+    shown = with_mean(scored, ["weights", "measure"])
+    caption = (
+        f"Test accuracy in %, {origin(scored)}; linear probe, neighbours and fine-tuning (validation's rate) on "
+        f"{settings.finetune_size or 'all'} images of a set; mean over seeds [95% interval]. {describe(scored)}."
+    )
+    table, figures = Table("accuracy", pivot(shown, ["title", "weights"], "measure"), caption), {}
+    axes: dict[str, Any]
+    if len(few := shown[shown["shots"].notna() & shown["init"].notna()]):
+        axes = {"title": f"Few-shot accuracy, {origin(few)}", "xlabel": "images a class", "ylabel": "test accuracy (%)"}
+        figures["figure"] = curves(few, x="shots", panel="title", first=MEAN, log_x=True, **axes)
+    if len(pairs := both_measures(scored, settings.proxy)):
+        title, xlabel = "Does few-shot accuracy predict fine-tuning?", f"{settings.proxy}-shot accuracy (%)"
+        axes = {"title": title, "xlabel": xlabel, "ylabel": "fine-tuned accuracy (%)"}
+        figures["correlation"] = dots(pairs, x="few_shot", y="score", panel="title", **axes)
+    return Evidence(verdicts(scored, settings.proxy) if len(pairs) else (), (table,), figures)
+
+
+def measured(rows: pd.DataFrame) -> pd.DataFrame:
+    """Test rows with the name of their `measure`, and that of the weights; draws of one number of shots averaged."""
+    import pandas as pd
+
+    rows = rows.reindex(columns=dict.fromkeys([*rows.columns, "shots"]))
+    test = rows[rows["split"] == "test"]
+    few = test[test["task.kind"] == "few_shot"].sort_values("shots")
+    few = few.assign(score=few.groupby(["run", "shots"])["score"].transform("mean")).drop_duplicates(["run", "shots"])
+    parts = [few.assign(measure=few["shots"].map("{:g}-shot".format)).drop(columns="draw", errors="ignore")]
+    parts += [test[test["task.kind"] == kind].assign(measure=name) for kind, name in PROBES.items()]
+    parts += [fine_tuned(rows).query("split == 'test'").assign(measure=TUNED)]
+    every = pd.concat([part for part in parts if len(part)] or parts)
+    return every.assign(weights=every["model"].where(every["init"].notna(), every["model"] + ", untrained"))
+
+
+def both_measures(scored: pd.DataFrame, proxy: int) -> pd.DataFrame:
+    """The fine-tuned rows whose weights have a few-shot accuracy on the same set, with that in column `few_shot`."""
+    keys = ["model", "seed", "data.name"]
+    few = scored[(scored["shots"] == proxy) & scored["init"].notna()].set_index(keys)["score"].rename("few_shot")
+    return scored[scored["measure"] == TUNED].join(few, on=keys, how="inner")
+
+
+def verdicts(scored: pd.DataFrame, proxy: int) -> tuple[Verdict, ...]:
+    """Whether the two measures rank the models alike, within a seed and set."""
+    from vitlab.claims.compare import judged
+    from vitlab.claims.preconditions import near_floor
+    from vitlab.claims.statistics import within_seed_rank
+
+    few, tuned = scored[scored["shots"] == proxy], scored[scored["measure"] == TUNED]
+    trained, untrained = few[few["init"].notna()], few[few["init"].isna()]
+    n = len(set(trained["model"]) & set(tuned["model"]))
+    doubts = [f"it takes {LEAST} models, and there are {n}"] * (n < LEAST) + near_floor(trained, untrained)
+    values = within_seed_rank(trained, tuned, least=LEAST)
+    verdict = judged(RANK, values, [tuned], doubts=doubts, about={"shots": proxy, "models": n})
+    return (replace(verdict, subject=f"{n} models"),)
 
 
 STUDY = Study(
     name="few_shot",
+    section="4.1",
     question="How good are representations after a few images a class, and does that predict fine-tuning?",
     presets=PRESETS,
     plan=plan,
     draw=draw,
-    folder=evidence_folder,
+    claims=(RANK,),
+    folder=folder,
 )
 
 if __name__ == "__main__":

@@ -5,277 +5,205 @@
         --unlabelled images/cifar10 --upstream images/tiny_imagenet_32
 
 For each share of the labels and each seed, one model is fine-tuned (a) from scratch, (b) after masked patch prediction
-on all `unlabelled` images, (c) after supervised pre-training on another set; and at `long_shares` (a) again for as
-many steps as (b) takes in all. Each arm tries the same `rates` and keeps the one with the best mean validation accuracy
-at that number of labels. The paper claims a < b < c: 79.9% on ImageNet for ViT-B/16, 2 points above training from
-scratch, 4 below supervised pre-training. On the digits (c) learns five of the classes, and the others are the task.
-
-Record (results/masked_patch/cifar10, ViT-Micro/4, three seeds, 3.8 hours of training in all on cores of an Intel Xeon
-with AMX): (b) beats (a) with 2,450 labels and with all, and (a) of as many steps too; (c) is ahead of (b) with 2,450,
-and at all labels they are not told apart. A first version, smaller, with half the steps at an eighth of the rate, had
-(b) below (a) of as many steps. The rate of (b)'s pre-training was chosen among four by its score on the validation
-split; the others are those of `experiments.tuning`.
-
-The ablations repeat (b) at `ablation_share` with one thing changed. "mae" is a control in the manner of masked
-autoencoders (arXiv 2111.06377): pixels as the target and 75% of the patches masked, but without their decoder, so that
-the encoder sees [mask].
+on all --unlabelled images, (c) after supervised pre-training on another set, and (a) again for as many steps as (b)
+takes in all. The ablations change one thing in (b), at the smallest share. Tokens are pooled by their mean, as masked
+patch prediction trains no output of the class token.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from vitlab.report.names import family
-
-from experiments import masked_patch_evidence as evidence
-from experiments.masked_patch_evidence import LONG, MASKED, SCRATCH, SUPERVISED, UNTRAINED
-from experiments.upstream import some_classes
-from vitlab.errors import suggest
+from experiments import recipes
+from vitlab.claims.claim import Claim, Verdict
+from vitlab.claims.phrases import leads
+from vitlab.data.sources import set_name
+from vitlab.report.families import family
+from vitlab.report.pictures import predictions
+from vitlab.runs.rows import by_start
 from vitlab.runs.run import Data, Run
-from vitlab.study import Evidence, Study, data_of, main, titled
-from vitlab.tasks.settings import FewShot, MaskedPatch, Recipe
+from vitlab.study.plan import RATE, best_rate, changed, grid
+from vitlab.study.settings import Settings, data_of, shares_of
+from vitlab.study.study import Study, main
+from vitlab.tasks.settings import Classify, FewShot, MaskedPatch, Recipe
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+    from vitlab.report.evidence import Evidence
     from vitlab.runs.store import Store
 
-ABLATIONS = ("ratio", "target", "mae", "steps", "rate")
-
-
-@dataclass(frozen=True)
-class MaskedPatches:
-    """Settings of the study."""
-
-    data: str = "digits@3,5,7,8,9"
-    """The task: a card, a folder or a local copy; `name@3,5` keeps only those classes."""
-    unlabelled: str = "digits"
-    """Images of (b), whose labels are not used."""
-    upstream: str = "digits@0,1,2,4,6"
-    """Labelled images of (c)."""
-    model: str = "ViT-Pico/2"
-    """A ViT or a hybrid."""
-    pooling: str = "gap"
-    """gap or cls; masked patch prediction trains no output of the class token."""
-    label_shares: tuple[float, ...] = (0.05, 0.1, 1.0)
-    """Shares of the labels."""
-    long_shares: tuple[float, ...] = (0.05,)
-    """Shares at which (a) also gets as many steps as (b) in all."""
-    seeds: int = 3
-    """Repetitions of everything: pre-training, subsets, fine-tuning."""
-    masked: MaskedPatch = MaskedPatch()
-    """Corruption and target of (b)."""
-    pretrain: Recipe = Recipe(steps=1200, lr=3e-3, warmup_steps=100, evaluations=5)
-    """Recipe of masked patch prediction."""
-    supervise: Recipe = Recipe(steps=400, lr=3e-3, warmup_steps=40, evaluations=5)
-    """Recipe of supervised pre-training."""
-    finetune: Recipe = Recipe(steps=200, lr=0.0, batch_size=32, warmup_steps=20, evaluations=10)
-    """Recipe of (a) and of all fine-tunings; the rate is one of `rates`."""
-    rates: tuple[float, ...] = (1e-3, 3e-3)
-    """Peak rates that each arm tries at each number of labels."""
-    ablations: tuple[str, ...] = ABLATIONS
-    """What is changed in (b), one at a time: ratio target mae steps rate."""
-    pretrain_rates: tuple[float, ...] = (1.5e-3, 6e-3)
-    """Peak rates of pre-training that the ablation "rate" compares with the study's own."""
-    ablation_share: float = 0.05
-    """Share of the labels at which the ablations are compared."""
-    ablation_seeds: int = 1
-    """Repetitions of the ablations."""
-    few_shot: FewShot = FewShot(shots=(5,), draws=10)
-    """Few-shot linear accuracy of each representation."""
-
-
-PRETRAIN_CPU = Recipe(
-    steps=2079, batch_size=128, lr=8e-3, warmup_steps=200, evaluations=9, augment=("crop", "flip"), precision="bf16"
-)
-FINETUNE_CPU = Recipe(
-    steps=800, batch_size=64, lr=0.0, warmup_steps=80, evaluations=10, augment=("crop", "flip"), precision="bf16"
-)
-CIFAR_CPU = MaskedPatches(
-    data="cifar10",
-    unlabelled="cifar10",
-    upstream="tiny_imagenet_32",
-    model="ViT-Micro/4",
-    pretrain=PRETRAIN_CPU,
-    supervise=replace(PRETRAIN_CPU, lr=1e-3),
-    finetune=FINETUNE_CPU,
-    label_shares=(0.05, 1.0),
-    rates=(1e-3,),
-    ablations=("rate",),
-    pretrain_rates=(1e-3, 2e-3, 4e-3),
-)
-PRESETS = {
-    "quick": MaskedPatches(),
-    "cifar10": replace(
-        CIFAR_CPU,
-        model="ViT-Small/4",
-        label_shares=(0.05, 0.1, 1.0),
-        long_shares=(0.05, 1.0),
-        seeds=5,
-        pretrain=replace(PRETRAIN_CPU, steps=40_000, batch_size=512, lr=1e-3, warmup_steps=2000, compile=True),
-        supervise=replace(PRETRAIN_CPU, steps=20_000, batch_size=512, lr=1e-3, warmup_steps=2000, compile=True),
-        finetune=replace(FINETUNE_CPU, steps=5000, batch_size=128, warmup_steps=500, compile=True),
-        rates=(5e-4, 1e-3),
-        ablations=ABLATIONS,
-        pretrain_rates=(5e-4, 2e-3),
-        ablation_seeds=3,
-    ),
-    "cifar10_cpu": CIFAR_CPU,
+LABELS, WAY, OWN = "train_images", "pre-training", "own"
+Ablation = Literal["ratio", "target", "mae", "steps", "rate"]
+PROBE = FewShot(shots=(5,), draws=10)
+SCORES = {"score": "score", "colour": "color_accuracy", "frequent": "floor_frequent", "near": "floor_neighbours"}
+ABOUT = "Test images in %: accuracy; score in predicting patches (R² for pixels, from 0), their colour, two floors."
+SCRATCH, LONG = "training from scratch", "training from scratch for as many steps"
+MASKED, SUPERVISED = "masked patch pre-training", "supervised pre-training"
+LED = "with {train_images:,} labels "
+SAYS = {**leads(LED), "cannot be tested here": LED + "it cannot be tested whether {statement}"}
+PAPER = "79.9 on ImageNet (ViT-B/16), 2 above (a), 4 below (c)"
+ARMS = {
+    Claim("ssl.scratch", "4.6", f"{MASKED} beats {SCRATCH}", says=SAYS, paper=PAPER): (MASKED, SCRATCH),
+    Claim("ssl.equal_steps", "ours", f"{MASKED} beats {LONG}", says=SAYS): (MASKED, LONG),
+    Claim("ssl.supervised", "4.6", f"{SUPERVISED} beats {MASKED}", says=SAYS, paper=PAPER): (SUPERVISED, MASKED),
+}
+COLOUR, PIXELS, SMALL = "target mean_color", "target pixels", "target downsized"
+WAYS = {  # of pre-training, by the names of `ways`
+    Claim("ssl.target", "B.1.2", "the mean colour is no worse a target than pixels", bound=-0.01): (COLOUR, PIXELS),
+    Claim("ssl.downsized", "B.1.2", "down-sized patches are as good a target", "alike"): (COLOUR, SMALL),
+    Claim("ssl.ratio", "B.1.2", "corrupting 50% is no worse than 15%", bound=-0.01): ("ratio 0.5", "ratio 0.15"),
+    Claim("ssl.short", "B.1.2", "a tenth gives nearly all", "alike", margin=0.02): (OWN, "steps / 10"),
 }
 
 
-def plan(settings: MaskedPatches) -> dict[Run, dict[str, Any]]:
-    """All runs with their place in the study, seed by seed, the comparison before the ablations."""
-    for name, rates in {"rates": settings.rates, "pretrain_rates": settings.pretrain_rates}.items():
-        if any(rate <= 0 for rate in rates):
-            raise ValueError(f"--{name} has {min(rates):g}; a peak rate is above 0, such as 0.001.")
-    if family(settings.model) not in ("ViT", "HybridViT"):
-        raise ValueError(f"{settings.model!r} has no patch embeddings; give --model a ViT or a hybrid, as ViT-Nano/4.")
-    task, sizes = labelled(settings)
-    found: dict[Run, dict[str, Any]] = {}
-    for seed in range(settings.seeds):
-        found |= _comparison(settings, task, sizes, seed)
-    share = settings.ablation_share
-    for seed in range(settings.ablation_seeds):
-        for masked, recipe in variants(settings):
-            start = pretraining(settings, seed, masked, recipe)
-            found[start] = found[_few_shot(settings, task, start)] = _place(masked, recipe)
-            found |= _fine_tunings(settings, task, sizes, share, start, seed, _place(masked, recipe))
-    return found
+@dataclass(frozen=True)
+class MaskedPatches(Settings):
+    """Settings of the study; the recipe is that of (a) and of all fine-tunings, its rate one of --rates."""
+
+    unlabelled: str = ""
+    """Images of (b), whose labels are not used."""
+    upstream: str = ""
+    """Labelled images of (c)."""
+    label_shares: tuple[float, ...] = (0.05, 0.1, 1.0)
+    """Shares of the labels, the smallest first."""
+    masked: MaskedPatch = MaskedPatch()
+    """Corruption and target of (b)."""
+    pretrain: Recipe = Recipe()
+    """Recipe of pre-training."""
+    supervised_rate: float = 1e-3
+    """Peak rate of supervised pre-training, whose recipe is the same otherwise."""
+    rates: tuple[float, ...] = (1e-3, 3e-3, 1e-2)
+    """Peak rates that each arm tries at each number of labels."""
+    ablations: tuple[Ablation, ...] = get_args(Ablation)
+    """What is changed in (b), one at a time; "rate" tries other rates in (c) too."""
+    rate_factors: tuple[float, ...] = (0.25, 4.0)
+    """The other rates, as multiples of --pretrain.lr and of --supervised_rate."""
+    ablation_seeds: int = 1
+    """Repetitions of the ablations."""
 
 
-def labelled(settings: MaskedPatches) -> tuple[Data, dict[float, int | None]]:
-    """The task's data, and the number of labels at each share (None: all).
-
-    Raises:
-        ValueError: for a share above 1, or one that leaves classes without a label.
-    """
-    data, info = some_classes(settings.data)
-    classes = len(data.classes) or info.num_classes
-    total = info.sizes["train"] * classes / info.num_classes
-    shares = (*settings.label_shares, *settings.long_shares, settings.ablation_share)
-    for share in shares:
-        if not classes / total <= share <= 1:
-            raise ValueError(
-                f"A share of {share:g} of the labels of {data.name} cannot be had; give --label_shares, --long_shares "
-                f"and --ablation_share between {classes / total:.3g} (one image a class) and 1."
-            )
-    return data, {share: None if share == 1 else round(share * total) for share in shares}
+PRESETS = {name: MaskedPatches(**preset) for name, preset in recipes.MASKED_PATCH.items()}
 
 
-def pretraining(settings: MaskedPatches, seed: int, masked: MaskedPatch, recipe: Recipe) -> Run:
-    """Masked patch prediction on all unlabelled images; raises ValueError for a recipe counted in epochs."""
-    if recipe.epochs or settings.finetune.epochs:
-        raise ValueError("This study counts in steps; leave --pretrain.epochs and --finetune.epochs at None.")
-    data, _ = some_classes(settings.unlabelled)
-    return Run(settings.model, data, recipe, masked, seed, options=_options(settings), snapshots=4)
+def ways(settings: MaskedPatches) -> dict[str, Run]:
+    """(b)'s pre-training on no data yet, and what the ablations make of it; ValueError for a model without patches."""
+    names, own = settings.model_names(), settings.pretrain
+    if len(names) != 1 or family(names[0]) == "ResNet":
+        raise ValueError(f"--models names {', '.join(names)}; give one ViT or hybrid, such as ViT-Nano/4.")
+    base = Run(names[0], Data(""), own, settings.masked, options=(("pooling", "gap"),), snapshots=4)
+    changes: dict[str, dict[str, Any]] = {OWN: {}, **recipes.MASKED_CHANGES}
+    for n in (10, 4, 2):
+        changes[f"steps / {n}"] = {"recipe.steps": own.steps // n, "recipe.warmup_steps": own.warmup_steps // n}
+    changes |= {f"rate x {factor:g}": {RATE: own.lr * factor} for factor in settings.rate_factors}
+    asked = (OWN, *settings.ablations)
+    return {name: changed(base, change) for name, change in changes.items() if name.split()[0] in asked}
 
 
-def variants(settings: MaskedPatches) -> list[tuple[MaskedPatch, Recipe]]:
-    """The ablations: settings of the task with a recipe of pre-training, the study's own left out.
+def plan(settings: MaskedPatches) -> list[Run]:
+    """The comparison seed by seed, then the ablations of (b) and the trials of (c)'s rate."""
+    recipe, before = settings.recipe, settings.pretrain
+    if recipe.epochs or before.epochs:
+        raise ValueError("This study counts in steps; leave --epochs and --pretrain.epochs at None.")
+    longer = replace(recipe, steps=recipe.steps + before.steps * before.batch_size // recipe.batch_size)
+    task, sizes = shares_of(settings.data, settings.label_shares)
+    (unlabelled, _), (upstream, _) = data_of(settings.unlabelled), data_of(settings.upstream)
+    masked = {name: replace(run, data=unlabelled) for name, run in ways(settings).items()}
+    model = replace(masked[OWN], data=task, recipe=Recipe(), task=PROBE, snapshots=0)
+    supervised = replace(model, data=upstream, recipe=replace(before, lr=settings.supervised_rate), task=Classify())
 
-    Raises:
-        ValueError: for an ablation that there is not.
-    """
-    base, own = settings.masked, settings.pretrain
-    changes = {
-        "ratio": [(replace(base, ratio=ratio), own) for ratio in (0.15, 0.5, 0.75)],
-        "target": [(replace(base, target=target), own) for target in ("mean_color", "downsized", "pixels")],
-        "mae": [(MaskedPatch(ratio=0.75, mask=1.0, swap=0.0, target="pixels"), own)],
-        "steps": [(base, replace(own, steps=own.steps // part)) for part in (4, 2)],
-        "rate": [(base, replace(own, lr=rate)) for rate in settings.pretrain_rates],
-    }
-    for name in settings.ablations:
-        if name not in changes:
-            raise ValueError(f"Unknown ablation {name!r}; allowed: {', '.join(changes)}.{suggest(name, changes)}")
-    asked = [variant for name in settings.ablations for variant in changes[name]]
-    return [variant for variant in dict.fromkeys(asked) if variant != (base, own)]
+    def after(init: Run | None, seed: int, sizes: list[int | None]) -> list[Run]:
+        run = replace(model, seed=seed, init=init and replace(init, seed=seed))
+        tuned = replace(run, data=replace(task, subset_seed=seed), task=Classify())
+        both = [replace(tuned, recipe=one) for one in ((recipe, longer) if init is None else (recipe,))]
+        return [run, *grid(both, {"data.train_size": sizes, RATE: settings.rates})]
 
-
-Sizes = Mapping[float, int | None]
-
-
-def _comparison(settings: MaskedPatches, task: Data, sizes: Sizes, seed: int) -> dict[Run, dict[str, Any]]:
-    masked = pretraining(settings, seed, settings.masked, settings.pretrain)
-    other, _ = some_classes(settings.upstream)
-    supervised = Run(settings.model, other, settings.supervise, seed=seed, options=_options(settings))
-    place_of_b = _place(settings.masked, settings.pretrain)
-    found: dict[Run, dict[str, Any]] = {masked: place_of_b, supervised: {"arm": "upstream"}}
-    starts = ((None, {"arm": SCRATCH}), (masked, place_of_b), (supervised, {"arm": SUPERVISED}))
-    for start, place in starts:
-        for share in settings.label_shares:
-            found |= _fine_tunings(settings, task, sizes, share, start, seed, place)
-        probed = _few_shot(settings, task, start) if start else replace(_few_shot(settings, task, masked), init=None)
-        found[probed] = place if start else {"arm": UNTRAINED}
-    recipe, before = settings.finetune, settings.pretrain
-    steps = recipe.steps + before.steps * before.batch_size // recipe.batch_size
-    long = replace(settings, finetune=replace(recipe, steps=steps))
-    for share in settings.long_shares:
-        found |= _fine_tunings(long, task, sizes, share, None, seed, {"arm": LONG})
-    return found
-
-
-def _place(task: MaskedPatch, recipe: Recipe) -> dict[str, Any]:
-    """The columns of the rows of (b): which task, at which peak rate, how long."""
-    return {
-        "arm": MASKED,
-        "target": task.target,
-        "ratio": task.ratio,
-        "masked_share": task.mask,
-        "pretrain_rate": recipe.lr,
-        "pretrain_steps": recipe.steps,
-    }
-
-
-def _fine_tunings(
-    settings: MaskedPatches,
-    task: Data,
-    sizes: Sizes,
-    share: float,
-    start: Run | None,
-    seed: int,
-    place: Mapping[str, Any],
-) -> dict[Run, dict[str, Any]]:
-    """From `start` on a share of the labels, once with each rate."""
-    data = replace(task, train_size=sizes[share], subset_seed=seed)
-    recipes = [replace(settings.finetune, lr=rate) for rate in settings.rates]
-    runs = [Run(settings.model, data, one, seed=seed, init=start, options=_options(settings)) for one in recipes]
-    return {run: {**place, "label_share": share} for run in runs}
-
-
-def _few_shot(settings: MaskedPatches, task: Data, start: Run) -> Run:
-    return Run(settings.model, task, task=settings.few_shot, seed=start.seed, init=start, options=_options(settings))
-
-
-def _options(settings: MaskedPatches) -> tuple[tuple[str, Any], ...]:
-    return (("pooling", settings.pooling),)
+    arms, few = (None, masked[OWN], supervised), range(settings.ablation_seeds)
+    found = [run for seed in range(settings.seeds) for init in arms for run in after(init, seed, sizes)]
+    found += [run for seed in few for init in masked.values() for run in after(init, seed, sizes[:1])]
+    rates = [settings.supervised_rate * factor for factor in settings.rate_factors if "rate" in settings.ablations]
+    return found + grid(supervised, {"seed": few, RATE: rates})
 
 
 def draw(rows: pd.DataFrame, settings: MaskedPatches) -> Evidence:
-    """Accuracy of each arm at each number of labels, the ablations, and what the seeds allow to say of a < b < c."""
-    done = titled(rows[rows["status"] == "finished"], settings.data.partition("@")[0])
-    base = _place(settings.masked, settings.pretrain)
-    return evidence.evidence(done, base, settings.ablation_share, settings.model)
+    """Accuracy of each arm at each number of labels, what each way of pre-training gives, and the verdicts."""
+    from vitlab.report.build import curves, pivot, scaling_table
+    from vitlab.report.captions import describe
+    from vitlab.report.evidence import Evidence, Table
+
+    rows = by_start(rows, WAY, ways(settings))
+    tuned = fine_tuned(rows, settings)
+    own = tuned[tuned[WAY].fillna(OWN) == OWN]
+    if own.empty:
+        return Evidence(summary="No fine-tuning has finished yet.")
+    caption = f"Test accuracy in %, gaps in points; mean over seeds [95% interval]. {describe(own)}."
+    pairs = [pair for pair in ARMS.values() if set(pair) <= set(own["arm"])]
+    tables = [scaling_table("accuracy", own, LABELS, by="arm", pairs=pairs, caption=caption)]
+    if len(measures := measured(rows, tuned)):
+        tables.append(Table("ways", pivot(measures, WAY, "measure"), ABOUT))
+    title, ylabel = f"Fine-tuning {own['model'].iloc[0]} on {own['title'].iloc[0]}", "test accuracy (%)"
+    figure = curves(own, x=LABELS, series="arm", title=title, xlabel="labelled images", ylabel=ylabel, log_x=True)
+    return Evidence(verdicts(rows, tuned, settings), tuple(tables), {"figure": figure})
+
+
+def fine_tuned(rows: pd.DataFrame, settings: MaskedPatches) -> pd.DataFrame:
+    """Test rows of the fine-tunings at the rate that validation chose, with their arm."""
+    rows = rows[(rows["task.kind"] == "classify") & (rows["data.name"] == set_name(settings.data))]
+    rows = rows[rows["init"].isna() | rows["init.task.kind"].notna()]
+    arms = rows["init.task.kind"].map({"masked_patch": MASKED, "classify": SUPERVISED}).fillna(SCRATCH)
+    arms = arms.mask((arms == SCRATCH) & (rows["recipe.steps"] != settings.recipe.steps), LONG)
+    found = best_rate(rows.assign(arm=arms), ["arm", WAY, LABELS]).query("split == 'test'").astype({LABELS: int})
+    return found.sort_values("arm", key=lambda arm: arm.map([SCRATCH, LONG, MASKED, SUPERVISED].index), kind="stable")
+
+
+def measured(rows: pd.DataFrame, tuned: pd.DataFrame) -> pd.DataFrame:
+    """Test rows of each way of pre-training by `measure`: few-shot and fine-tuned accuracy, scores of prediction."""
+    import pandas as pd
+
+    test = rows[rows["split"] == "test"]
+    few, predicted = (test[test["task.kind"] == kind] for kind in ("few_shot", "masked_patch"))
+    way = few[WAY].fillna(few["init"].isna().map({True: "untrained", False: SUPERVISED}))
+    later = tuned.assign(measure=tuned[LABELS].map("{:,} labels".format)).dropna(subset=[WAY])
+    scores = {name: test[column].clip(lower=0) for name, column in SCORES.items() if column in test}
+    parts = [predicted.assign(measure=name, score=score) for name, score in scores.items()]
+    return pd.concat([few.assign(measure="5-shot", **{WAY: way}), later, *parts], ignore_index=True)
+
+
+def verdicts(rows: pd.DataFrame, tuned: pd.DataFrame, settings: MaskedPatches) -> tuple[Verdict, ...]:
+    """Every claim at every number of labels that both sides have; rates of pre-training must be the best of trials."""
+    from vitlab.claims.compare import compare
+    from vitlab.claims.preconditions import not_best
+
+    trials, own = rows[rows["split"] == "validation"], tuned[tuned[WAY].fillna(OWN) == OWN]
+    masked = trials[(trials["task.kind"] == "masked_patch") & trials[WAY].str.match("own|rate")]
+    other = trials[trials["init"].isna() & (trials["data.name"] == set_name(settings.upstream))]
+    doubts: dict[str, list[str]] = {MASKED: not_best(masked, settings.pretrain.lr, who=MASKED), SCRATCH: [], LONG: []}
+    doubts[SUPERVISED] = not_best(other, settings.supervised_rate, who=SUPERVISED)
+    found = []
+    for labels in sorted(tuned[LABELS].unique()):
+        for claim, pair in ARMS.items():
+            why = doubts[pair[0]] + doubts[pair[1]]
+            found.append(compare(claim, own, *pair, by="arm", at={LABELS: labels}, doubts=why))
+        found += [compare(claim, tuned, *pair, by=WAY, at={LABELS: labels}) for claim, pair in WAYS.items()]
+    return tuple(replace(one, subject=f"{one.about[LABELS]:,} labels") for one in found if one)
 
 
 def pictures(settings: MaskedPatches, store: Store) -> dict[str, Figure]:
     """What the first seed's pre-training predicts as it goes on, with each target that was trained."""
-    ways = [(settings.masked, settings.pretrain), *variants(settings)]
-    runs = {way[0].target: pretraining(settings, 0, *way) for way in reversed(ways)}
-    found = {target: sorted(store.path(run).glob("pictures_*.npz")) for target, run in runs.items()}
-    return {f"pictures_{target}": evidence.picture_grid(target, files) for target, files in found.items() if files}
+    runs = [replace(run, data=data_of(settings.unlabelled)[0]) for run in reversed(ways(settings).values())]
+    return predictions({run.task.target: store.path(run) for run in runs if isinstance(run.task, MaskedPatch)})
 
 
 STUDY = Study(
     name="masked_patch",
+    section="4.6, B.1.2",
     question="Does masked patch prediction beat training from scratch, and does supervised pre-training beat it?",
     presets=PRESETS,
     plan=plan,
     draw=draw,
-    folder=lambda settings: data_of(settings.data.partition("@")[0])[0].name,
+    claims=(*ARMS, *WAYS),
     pictures=pictures,
 )
 

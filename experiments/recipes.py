@@ -6,11 +6,15 @@ trials are evidence of `experiments.tuning`, and a test holds these rates agains
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from vitlab.report.families import family
-from vitlab.tasks.settings import FewShot, Recipe
+from vitlab.tasks.settings import TARGETS, Classify, FewShot, Recipe
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -56,17 +60,18 @@ TRIALS = (DIGITS, CIFAR10_SHORT, TINY_SHORT)
 UNTUNED = dict.fromkeys(FAMILIES, 1e-3)  # the GPU presets' rates: nobody has tried others yet
 
 
-def rate_doubts(data: str, rates: Iterable[tuple[str, float]]) -> list[str]:
-    """Why (model, rate) pairs on a data set cannot be compared: a rate that was not tuned, or lies at an edge."""
-    known = [trials for trials in TRIALS if trials.data == data.partition("@")[0]]
-    if not known:
-        return [f"no rates were tried on {data}"]
+def rate_doubts(rows: pd.DataFrame, data: str = "data.name") -> list[str]:
+    """Why models cannot be compared: a rate that was not tuned on what they were trained on (column `data`), or lies
+    at the edge of those that were tried.
+    """
     doubts = []
-    for model, rate in dict.fromkeys(rates):
-        words = [trials.doubt(model, rate) for trials in known]
-        if all(words):
+    for name, model, rate in rows[[data, "model", "recipe.lr"]].drop_duplicates().itertuples(index=False):
+        words = [trials.doubt(model, rate) for trials in TRIALS if trials.data == name.partition("@")[0]]
+        if not words:
+            doubts.append(f"no rates were tried on {name}")
+        elif all(words):
             doubts.append(words[-1])
-    return doubts
+    return list(dict.fromkeys(doubts))
 
 
 DIGITS_RECIPE = Recipe(steps=300, batch_size=64, warmup_steps=30, evaluations=10)
@@ -85,9 +90,10 @@ CIFAR_GPU = Recipe(
 )
 # Fine-tuning as in Table 4; on two cores for a thousand images.
 SGD = Recipe(steps=500, batch_size=512, optimizer="sgd", weight_decay=0.0, warmup_steps=0, grad_clip=1.0)
-SGD_CPU = replace(SGD, steps=100, batch_size=64, evaluations=1, precision="bf16")
-SGD_DIGITS = replace(SGD, steps=100, batch_size=64, evaluations=3)
-SGD_RATES, SGD_RATES_CPU = (0.001, 0.003, 0.01, 0.03), (0.01, 0.03)
+SGD_DIGITS = replace(SGD, steps=100, batch_size=64, evaluations=5)
+SGD_CPU = replace(SGD_DIGITS, precision="bf16")
+SGD_GPU = replace(SGD, steps=2500, augment=("crop", "flip"), precision="bf16")
+SGD_RATES_CPU = (0.01, 0.03, 0.1, 0.3)  # 100 steps ask for more than the paper's rates
 # Pre-training on ImageNet-21k as in Table 3.
 IMAGENET21K = Recipe(
     epochs=90,
@@ -95,6 +101,7 @@ IMAGENET21K = Recipe(
     optimizer="adam",
     lr=1e-3,
     weight_decay=0.03,
+    decay="kernels",
     schedule="linear",
     warmup_steps=10_000,
     augment=("crop", "flip"),
@@ -103,3 +110,89 @@ IMAGENET21K = Recipe(
 )
 FIVE_SHOT = FewShot(shots=(5,), draws=10, l2=(1.0, 32.0, 1024.0))
 DOWNSTREAM = ("cifar10", "caltech101", "eurosat", "flowers89")
+# What the studies of transfer share at each scale: settings of `vitlab.study.upstream.Upstream` by preset.
+UPSTREAM: dict[str, dict[str, Any]] = {
+    "quick": {
+        "data": "digits@0,1,2,4,6,7,9",
+        "recipe": DIGITS_RECIPE,
+        "learning_rates": DIGITS.chosen,
+        "finetune": SGD_DIGITS,
+        "rates": SGD_RATES_CPU,
+        "finetune_size": 100,
+    },
+    "tiny_imagenet": {
+        "data": "tiny_imagenet_32",
+        "downstream": DOWNSTREAM,
+        "sizes": ("Micro", "Small"),
+        "patch": 4,
+        "recipe": replace(CIFAR_GPU, steps=40_000, weight_decay=0.1, warmup_steps=2000),
+        "learning_rates": UNTUNED,
+        "finetune": SGD_GPU,
+    },
+    "tiny_imagenet_cpu": {
+        "data": "tiny_imagenet_32",
+        "downstream": DOWNSTREAM,
+        "sizes": ("Nano",),
+        "patch": 4,
+        "recipe": replace(CIFAR_SHORT, steps=1200, warmup_steps=120, evaluations=4),
+        "learning_rates": TINY_SHORT.chosen,
+        "finetune": SGD_CPU,
+        "rates": SGD_RATES_CPU,
+        "finetune_size": 1000,
+    },
+    "paper": {
+        "data": "imagenet21k",
+        "downstream": ("imagenet", "cifar10", "cifar100", "pets", "flowers102"),
+        "models": ("ViT-B/32", "ViT-B/16", "ViT-L/32", "ViT-L/16", "R50x1", "R152x2"),
+        "image_size": 224,
+        "recipe": IMAGENET21K,
+        "pretrain": Classify(loss="sigmoid"),
+        "head": "tanh",
+        "finetune": replace(SGD_GPU, steps=10_000),
+    },
+}
+# Masked patch prediction: settings of the study by preset.
+MASKED = replace(CIFAR_SHORT, steps=2079, batch_size=128, lr=8e-3, warmup_steps=200, evaluations=9)
+MASKED_GPU = replace(MASKED, steps=40_000, batch_size=512, lr=1e-3, warmup_steps=2000, compile=True)
+MASKED_CHANGES: dict[str, dict[str, Any]] = {  # of masked patch prediction; mae: the task of arXiv 2111.06377
+    "mae": {"task.ratio": 0.75, "task.mask": 1.0, "task.swap": 0.0, "task.target": "pixels"},
+    **{f"ratio {ratio:g}": {"task.ratio": ratio} for ratio in (0.15, 0.5, 0.75)},
+    **{f"target {target}": {"task.target": target} for target in TARGETS},
+}
+ON_CIFAR: dict[str, Any] = {
+    "data": "cifar10",
+    "unlabelled": "cifar10",
+    "upstream": "tiny_imagenet_32",
+    "models": ("ViT",),
+    "patch": 4,
+    "rates": (3e-4, 1e-3, 3e-3),
+    "supervised_rate": 1e-3,
+}
+MASKED_PATCH: dict[str, dict[str, Any]] = {
+    "quick": {
+        "data": "digits@3,5,7,8,9",
+        "unlabelled": "digits",
+        "upstream": "digits@0,1,2,4,6",
+        "models": ("ViT",),
+        "pretrain": Recipe(steps=1200, lr=3e-3, warmup_steps=100, evaluations=5),
+        "recipe": Recipe(steps=200, batch_size=32, warmup_steps=20),
+        "supervised_rate": 3e-3,
+    },
+    "cifar10": ON_CIFAR
+    | {
+        "sizes": ("Small",),
+        "seeds": 5,
+        "pretrain": MASKED_GPU,
+        "recipe": replace(MASKED_GPU, steps=5000, batch_size=128, warmup_steps=500, evaluations=10),
+        "ablation_seeds": 3,
+    },
+    "cifar10_cpu": ON_CIFAR
+    | {
+        "sizes": ("Micro",),
+        "label_shares": (0.05, 1.0),
+        "pretrain": MASKED,
+        "recipe": replace(CIFAR_SHORT, evaluations=10),
+        "ablations": ("rate",),
+        "rate_factors": (0.25, 0.5, 2.0),
+    },
+}

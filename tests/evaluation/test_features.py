@@ -76,7 +76,7 @@ def test_the_cache_returns_what_was_extracted_and_asks_for_no_images_again(model
     torch.testing.assert_close(first, extract(model, [images]))
     never = (pytest.fail("images were asked for again") for _ in range(1))
     assert torch.equal(FeatureCache(tmp_path / "features").extract(model, never, **WHERE), first)
-    assert [path.suffix for path in (tmp_path / "features").iterdir()] == [".safetensors"]
+    assert sorted(path.suffix for path in (tmp_path / "features").iterdir()) == [".b2", ".safetensors"]
 
 
 def test_the_cache_notices_changed_weights_and_every_other_part_of_the_key(model, images, tmp_path):
@@ -98,10 +98,13 @@ def test_the_cache_notices_changed_weights_and_every_other_part_of_the_key(model
         assert len(cache.extract(model, [images[:2]], **{**WHERE, part: value})) == 2
 
 
-def test_a_damaged_file_is_extracted_anew(model, images, tmp_path):
+def test_a_damaged_file_is_put_aside_and_extracted_anew(model, images, tmp_path, caplog):
     cache = FeatureCache(tmp_path)
     whole = cache.extract(model, [images], **WHERE)
-    (path,) = tmp_path.iterdir()
-    path.write_bytes(path.read_bytes()[:40])
-    assert torch.equal(cache.extract(model, [images], **WHERE), whole)
-    assert torch.equal(cache.extract(model, [], **WHERE), whole)
+    (path,) = tmp_path.glob("*.safetensors")
+    content = path.read_bytes()
+    for damaged in (content[:40], content[:-1] + bytes([content[-1] ^ 1]), b""):
+        path.write_bytes(damaged)
+        assert torch.equal(cache.extract(model, [images], **WHERE), whole)
+        assert torch.equal(cache.extract(model, [], **WHERE), whole)
+    assert len(caplog.records) == 3 and path.name in caplog.text

@@ -50,7 +50,7 @@ def test_the_study_writes_its_evidence(done):
     assert len(rows) == 2 * 2 * 2 * 2 and rows["run"].nunique() == 8
     assert (rows["steps"] == 12).all() and rows["score"].between(0, 1).all()
     assert set(rows["data.train_size"]) == set(rows["train_images"]) == {50, 100}
-    assert rows.groupby("split")["images"].first().to_dict() == {"test": 360, "validation": 144}
+    assert rows.groupby("split")["images"].first().to_dict() == {"test": 360, "validation": 288}
     assert (rows["train_flops_per_image"] > 0).all() and rows["hardware"].notna().all()
 
 

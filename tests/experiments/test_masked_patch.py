@@ -9,10 +9,10 @@ import pytest
 
 from experiments.masked_patch import PRESETS, STUDY, MaskedPatches, draw, labelled, plan
 from experiments.masked_patch_evidence import ARMS, LONG, MASKED, SCRATCH, SUPERVISED, best_rates, judged
-from vitlab.runs.stored import read_rows
 from vitlab.runs.run import Data
-from vitlab.study.study import main
+from vitlab.runs.stored import read_rows
 from vitlab.study.command_line import parse
+from vitlab.study.study import main
 from vitlab.tasks.settings import MaskedPatch
 
 SMALL = """--seeds 1 --label_shares 0.05 1.0 --rates 3e-3 --pretrain.steps 8 --pretrain.evaluations 4

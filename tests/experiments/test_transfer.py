@@ -7,8 +7,8 @@ import pytest
 
 from experiments.data_scaling import model_names
 from experiments.transfer import PRESETS, STUDY, conditions, group_of, plan, resolution_curves
-from vitlab.study.study import main
 from vitlab.study.command_line import parse
+from vitlab.study.study import main
 
 LOCAL = ("tiny_imagenet", "tiny_imagenet_cpu")  # these two need paths of local copies to be planned
 

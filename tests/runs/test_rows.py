@@ -27,8 +27,13 @@ tasks = st.one_of(
     st.builds(MaskedPatch, ratio=st.floats(0.1, 0.9)),
     st.builds(FewShot, shots=st.lists(st.integers(1, 25), min_size=1, max_size=4).map(tuple)),
 )
-options = st.dictionaries(
-    st.sampled_from(["pooling", "depth", "drop_path"]), st.sampled_from([3, 0.1, "gap"]), max_size=3
+options = st.fixed_dictionaries(
+    {},
+    optional={
+        "pooling": st.sampled_from(["gap", "cls"]),
+        "depth": st.integers(1, 9),
+        "drop_path": st.floats(0.01, 0.9),
+    },
 ).map(lambda found: tuple(found.items()))
 data = st.builds(Data, st.just("digits"), st.just("00ff"), train_size=st.none() | st.integers(10, 999))
 runs = st.builds(Run, st.just("ViT-Pico/2"), data, recipes, tasks, st.integers(0, 9), options=options)

@@ -4,9 +4,9 @@ import dataclasses
 import re
 
 import pytest
+from vitlab.command_line import parse
 
 from experiments.data_scaling import PRESETS
-from vitlab.command_line import parse
 from vitlab.runs.run import build, from_settings
 from vitlab.tasks.settings import Classify, MaskedPatch, Recipe, choices
 

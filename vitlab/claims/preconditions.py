@@ -97,6 +97,20 @@ def at_edge(tried: Sequence[float], chosen: float, *, who: str, what: str = "lea
     return [f"{who}: the {what} {chosen:g} is the {end} of {len(values)} tried ({values[0]:g} to {values[-1]:g})"]
 
 
+def not_best(trials: pd.DataFrame, counted: float, *, who: str) -> list[str]:
+    """Why the learning rate that counts is not known to be the best: its trials (validation rows) prefer another one,
+    it is at an end of them, or there are none.
+
+    Only seeds with a trial of every rate are looked at, as the rate that counts may have more of them.
+    """
+    scores = trials.pivot_table(index="seed", columns="recipe.lr", values="score").dropna().mean().dropna()
+    if counted not in scores.index:
+        return [f"{who}: no trials of its learning rate, {counted:g}, beside others"]
+    if scores.idxmax() != counted:
+        return [f"{who}: the learning rate {counted:g} counts, and {scores.idxmax():g} was better on validation"]
+    return at_edge(list(scores.index), counted, who=who)
+
+
 def true_untrained(claim: Claim, values: Mapping[int, float], *, sampling: float = 0.0) -> list[str]:
     """Whether the claim holds already for weights that were never trained, whose statistic per seed is `values`."""
     alone = replace(claim, primary=True)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
+
+from vitlab.report.files import put_aside, sweep, whole, write_all
 
 _TENSOR = "features"
 
@@ -86,20 +86,23 @@ class FeatureCache:
         return self.folder / f"{key.name}.safetensors"
 
     def load(self, key: FeatureKey) -> Tensor | None:
-        """Return the features (N, F), or None when they are absent or the file is damaged."""
+        """Return the features (N, F), or None when they are absent or damaged; what is damaged is put aside."""
+        path = self.path(key)
         try:
-            with safe_open(self.path(key), framework="pt") as file:
-                return file.get_tensor(_TENSOR)
+            if whole(path):
+                with safe_open(path, framework="pt") as file:
+                    return file.get_tensor(_TENSOR)
         except (FileNotFoundError, SafetensorError):
-            return None
+            pass
+        if path.exists():
+            put_aside(path, "the features are extracted again")
+        return None
 
     def save(self, key: FeatureKey, features: Tensor) -> None:
-        """Write `features` (N, F); the key is kept in the file as readable metadata."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        """Write `features` (N, F) and a checksum; the key is kept in the file as readable metadata."""
         content = save({_TENSOR: features.contiguous()}, metadata={"key": json.dumps(asdict(key))})
-        with NamedTemporaryFile(dir=self.folder, suffix=".part", delete=False) as part:
-            part.write(content)
-        os.replace(part.name, self.path(key))
+        write_all({self.path(key): content}, checked=True)
+        sweep(self.folder)
 
     def extract(
         self,

@@ -2,7 +2,7 @@
 
 from vitlab.inspection.distance import attention_distances, share_of_local_heads, uniform_distance
 from vitlab.inspection.filters import FilterComponents, principal_filters
-from vitlab.inspection.positions import PositionStructure, position_similarity, position_structure
+from vitlab.inspection.position_similarity import PositionStructure, position_similarity, position_structure
 from vitlab.inspection.receptive_field import FieldSize, effective_receptive_field, field_size
 from vitlab.inspection.rollout import attention_rollout, cls_attention, rollout_matrix
 from vitlab.inspection.streaming import Summary, accumulate, safe_batch_size

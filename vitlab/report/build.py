@@ -109,20 +109,22 @@ def scaling_table(
     columns: str,
     value: str = "score",
     *,
+    by: str = "model",
     pairs: Pairs | None = None,
     caption: str = "",
     unit: Sequence[str] = SEED,
 ) -> Table:
     """Accuracy of each model against `columns`, its parameters and FLOPs, then a row of gaps for each of `pairs`.
 
-    By default a pair is the ViT and the ResNet of one size. Raises ValueError as `pivot`.
+    By default a pair is the ViT and the ResNet of one size. With `by` the rows are of other things than models (whose
+    parameters are the same). Raises ValueError as `pivot`.
     """
-    frame = pivot(rows, "model", columns, value, unit=unit)
-    costs = {"parameters (M)": "parameters", "train MFLOPs/image": "train_flops_per_image"}
+    frame = pivot(rows, by, columns, value, unit=unit)
+    costs = {"parameters (M)": "parameters", "train MFLOPs/image": "train_flops_per_image"} if by == "model" else {}
     for place, (title, column) in enumerate(costs.items()):
         frame.insert(place, title, [cost(rows, model, column) for model in frame.index])
     chosen = matched_pairs(frame.index) if pairs is None else pairs
-    gaps = [gap_row(rows, first, second, columns, value, unit=unit) for first, second in chosen]
+    gaps = [gap_row(rows, first, second, columns, value, by=by, unit=unit) for first, second in chosen]
     for gap in gaps:
         cells = gap.iloc[0].to_dict()
         frame.loc[gap.index[0]] = ["" if title in costs else cells.get(title, MISSING) for title in frame.columns]

@@ -238,7 +238,7 @@ class Evidence:
     verdicts: tuple[Verdict, ...] = ()
     tables: tuple[Table, ...] = ()
     figures: Mapping[str, Chart] = field(default_factory=dict)
-    summary: str = ""
+    summary: str = "Nothing has been compared yet."
 
     @property
     def answer(self) -> str:

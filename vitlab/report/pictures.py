@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -79,6 +80,26 @@ def image_grid(
                     axes.imshow(picture, cmap="gray", vmin=0, vmax=255)
         _head(figure, title, subtitle)
     return figure
+
+
+def predictions(folders: Mapping[str, Path]) -> dict[str, Figure]:
+    """What masked patch prediction painted as it went on, by target: of each run's folder, where it kept that."""
+    files = {target: sorted(folder.glob("pictures_*.npz")) for target, folder in folders.items()}
+    return {f"pictures_{target}": _painted(target, found) for target, found in files.items() if found}
+
+
+def _painted(target: str, files: Sequence[Path]) -> Figure:
+    """Images, their corruption, predictions as pre-training goes on (a file each), and the truth."""
+    kept = [np.load(file) for file in files]
+    steps = [int(file.stem.partition("_")[2]) for file in files]
+    panels = [kept[0]["image"], kept[0]["corruption"], *(one["prediction"] for one in kept), kept[0]["truth"]]
+    return image_grid(
+        [[panel[i] for panel in panels] for i in range(len(panels[0]))],
+        columns=["image", "corrupted", *(f"step {step:,}" for step in steps), "truth"],
+        title=f"Masked patch prediction as it goes on: {target}",
+        subtitle="Validation images. Pink: [mask]; a swapped patch shows the one whose embedding it got. To the right "
+        "the corrupted patches are painted as predicted, and in truth; all others are the image's own.",
+    )
 
 
 def map_grid(

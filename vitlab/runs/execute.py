@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import datetime
-import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,14 @@ from vitlab.data.loading import ImageData, load_data
 from vitlab.data.selection import select_classes
 from vitlab.data.shuffle import shuffle_patches
 from vitlab.errors import suggest
-from vitlab.models import count
 from vitlab.report.provenance import commit, hardware, versions
+from vitlab.runs.failures import Failure
 from vitlab.runs.inspecting import inspect_run
-from vitlab.runs.place import Listener, NonFiniteLoss, Outcome, Place, Prepared, Stopped
+from vitlab.runs.place import Listener, Outcome, Place, Prepared, Stopped
 from vitlab.runs.probing import probe
 from vitlab.runs.rows import flat
 from vitlab.runs.run import Run
-from vitlab.runs.training import run_indices, train
+from vitlab.runs.training import cost_of, run_indices, train
 from vitlab.tasks.settings import TRAINING, Inspect
 
 
@@ -49,30 +49,38 @@ def images_of(run: Run, place: Place) -> ImageData:
 
 def execute(run: Run, place: Place, listener: Listener) -> Outcome:
     """Do `run` unless it is finished already; never raises for what a run can do wrong."""
+    try:
+        with place.store.open(run, listener.stop):
+            return _attempt(run, place, listener)
+    except Stopped:
+        return Outcome(run.id, "stopped", [])
+    except Exception as error:
+        return failed(run, place, error)
+
+
+def _attempt(run: Run, place: Place, listener: Listener) -> Outcome:
     store = place.store
-    with store.open(run):
-        if store.finished(run):
-            return Outcome(run.id, "finished", store.rows(run))
-        listener.report({"kind": "start", "run": run.id})
-        try:
-            data = images_of(run, place)
-            work = train if isinstance(run.task, TRAINING) else inspect_run if isinstance(run.task, Inspect) else probe
-            about = {"title": run.data.name if run.data.classes else data.title, "classes": len(data.classes)}
-            rows = [_signed(run, about | row, place) for row in work(run, data, store, listener, place.device)]
-        except Stopped:
-            return Outcome(run.id, "stopped", [])
-        except (NonFiniteLoss, ValueError, torch.OutOfMemoryError) as error:
-            return _failed(run, place, str(error))
-        except Exception:
-            return _failed(run, place, traceback.format_exc())
-        store.finish(run, rows)
-        return Outcome(run.id, "finished", rows)
+    if store.complete(run):
+        return Outcome(run.id, "finished", store.rows(run))
+    listener.report({"kind": "start", "run": run.id})
+    data = images_of(run, place)
+    work = train if isinstance(run.task, TRAINING) else inspect_run if isinstance(run.task, Inspect) else probe
+    about = {"title": run.data.name if run.data.classes else data.title, "classes": len(data.classes)}
+    rows = [_signed(run, about | row, place) for row in work(run, data, store, listener, place.device)]
+    store.finish(run, rows)
+    return Outcome(run.id, "finished", rows)
 
 
-def _failed(run: Run, place: Place, reason: str) -> Outcome:
-    row = _signed(run, {"status": "failed", "reason": reason}, place)
-    place.store.fail(run, row)
-    return Outcome(run.id, "failed", [row], reason)
+def failed(run: Run, place: Place, error: Exception) -> Outcome:
+    """Record why a run could not be finished; its checkpoint is kept where another try may succeed."""
+    failure = Failure.of(error)
+    row = _signed(run, {"status": "failed", "reason": failure.reason, "failure": failure.kind}, place)
+    if failure.kind != "disk":
+        before = [(known.get("reason"), known["status"]) for known in place.store.rows(run)]
+        twice = failure.kind == "unknown" and (failure.reason, "failed") in before
+        with suppress(OSError):  # What cannot be recorded is tried again all the same.
+            place.store.fail(run, row, keep=failure.kind != "certain" and not twice)
+    return Outcome(run.id, "failed", [row], failure.reason, failure.kind)
 
 
 def _signed(run: Run, row: dict[str, Any], place: Place) -> dict[str, Any]:
@@ -121,7 +129,7 @@ def pick_device(asked: str) -> str:
 def _cost(run: Run, place: Place) -> float:
     data = images_of(run, place)
     check_augmentations(run.recipe.augment)
-    forward = count(run.model, image_size=data.image_size, num_classes=len(data.classes), **dict(run.options)).flops
+    forward = cost_of(run, data).flops
     if not isinstance(run.task, TRAINING):
         return float(forward * (len(data.train) + len(data.test)))
     size = len(run_indices(run, data))

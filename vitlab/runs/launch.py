@@ -1,128 +1,192 @@
-"""Launching many runs on the cores of one machine. This is the one module that knows the engine: a process pool.
+"""Launching many runs on the cores of one machine: which run is begun when, and what becomes of those that end badly.
 
-The workers are forked from one server process that has imported torch once, so that a study of fifty short runs pays
-for that import a single time. This module itself stays free of torch.
+This module is free of torch; the processes themselves are in `vitlab.runs.workers`.
 """
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import threading
+import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass
 from typing import Any
 
 from vitlab.runs.place import Listener, Outcome, Place, Prepared, WorkerDied
 from vitlab.runs.run import Run
+from vitlab.runs.signals import ending
+from vitlab.runs.workers import Worker, heard, inside
 
-# glibc otherwise gives the activations' memory back to the system and takes it again at every step, page fault by page
-# fault, which small convolutional networks feel most.
-KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**31)}
+log = logging.getLogger("vitlab.launch")
+
 Listen = Callable[[dict[str, Any]], None]
+TRIES = 2  # A run whose worker was killed this often is marked, and the next ones go on.
+GRACE = 1.5  # seconds that workers have to leave a step when a signal came; they lose no more when they are killed
+LATE = 10.0  # the same when the time budget is over, so that a run which is nearly done may finish
 
 
-@dataclass
 class Launcher:
-    """A pool of `jobs` worker processes of `threads` threads each; use it in a `with` statement."""
+    """Up to `jobs` worker processes of `threads` threads each; use it in a `with` statement.
 
-    jobs: int
-    threads: int
+    A worker that is killed, by the system for want of memory for instance, costs the one run that it was at: another
+    worker takes its place and the run is tried again from its last checkpoint, when nothing else needs memory.
+    """
+
+    def __init__(self, jobs: int, threads: int) -> None:
+        self.jobs, self.threads = jobs, threads
+        self.workers: list[Worker] = []
+        self._stopped_at: float | None = None
 
     def __enter__(self) -> Launcher:
-        for name, value in KEEP_MEMORY.items():
-            os.environ.setdefault(name, value)
-        methods = multiprocessing.get_all_start_methods()
-        context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-        if "forkserver" in methods:
-            context.set_forkserver_preload(["vitlab.runs.execute"])
-        self._events, self._stop = context.SimpleQueue(), context.Event()
-        self._pool = ProcessPoolExecutor(self.jobs, context, _begin, (self._events, self._stop, self.threads))
+        ending.__enter__()
+        ending.last.append(self._kill)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        for worker in self.workers:
+            worker.close()
+        self.workers = []
+        ending.last.remove(self._kill)
+        ending.__exit__()
+
+    def _kill(self) -> None:
+        for worker in self.workers:
+            worker.kill()
 
     def stop(self) -> None:
         """Ask the workers to leave their runs at the next step."""
-        self._stop.set()
+        if self._stopped_at is None:
+            self._stopped_at = time.monotonic()
+            for worker in self.workers:
+                worker.stop()
 
     def prepare(self, runs: Sequence[Run], place: Place) -> Prepared:
-        """Check in a worker that every run can be built and its images read; see `vitlab.runs.execute.prepare`."""
-        return _result(self._pool.submit(_prepare, runs, place))
+        """Check in a worker that every run can be built and its images read; see `vitlab.runs.execute.prepare`.
+
+        Raises:
+            WorkerDied: if the worker was killed.
+        """
+        (worker,) = self._idle(set(), 1)
+        worker.call(_prepare, runs, place)
+        while True:
+            for kind, value in worker.messages() if heard([worker], 60) else []:
+                if kind == "said":
+                    log.warning(value)
+                elif kind == "raised":
+                    raise value
+                elif kind == "died":
+                    raise WorkerDied(f"The process that reads the images was killed ({value}), perhaps by the system.")
+                elif kind == "done":
+                    return value
 
     def launch(self, runs: Sequence[Run], place: Place, listen: Listen, deadline: float) -> Iterator[Outcome]:
         """Execute `runs`, each after the one that it starts from, and yield outcomes as they come.
 
-        Runs are begun in the order given; none is begun after `deadline` (as time.time() gives it), and those at
-        work are then asked to stop. A run whose `init` did not finish is left out.
+        Runs are begun in the order given; none is begun after `deadline` (as time.time() gives it) or a signal, and
+        those at work are then asked to stop. A run whose `init` did not finish is left out.
+
+        Raises:
+            ValueError: if the store cannot be written, before anything is begun.
+            OSError: if the disk is full or can no longer be written; all that was kept until then is whole.
+            WorkerDied: if no worker can be started.
         """
-        waiting = list(dict.fromkeys(link for run in runs for link in run.chain()))
-        finished: set[str] = set()
-        working: dict[Future, Run] = {}
+        place.store.check_writable()
+        with ending.gently():
+            yield from _Schedule(self, runs, place, listen, deadline).outcomes()
+
+    def _idle(self, busy: set[Worker], most: int) -> list[Worker]:
+        """Up to `most` workers with nothing to do; new ones are started as far as `jobs` allows."""
+        found = [worker for worker in self.workers if worker not in busy]
+        while len(found) < most and len(self.workers) < self.jobs:
+            self.workers.append(Worker(self.threads))
+            found.append(self.workers[-1])
+        return found[:most]
+
+
+class _Schedule:
+    """One launch: what waits, who is at what, and what was killed how often."""
+
+    def __init__(self, launcher: Launcher, runs: Sequence[Run], place: Place, listen: Listen, deadline: float) -> None:
+        self.launcher, self.place, self.listen, self.deadline = launcher, place, listen, deadline
+        self.waiting = list(dict.fromkeys(link for run in runs for link in run.chain()))
+        self.working: dict[Worker, Run] = {}
+        self.finished: set[str] = set()
+        self.kills: Counter[Run] = Counter()
+        self.no_room = ""
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """Do it all."""
         while True:
-            for run in _ready(waiting, finished)[: self.jobs - len(working)]:
-                if self._stop.is_set() or time.time() >= deadline:
-                    break
-                waiting.remove(run)
-                working[self._pool.submit(_work, run, place, deadline)] = run
-            if not working:
+            self._begin()
+            if not self.working:
+                break
+            for worker in heard(list(self.working), 0.2):
+                for kind, value in worker.messages():
+                    yield from self._take(worker, kind, value)
+            yield from self._enforce()
+        if self.no_room:
+            raise OSError(self.no_room)
+
+    def _begin(self) -> None:
+        if ending.asked or time.time() >= self.deadline:
+            self.launcher.stop()
+        if self.launcher._stopped_at is not None:
+            return
+        ready = [run for run in self.waiting if not isinstance(run.init, Run) or run.init.id in self.finished]
+        first = [run for run in ready if not self.kills[run]]
+        if not first and not self.working:
+            first = ready[:1]  # Where memory was short, a run that was killed is tried again by itself.
+        if any(self.kills[run] for run in self.working.values()):
+            return
+        most = min(len(first), self.launcher.jobs - len(self.working))
+        for run, worker in zip(first, self.launcher._idle(set(self.working), most), strict=False):
+            self.waiting.remove(run)
+            self.working[worker] = run
+            worker.call(_mark if self.kills[run] >= TRIES else _work, run, self.place, self.deadline)
+
+    def _take(self, worker: Worker, kind: str, value: Any) -> Iterator[Outcome]:
+        if kind == "event":
+            self.listen(value)
+        elif kind == "said":
+            log.warning(value)
+        elif kind == "done":
+            run = self.working.pop(worker)
+            if value.kind == "disk":
+                self.no_room = value.reason
+                self.launcher.stop()
                 return
-            if time.time() >= deadline:
-                self.stop()
-            done, _ = wait(working, timeout=0.2, return_when=FIRST_COMPLETED)
-            while not self._events.empty():
-                listen(self._events.get())
-            for future in done:
-                run, outcome = working.pop(future), _result(future)
-                if outcome.status == "finished":
-                    finished.add(run.id)
-                yield outcome
+            if value.status == "finished":
+                self.finished.add(run.id)
+            yield value
+        elif kind == "raised":
+            raise value
+        elif kind == "died":
+            yield from self._replace(worker, value)
 
+    def _replace(self, worker: Worker, how: str) -> Iterator[Outcome]:
+        """Forget a worker that was killed; its run waits again, or to be marked."""
+        run = self.working.pop(worker)
+        worker.close()
+        self.launcher.workers.remove(worker)
+        if not worker.ready:
+            raise WorkerDied(f"A worker process ended ({how}) before it could begin.")
+        self.kills[run] += 1
+        if self.kills[run] > TRIES:
+            yield Outcome(run.id, "failed", [], f"the worker was killed ({how})", "killed")
+            return
+        self.waiting.insert(0, run)
+        then = "it is tried once more, by itself" if self.kills[run] < TRIES else "it is given up for now"
+        log.warning("The worker at %s was killed (%s), perhaps for want of memory; %s.", run, how, then)
 
-def _result(future: Future) -> Any:
-    try:
-        return future.result()
-    except BrokenExecutor:
-        raise WorkerDied(
-            "A worker process was killed, perhaps by the system for want of memory. The same command goes on from the "
-            "last checkpoints; --jobs 1 needs less memory."
-        ) from None
-
-
-def _ready(waiting: Sequence[Run], finished: set[str]) -> list[Run]:
-    return [run for run in waiting if not isinstance(run.init, Run) or run.init.id in finished]
-
-
-_worker: dict[str, Any] = {}
-
-
-def _begin(events: Any, stop: Any, threads: int) -> None:
-    """Set a worker up: its threads, and an end as soon as the study's process is gone, however it went."""
-    import logging
-    import signal
-    import warnings
-
-    import torch
-
-    for name in ("lightning.pytorch", "lightning.fabric"):  # A study shows one progress display for all runs.
-        logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module="lightning")
-    for ending in (signal.SIGINT, signal.SIGTERM):  # They are for the study, which then asks the workers to stop.
-        signal.signal(ending, signal.SIG_IGN)
-    torch.set_num_threads(threads)
-    _worker.update(events=events, stop=stop)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    def _enforce(self) -> Iterator[Outcome]:
+        """Kill what was asked to stop and did not; it goes on from its last checkpoint, as if it had stopped."""
+        since = self.launcher._stopped_at
+        if since is None or time.monotonic() - since < (GRACE if ending.asked or self.no_room else LATE):
+            return
+        for worker, run in self.working.items():
+            worker.close()
+            self.launcher.workers.remove(worker)
+            yield Outcome(run.id, "stopped", [])
+        self.working = {}
 
 
 def _prepare(runs: Sequence[Run], place: Place) -> Prepared:
@@ -134,4 +198,11 @@ def _prepare(runs: Sequence[Run], place: Place) -> Prepared:
 def _work(run: Run, place: Place, deadline: float) -> Outcome:
     from vitlab.runs.execute import execute
 
-    return execute(run, place, Listener(_worker["events"].put, _worker["stop"].is_set, deadline))
+    return execute(run, place, Listener(lambda event: inside().tell("event", event), inside().stopped.is_set, deadline))
+
+
+def _mark(run: Run, place: Place, deadline: float) -> Outcome:
+    from vitlab.runs.execute import failed
+    from vitlab.runs.failures import Killed
+
+    return failed(run, place, Killed(f"the worker was killed {TRIES} times, perhaps for want of memory"))

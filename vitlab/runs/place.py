@@ -10,15 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vitlab.runs.store import Store
+from vitlab.runs.store import Stopped, Store
 
-
-class Stopped(Exception):
-    """The study was asked to stop; the run goes on from its last checkpoint when the study is started again."""
+__all__ = ["Listener", "NonFiniteLoss", "Outcome", "Place", "Prepared", "Stopped", "Store", "WorkerDied"]
 
 
 class WorkerDied(Exception):
-    """A worker process was ended from outside, most often by the system for want of memory."""
+    """A worker process ended before a run could be begun in it."""
 
 
 class NonFiniteLoss(Exception):
@@ -42,12 +40,15 @@ class Place:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: "finished", "stopped" (goes on when asked again) or "failed" (with the reason)."""
+    """How a run ended: "finished", "stopped" (goes on when asked again) or "failed" (with the reason and its kind, see
+    `vitlab.runs.failures`).
+    """
 
     run: str
     status: str
     rows: list[dict[str, Any]]
     reason: str = ""
+    kind: str = ""
 
 
 @dataclass(frozen=True)

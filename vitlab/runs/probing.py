@@ -62,14 +62,15 @@ def probe(run: Run, data: ImageData, store: Store, listener: Listener, device: s
 def seen_images(run: Run, data: ImageData) -> dict[str, Tensor]:
     """The images (indices, ascending) of each split that the task looks at.
 
-    Only the linear probe chooses something on the validation split; few-shot sees the images of its draws alone.
+    Of the train split it is the run's subset, and for few-shot the images of its draws alone. Only the linear probe
+    chooses something on the validation split.
     """
     names = ("train", "validation", "test") if isinstance(run.task, LinearProbe) else ("train", "test")
     every = {name: torch.arange(len(getattr(data, name))) for name in names}
+    chosen = run_indices(run, data)
     if isinstance(run.task, FewShot):
-        chosen = run_indices(run, data)
-        every["train"] = chosen[_drawn(run.task, data.train.labels[chosen], run.seed)].sort().values
-    return every
+        chosen = chosen[_drawn(run.task, data.train.labels[chosen], run.seed)]
+    return {**every, "train": chosen.sort().values}
 
 
 def _drawn(task: FewShot, labels: Tensor, seed: int) -> Tensor:

@@ -82,13 +82,17 @@ def defaults() -> dict[str, Any]:
 
 def complete(rows: pd.DataFrame) -> pd.DataFrame:
     """`rows` with the columns of settings that did not exist yet when they were made, at their defaults."""
+    import pandas as pd
+
     if "task.kind" not in rows.columns:  # measurements that are not of runs
         return rows
     missing = {}
     for name, value in defaults().items():
         if name not in rows.columns:
-            kinds = [task for task, kind in TASKS.items() if name.partition(".")[2] in _hints(kind)]
-            missing[name] = rows["task.kind"].map({task: value for task in kinds}) if name[:5] == "task." else value
+            part, _, setting = name.partition(".")
+            of_task = {task: value for task, kind in TASKS.items() if part == "task" and setting in _hints(kind)}
+            column = rows["task.kind"].map(of_task) if of_task else pd.Series(value, index=rows.index)
+            missing |= {name: column} if column.notna().any() else {}
     return rows.assign(**missing)
 
 
@@ -100,7 +104,9 @@ def with_init(rows: pd.DataFrame) -> pd.DataFrame:
     first = rows.sort_values("split", kind="stable") if "split" in rows.columns else rows
     first = first.drop_duplicates("run").set_index("run").add_prefix(INIT)
     keys = rows["init"].astype(object)  # a column without any run to start from would count as numbers
-    return rows.assign(init=keys).join(first.drop(columns=f"{INIT}init").set_axis(first.index.astype(object)), on="init")
+    return rows.assign(init=keys).join(
+        first.drop(columns=f"{INIT}init").set_axis(first.index.astype(object)), on="init"
+    )
 
 
 def labelled(rows: pd.DataFrame, column: str, named: Mapping[str, Run]) -> pd.DataFrame:
@@ -117,6 +123,19 @@ def labelled(rows: pd.DataFrame, column: str, named: Mapping[str, Run]) -> pd.Da
             same &= (cells.isna() | (cells == "")) if _empty(wanted[key]) else cells == wanted[key]
         found = found.where(~same, name)
     return rows.assign(**{column: found}).dropna(subset=[column])
+
+
+def by_start(rows: pd.DataFrame, column: str, named: Mapping[str, Run]) -> pd.DataFrame:
+    """The rows with the name in `named` of their run, or else of the run that they start from, in `column`.
+
+    Where several names are of equal settings, a row stands there once for each; others have an empty cell.
+    """
+    import pandas as pd
+
+    known = pd.concat([labelled(rows, column, {name: run}) for name, run in named.items()])
+    known = known[["run", column]].drop_duplicates().set_index("run")
+    keys = rows["run"].where(rows["run"].isin(known.index), rows["init"])
+    return rows.join(known, on=keys).reset_index(drop=True)
 
 
 def run_of(

@@ -3,20 +3,38 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from filelock import FileLock
+from filelock import AcquireReturnProxy, FileLock, Timeout
 
+from vitlab.report.files import Damaged, put_aside, sum_of, sweep, whole, write_all
 from vitlab.runs.run import Run, settings
+from vitlab.tasks.settings import TRAINING
+
+Rows = list[dict[str, Any]]
+
+WEIGHTS = "model.safetensors"
+KEPT = (".safetensors", ".npz", ".csv")
+CHECKPOINTS = ("last.ckpt", "previous.ckpt")
+LOOK = 0.1  # seconds between looks at a lock that another process holds
+
+
+class Stopped(Exception):
+    """The study was asked to stop; the run goes on from its last checkpoint when the study is started again."""
 
 
 @dataclass(frozen=True)
 class Store:
-    """Runs under `folder`. A run is finished when its `rows.json` is there, which is written last and at once."""
+    """Runs under `folder`. A run is finished when its `rows.json` is there, which is written last and at once.
+
+    Every file has a checksum beside it, which is looked at whenever the file is read. What is damaged is put aside,
+    said in one line, and made again. Files from before there were checksums count as they are.
+    """
 
     folder: Path
 
@@ -25,44 +43,159 @@ class Store:
         return self.folder / run.id / name if name else self.folder / run.id
 
     def weights(self, run: Run) -> Path:
-        """The weights of the best evaluation, as a self-describing `.safetensors` file."""
-        return self.path(run, "model.safetensors")
+        """The weights of the best evaluation, as a self-describing `.safetensors` file.
+
+        Raises:
+            Damaged: if they are; the run is then done again when it is asked for next.
+        """
+        path = self.path(run, WEIGHTS)
+        if path.is_file() and not _same(path, path.stat().st_mtime_ns, path.stat().st_size):
+            self._again(run, path)
+            raise Damaged(f"The weights {path} are damaged and were put aside; the same command makes them again.")
+        return path
 
     def finished(self, run: Run) -> bool:
         """Whether the run has all that was asked of it."""
-        return self.path(run, "rows.json").exists()
+        return bool(self._read(run, "rows.json"))
+
+    def complete(self, run: Run) -> bool:
+        """Whether the run is finished and every file that it kept is whole, so that others can start from it."""
+        if not self.finished(run):
+            return False
+        needed = {self.path(run, WEIGHTS)} if isinstance(run.task, TRAINING) else set()
+        damaged = [path for path in sorted(needed.union(self._kept(run))) if not whole(path)]
+        for path in damaged:
+            self._again(run, path)
+        return not damaged
 
     def rows(self, run: Run) -> list[dict[str, Any]]:
         """The flat result rows of a finished run; a failed one has a single row with status "failed"."""
-        for name in ("rows.json", "failed.json"):
-            if self.path(run, name).exists():
-                return json.loads(self.path(run, name).read_text())
-        return []
+        return self._read(run, "rows.json") or self._read(run, "failed.json")
 
-    def open(self, run: Run) -> FileLock:
-        """Make the run's folder, record its settings and return the lock that a worker holds while it works there."""
+    @contextmanager
+    def open(self, run: Run, stop: Callable[[], bool]) -> Iterator[None]:
+        """Work on a run, which no other process does meanwhile; its settings are recorded.
+
+        Raises:
+            Stopped: when `stop` says so while another process is at the run.
+            OSError: if the folder cannot be written.
+        """
         self.path(run).mkdir(parents=True, exist_ok=True)
-        write_json(self.path(run, "run.json"), settings(run))
-        return FileLock(self.path(run, "lock"))
+        with _acquired(FileLock(self.path(run, "lock")), stop):
+            sweep(self.path(run), older=0)
+            if not whole(self.path(run, "run.json")):
+                self.put(run, {"run.json": _json(settings(run))})
+            yield
+
+    def put(self, run: Run, files: Mapping[str, bytes]) -> None:
+        """Write files of a run, in this order, each whole or not at all and with its checksum."""
+        write_all({self.path(run, name): content for name, content in files.items()}, checked=True)
+
+    def put_round(self, run: Run, files: Mapping[str, bytes], checkpoint: bytes) -> None:
+        """Write what a round gave and then what the run can go on from; the checkpoint before is kept, in case that
+        this one is damaged.
+        """
+        last, previous = (self.path(run, name) for name in CHECKPOINTS)
+        contents = {self.path(run, name): content for name, content in files.items()}
+        write_all({**contents, last: checkpoint}, checked=True, keep={last: previous})
+
+    def checkpoint(self, run: Run) -> Path | None:
+        """What the run can go on from: the last checkpoint, the one before where that is damaged, or nothing.
+
+        Where weights that it kept on the way are damaged it has to start afresh.
+        """
+        damaged = [path for path in self._kept(run) if not whole(path)]
+        for path in damaged:
+            put_aside(path, f"the run {run.id} starts afresh")
+        if damaged or not self.path(run, WEIGHTS).exists():
+            self._drop(run, CHECKPOINTS)
+        last, previous = (self.path(run, name) for name in CHECKPOINTS)
+        for path, then in {last: "goes on from the one before", previous: "starts afresh"}.items():
+            if whole(path, like=last):
+                return path
+            if path.exists():
+                put_aside(path, f"the run {run.id} {then}")
+        return None
 
     def finish(self, run: Run, rows: list[dict[str, Any]]) -> None:
         """Record the rows, which makes the run a finished one, and drop what only an unfinished one needs."""
-        write_json(self.path(run, "rows.json"), rows)
-        for name in ("last.ckpt", "failed.json"):
+        self.put(run, {"rows.json": _json(rows)})
+        self._drop(run, (*CHECKPOINTS, "failed.json"))
+
+    def fail(self, run: Run, row: dict[str, Any], *, keep: bool) -> None:
+        """Record why a run could not be finished; `keep` its checkpoints, or let the next try start afresh."""
+        self.put(run, {"failed.json": _json([row])})
+        if not keep:
+            self._drop(run, CHECKPOINTS)
+
+    def check_writable(self) -> None:
+        """Write a little into the store.
+
+        Raises:
+            ValueError: if that cannot be.
+        """
+        probe = self.folder / ".writable"
+        try:
+            write_all({probe: b"x" * 4096})
+            probe.unlink()
+        except OSError as error:
+            raise ValueError(
+                f"The run store {self.folder} cannot be written ({error.strerror}); make room, or name another folder "
+                "with --runs."
+            ) from error
+
+    def _kept(self, run: Run) -> list[Path]:
+        return [path for path in sorted(self.path(run).glob("*")) if path.suffix in KEPT]
+
+    def _read(self, run: Run, name: str) -> Rows:
+        """The rows in a file, none if it is not there; one that holds no rows of this run is put aside."""
+        path = self.path(run, name)
+        try:
+            if not path.exists():
+                return []
+            rows = json.loads(path.read_bytes()) if whole(path) else None
+        except (ValueError, RecursionError):
+            rows = None
+        if _are_rows(rows, run):
+            return cast(Rows, rows)
+        put_aside(path, f"the run {run.id} is done again")
+        return []
+
+    def _again(self, run: Run, path: Path) -> None:
+        """Put a damaged or lost file of a run aside, so that the run is done again if it was finished."""
+        rows = self.path(run, "rows.json")
+        with suppress(FileNotFoundError):
+            rows.replace(rows.with_name("rows.json.before"))
+        put_aside(path, f"the run {run.id} is done again")
+
+    def _drop(self, run: Run, names: tuple[str, ...]) -> None:
+        for name in names:
             self.path(run, name).unlink(missing_ok=True)
-
-    def fail(self, run: Run, row: dict[str, Any]) -> None:
-        """Record why a run could not be finished; its checkpoint goes, so that the next try starts afresh."""
-        write_json(self.path(run, "failed.json"), [row])
-        self.path(run, "last.ckpt").unlink(missing_ok=True)
-
-    def forget(self, run: Run) -> None:
-        """Remove all of a run."""
-        shutil.rmtree(self.path(run), ignore_errors=True)
+            sum_of(self.path(run, name)).unlink(missing_ok=True)
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write `value` as JSON so that a reader sees the old file or the whole new one, never a part."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(value, indent=1))
-    os.replace(temporary, path)
+def _are_rows(found: Any, run: Run) -> bool:
+    return (
+        isinstance(found, list)
+        and bool(found)
+        and all(isinstance(row, dict) and row.get("run") == run.id and "status" in row for row in found)
+    )
+
+
+def _acquired(lock: FileLock, stop: Callable[[], bool]) -> AcquireReturnProxy:
+    while True:
+        try:
+            return lock.acquire(timeout=LOOK)
+        except Timeout:
+            if stop():
+                raise Stopped from None
+
+
+@lru_cache(maxsize=64)
+def _same(path: Path, changed: int, size: int) -> bool:
+    """Whether a file is whole, looked at once a process for each of its contents."""
+    return whole(path)
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, indent=1).encode()

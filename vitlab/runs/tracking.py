@@ -1,44 +1,43 @@
-"""Weights & Biases. This is the one module that knows it, and no failure in here ever costs a run.
+"""Mirroring a study to Weights & Biases, beside it: nothing that happens there holds the study up or costs a run.
 
-The study's own process mirrors what the workers report: one W&B run per training, however many trainings share a
-worker.
+W&B lives in a process of its own, `vitlab.runs.mirror`, which is told what happens as lines of JSON, one W&B run per
+run of the study. A service that hangs is waited for at the end, for a limited time, and then ended.
 """
 
 from __future__ import annotations
 
+import atexit
+import dataclasses
+import json
+import logging
 import os
-import warnings
-from collections.abc import Callable, Mapping
-from functools import wraps
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from vitlab.errors import suggest
-from vitlab.runs.run import Run, settings
+from vitlab.runs.run import Run
+from vitlab.runs.signals import ending
+from vitlab.tasks.settings import task_name
+
+log = logging.getLogger("vitlab.tracking")
 
 MODES = ("offline", "online", "off")
-
-
-def _never_fatal(method: Callable) -> Callable:
-    """Turn any failure into one warning, after which the study goes on without W&B."""
-
-    @wraps(method)
-    def guarded(self: Tracker, *args: Any, **kwargs: Any) -> None:
-        if self.mode == "off":
-            return
-        try:
-            method(self, *args, **kwargs)
-        except (
-            Exception
-        ) as error:  # W&B may fail in ways of its own (network, disk, service); the local rows are the truth.
-            warnings.warn(f"W&B failed and is off from here on: {error}", stacklevel=2)
-            self.mode = "off"
-
-    return guarded
+WAIT, WAIT_STOPPED = 10.0, 2.0  # seconds for W&B to finish when a study ends, and when it was asked to stop
+END = "end\n"
 
 
 class Tracker:
-    """Mirrors a study to W&B: `mode` is "offline" (the default of the studies), "online" or "off".
+    """Mirrors a study: `mode` is "offline" (the default of the studies), "online" or "off".
+
+    WANDB_PROJECT and WANDB_ENTITY count where they are set. A run has the id of its settings, and stays one W&B run
+    however often it is stopped and goes on.
 
     Raises:
         ValueError: for another mode.
@@ -48,60 +47,107 @@ class Tracker:
         if mode not in MODES:
             raise ValueError(f"Unknown --wandb {mode!r}; allowed: {', '.join(MODES)}.{suggest(mode, MODES)}")
         self.study, self.mode, self.folder = study, mode, folder
-        self.open: dict[str, Any] = {}
+        self._lines = queue.SimpleQueue[str | None]()
+        self._process: subprocess.Popen[str] | None = None
+        self._threads: list[threading.Thread] = []
 
-    @_never_fatal
     def start(self, run: Run, values: Mapping[str, Any]) -> None:
-        """Open the W&B run of `run`, with its settings as config; a run that goes on keeps its W&B id."""
-        self.open[run.id] = self._init(id=run.id, name=str(run), config=settings(run))
+        """Open the W&B run of `run`, with all of its settings as config."""
+        task = task_name(run.task)
+        about = {"name": str(run), "group": f"{self.study} {run.data.name}", "job_type": task, "config": config(run)}
+        self._tell("start", run.id, **about, tags=[self.study, run.data.name, run.model, task])
 
-    @_never_fatal
     def round(self, run: Run, values: Mapping[str, Any]) -> None:
         """Log one point of the curves."""
         curves = {name: value for name, value in values.items() if isinstance(value, int | float) and name != "step"}
-        self.open[run.id].log(curves, step=values["step"])
+        self._tell("round", run.id, values=curves, step=values["step"])
 
-    @_never_fatal
     def finish(self, run: Run, rows: list[dict[str, Any]], status: str) -> None:
-        """Write the summary (a single row as it is, several as a table) and close."""
-        opened = self.open.pop(run.id, None)
-        if opened is None:
-            return
-        if len(rows) == 1:
-            opened.summary.update(rows[0])
-        elif rows:
-            opened.log({"rows": self._table(rows)})
-        opened.finish(exit_code=0 if status == "finished" else 1)
+        """Write the summary (one row a split as it is, more as a table) and close."""
+        self._tell("finish", run.id, rows=rows, status=status)
 
-    @_never_fatal
     def evidence(self, rows: list[dict[str, Any]], figures: Mapping[str, Path], answer: str) -> None:
         """Log the study's table and figures as a W&B run of their own."""
-        import wandb
+        data = sorted({str(row.get("data.name", row.get("data", ""))) for row in rows})
+        about = {"name": f"{self.study} evidence", "group": " ".join([self.study, *data[:1]]), "job_type": "evidence"}
+        pictures = {name: str(path) for name, path in figures.items()}
+        self._tell("evidence", "", **about, rows=rows, figures=pictures, answer=answer)
 
-        opened = self._init(name=f"{self.study} evidence", job_type="evidence")
-        opened.log({"rows": self._table(rows), **{name: wandb.Image(str(path)) for name, path in figures.items()}})
-        opened.summary.update({"answer": answer})
-        opened.finish()
+    def close(self) -> None:
+        """Wait until W&B has all, for a limited time; then it is ended."""
+        process = self._process
+        if process is None:
+            return
+        self._lines.put(None)
+        try:
+            silent = process.wait(WAIT_STOPPED if ending.signalled else WAIT + 1) != 0
+        except subprocess.TimeoutExpired:
+            silent = True
+            end_tree(process.pid)
+        finally:
+            self._process = None
+            ending.last.remove(self._kill)
+            atexit.unregister(self.close)
+        for thread in self._threads:
+            thread.join(1.0)
+        if silent and self.mode != "off":
+            log.warning("W&B does not answer and was ended; it may lack the last points.")
+        self.mode = "off"
 
-    def _init(self, **about: Any) -> Any:
-        import wandb
+    def _tell(self, what: str, run: str, **about: Any) -> None:
+        if self.mode == "off":
+            return
+        if self._process is None:
+            self._begin()
+        self._lines.put(json.dumps({"what": what, "run": run, **about}, default=str))
 
-        os.environ.setdefault("WANDB_SILENT", "true")
-        self.folder.mkdir(parents=True, exist_ok=True)
-        return wandb.init(
-            project="vitlab",
-            group=self.study,
-            mode="online" if self.mode == "online" else "offline",
-            dir=str(self.folder),
-            resume="allow" if self.mode == "online" else None,
-            reinit="create_new",
-            settings=wandb.Settings(console="off", x_disable_stats=True, disable_git=True, silent=True),
-            **about,
-        )
+    def _begin(self) -> None:
+        command = [sys.executable, "-m", "vitlab.runs.mirror", self.mode, str(self.folder)]
+        pipes: dict[str, Any] = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        self._process = subprocess.Popen(command, text=True, start_new_session=True, **pipes)
+        ending.last.append(self._kill)
+        atexit.register(self.close)
+        for work in (self._feed, self._hear):
+            self._threads.append(threading.Thread(target=work, args=(self._process,), daemon=True))
+            self._threads[-1].start()
 
-    @staticmethod
-    def _table(rows: list[dict[str, Any]]) -> Any:
-        import pandas as pd
-        import wandb
+    def _kill(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            end_tree(self._process.pid)
 
-        return wandb.Table(dataframe=pd.DataFrame(rows).astype(str))
+    def _feed(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdin is not None
+        with suppress(OSError), process.stdin:
+            while (line := self._lines.get()) is not None:
+                process.stdin.write(line + "\n")
+                process.stdin.flush()
+            process.stdin.write(END)
+
+    def _hear(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        with process.stdout:
+            said = process.stdout.read()  # It says one thing at most, and ends.
+        if said and self.mode != "off":
+            self.mode = "off"
+            log.warning("W&B failed and is off from here on: %s", said.strip())
+
+
+def config(run: Run) -> dict[str, Any]:
+    """All settings of a run, defaults included, nested as they are; `init` is what it starts from."""
+    found = {f.name: getattr(run, f.name) for f in dataclasses.fields(run)}
+    init = {"run": run.init.id, **config(run.init)} if isinstance(run.init, Run) else run.init
+    task = {"kind": task_name(run.task), **dataclasses.asdict(run.task)}
+    parts = {"data": dataclasses.asdict(run.data), "recipe": dataclasses.asdict(run.recipe), "task": task}
+    return {**found, **parts, "options": dict(run.options), "init": init}
+
+
+def end_tree(process: int) -> None:
+    """Kill a process and all that it started, also what is in a session of its own, as far as /proc tells."""
+    found = [process]
+    for number in found:
+        for path in Path(f"/proc/{number}/task").glob("*/children"):
+            with suppress(OSError):
+                found += map(int, path.read_text().split())
+    for number in reversed(found):
+        with suppress(OSError):
+            os.kill(number, signal.SIGKILL)

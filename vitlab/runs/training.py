@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import math
-import os
 import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from functools import cache, partial
+from typing import Any, cast
 
 import lightning.pytorch as pl
-import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import nn
@@ -19,8 +15,8 @@ from torch import nn
 from vitlab.data.loading import ImageData
 from vitlab.data.module import DataModule
 from vitlab.data.splits import nested_subset
-from vitlab.models import ResNet, ViT, count, create, load
-from vitlab.models.checkpoint import save_checkpoint
+from vitlab.models import Count, Model, ResNet, ViT, count, create, load
+from vitlab.runs.keep import Keeper, Kept, csv_bytes, npz_bytes, weights_bytes
 from vitlab.runs.place import Listener, NonFiniteLoss, Stopped
 from vitlab.runs.run import Run
 from vitlab.runs.store import Store
@@ -32,8 +28,10 @@ from vitlab.tasks.settings import Classify, MaskedPatch
 class Rounds(pl.Callback):
     """After each round: the curve, the best weights, a checkpoint to go on from, and a look at the clock."""
 
-    def __init__(self, run: Run, store: Store, listener: Listener, save: Callable[[str], Path], rounds: int) -> None:
-        self.run, self.store, self.listener, self.save = run, store, listener, save
+    def __init__(
+        self, run: Run, store: Store, listener: Listener, keeper: Keeper, metadata: dict[str, Any], rounds: int
+    ) -> None:
+        self.run, self.store, self.listener, self.keeper, self.metadata = run, store, listener, keeper, metadata
         self.keep_at = {round((i + 1) * rounds / run.snapshots) for i in range(run.snapshots)}
         self.curve: list[dict[str, float]] = []
         self.best, self.best_step, self.seconds, self.wall = -math.inf, 0, 0.0, 0.0
@@ -77,19 +75,19 @@ class Rounds(pl.Callback):
         loss = float(self.loss_sum) / trainer.num_training_batches
         rate = trainer.optimizers[0].param_groups[0]["lr"]
         self.curve.append({"step": step, "train_loss": loss, "validation": score, "lr": rate})
+        files: dict[str, bytes] = {}
         if score > self.best:
             self.best, self.best_step = score, step
-            self.save("model.safetensors")
+            files["model.safetensors"] = weights_bytes(cast(Model, module.model), self.metadata)
         if len(self.curve) in self.keep_at:
-            self.save(f"step_{step:07d}.safetensors")
+            files[f"step_{step:07d}.safetensors"] = weights_bytes(cast(Model, module.model), self.metadata)
             if isinstance(module, MaskedPatchPrediction):
-                pictures: dict[str, Any] = module.pictures()
-                np.savez_compressed(self.store.path(self.run, f"pictures_{step:07d}.npz"), **pictures)
+                files[f"pictures_{step:07d}.npz"] = npz_bytes(module.pictures())
         round_s = time.perf_counter() - self.started
         self.wall += round_s
-        temporary = self.store.path(self.run, ".last.ckpt")
-        trainer.save_checkpoint(temporary)
-        os.replace(temporary, self.store.path(self.run, "last.ckpt"))
+        trainer.save_checkpoint("")
+        content = trainer.strategy.checkpoint_io.content  # type: ignore[attr-defined]  # it is a `Kept`
+        self.keeper.write(partial(self.store.put_round, self.run, files, content))
         self.listener.report({"kind": "round", "run": self.run.id, "seconds": self.round_seconds, **self.curve[-1]})
         if time.time() + 1.2 * round_s > self.listener.deadline and len(self.curve) < (trainer.max_epochs or 0):
             raise Stopped
@@ -108,8 +106,10 @@ def build_model(run: Run, data: ImageData, store: Store) -> ViT | ResNet:
     source = store.weights(run.init) if isinstance(run.init, Run) else run.init
     drawn = {name: value.clone() for name, value in model.state_dict().items() if name.startswith("positions.")}
     load(model, source, head="zero" if dict(run.options).get("head") == "tanh" else "drop")
-    if getattr(run.task, "positions", "interpolate") == "fresh":
-        model.load_state_dict(drawn, strict=False)
+    positions = getattr(run.task, "positions", "interpolate")
+    if positions != "interpolate":
+        kept = {name: value if positions == "fresh" else torch.zeros_like(value) for name, value in drawn.items()}
+        model.load_state_dict(kept, strict=False)
     return model
 
 
@@ -125,9 +125,6 @@ def train(run: Run, data: ImageData, store: Store, listener: Listener, device: s
     rounds, steps_per_round = run.recipe.rounds(len(indices))
     model = build_model(run, data, store)
     metadata = {"run": run.id, "mean": list(data.mean), "std": list(data.std), "classes": list(data.classes)}
-    callback = Rounds(
-        run, store, listener, lambda name: save_checkpoint(model, store.path(run, name), metadata=metadata), rounds
-    )
     images = DataModule(
         data,
         indices=indices,
@@ -137,14 +134,25 @@ def train(run: Run, data: ImageData, store: Store, listener: Listener, device: s
         augment=run.recipe.augment,
     )
     module = _module(run, model, data, rounds * steps_per_round)
-    trainer = _trainer(run, rounds, callback, device)
-    last = store.path(run, "last.ckpt")
-    trainer.fit(module, images, ckpt_path=last if last.exists() else None, weights_only=True)
+    with Keeper() as keeper:
+        callback = Rounds(run, store, listener, keeper, metadata, rounds)
+        trainer = _trainer(run, rounds, callback, device)
+        trainer.fit(module, images, ckpt_path=store.checkpoint(run), weights_only=True)
     tests = {"last": _test(trainer, module, images)}
     model.load_state_dict(load_file(store.weights(run)))
     tests["best"] = _test(trainer, module, images) if callback.best_step < trainer.global_step else tests["last"]
-    _write_curve(store.path(run, "curve.csv"), callback.curve)
+    store.put(run, {"curve.csv": csv_bytes(callback.curve)})
     return _rows(run, data, len(indices), callback, tests)
+
+
+def cost_of(run: Run, data: ImageData) -> Count:
+    """Parameters and forward FLOPs per image of the run's model; a plan has few models and many runs."""
+    return _cost(run.model, data.image_size, len(data.classes), run.options)
+
+
+@cache
+def _cost(model: str, image_size: int, classes: int, options: tuple[tuple[str, Any], ...]) -> Count:
+    return count(model, image_size=image_size, num_classes=classes, **dict(options))
 
 
 def run_indices(run: Run, data: ImageData) -> torch.Tensor:
@@ -173,6 +181,7 @@ def _trainer(run: Run, rounds: int, callback: Rounds, device: str) -> pl.Trainer
         precision="bf16-mixed" if run.recipe.precision == "bf16" else "32-true",
         gradient_clip_val=run.recipe.grad_clip or None,
         callbacks=[callback],
+        plugins=[Kept()],
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -186,18 +195,11 @@ def _test(trainer: pl.Trainer, module: pl.LightningModule, images: DataModule) -
     return {name: float(value) for name, value in trainer.test(module, images, verbose=False)[0].items()}
 
 
-def _write_curve(path: Path, curve: list[dict[str, float]]) -> None:
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(curve[0]))
-        writer.writeheader()
-        writer.writerows(curve)
-
-
 def _rows(
     run: Run, data: ImageData, size: int, callback: Rounds, tests: dict[str, dict[str, float]]
 ) -> list[dict[str, Any]]:
     """What the training gave on each split, and what it cost; accuracies in [0, 1], times in seconds."""
-    cost = count(run.model, image_size=data.image_size, num_classes=len(data.classes), **dict(run.options))
+    cost = cost_of(run, data)
     steps, batch = callback.curve[-1]["step"], run.recipe.batch_size
     about = {
         "image_size": data.image_size,

@@ -85,6 +85,7 @@ def conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[str
         show(written)
     else:
         console.print("No run has finished yet.")
+    tracker.close()
     if left:
         console.print(f"{len(left)} of {len(work.every)} runs are left; the same command goes on from here.")
     return 1 if failed or study.wrong(measured) else 3 if left else 0
@@ -142,13 +143,10 @@ def launch(work: Work, tracker: Tracker, console: Console, deadline: float) -> s
             display.event(event)
             {"start": tracker.start, "round": tracker.round}[event["kind"]](by_id[event["run"]], event)
 
-        try:
-            for outcome in launcher.launch(left, work.place, listen, deadline):
-                run = by_id[outcome.run]
-                if run in left:
-                    tracker.finish(run, outcome.rows, outcome.status)
-                    display.ended(run, outcome)
-                    failed |= {run.id} if outcome.status == "failed" else set()
-        except KeyboardInterrupt:
-            launcher.stop()
+        for outcome in launcher.launch(left, work.place, listen, deadline):
+            run = by_id[outcome.run]
+            if run in left:
+                tracker.finish(run, outcome.rows, outcome.status)
+                display.ended(run, outcome)
+                failed |= {run.id} if outcome.status == "failed" else set()
     return failed

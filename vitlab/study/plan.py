@@ -64,7 +64,7 @@ def best_rate(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Of trainings, those with the rate of the best mean validation score in each group of `by`; both splits of them.
 
     Ties go to the smaller rate. The test split plays no part. A column `tried` says how many rates there were, and
-    `at_edge` whether the chosen one is the smallest or the largest of several.
+    `at_edge` whether the chosen one is the smallest or the largest of them: a better one may lie beyond.
     """
     trials = rows[rows["split"] == "validation"]
     means = trials.groupby([*by, RATE], dropna=False)["score"].mean().reset_index()
@@ -72,5 +72,5 @@ def best_rate(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     best = means.sort_values(["score", RATE], ascending=[False, True], kind="stable").drop_duplicates(list(by))
     best = best.drop(columns="score").merge(about, on=list(by))
     best["tried"] = best.pop("nunique")
-    best["at_edge"] = (best["tried"] > 1) & ((best[RATE] == best.pop("min")) | (best[RATE] == best.pop("max")))
+    best["at_edge"] = (best[RATE] == best.pop("min")) | (best[RATE] == best.pop("max"))
     return rows.merge(best, on=[*by, RATE], how="inner")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any
@@ -125,3 +125,21 @@ def data_of(source: str, **about: Any) -> tuple[Data, DataInfo]:
             f"the @, as in {place}@0,1."
         )
     return replace(data, name=f"{data.name}@{words}", classes=classes), info
+
+
+def shares_of(source: str, shares: Sequence[float]) -> tuple[Data, list[int | None]]:
+    """The images of `source`, and the number of training images that each share of them is (None: all).
+
+    Raises:
+        ValueError: for a share above 1, or one that leaves classes without an image.
+    """
+    data, info = data_of(source)
+    classes = len(data.classes) or info.num_classes
+    total = info.sizes["train"] * classes / info.num_classes
+    for share in shares:
+        if not classes / total <= share <= 1:
+            raise ValueError(
+                f"A share of {share:g} of the training images of {data.name} cannot be had; give one between "
+                f"{classes / total:.3g} (one image a class) and 1."
+            )
+    return data, [None if share == 1 else round(share * total) for share in shares]

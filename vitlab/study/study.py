@@ -6,7 +6,6 @@ the rows. Nothing here imports torch, so that help, a dry run's arithmetic and a
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from vitlab.claims.claim import Claim
 from vitlab.runs.place import WorkerDied
 from vitlab.runs.run import Run
+from vitlab.runs.signals import ending
 from vitlab.study.command_line import Execution, fail, parse
 from vitlab.study.settings import data_of
 
@@ -76,12 +76,12 @@ def main(study: Study, arguments: Sequence[str] | None = None) -> None:
     end.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # `kill`, and a cluster's notice, end as Ctrl-C does.
     try:
         settings, how = parse(f"experiments.{study.name}", study.question, study.presets, arguments)
         from vitlab.study.conduct import conduct, redraw  # after parsing, so that help comes at once
 
-        raise SystemExit(redraw(study, settings, how) if how.redraw else conduct(study, settings, how, arguments))
+        with ending:
+            raise SystemExit(redraw(study, settings, how) if how.redraw else conduct(study, settings, how, arguments))
     except ValueError as error:
         fail(str(error))
     except (WorkerDied, OSError) as error:

@@ -153,6 +153,12 @@ class FewShot:
 class LinearProbe:
     """Multinomial logistic regression on frozen features of all training images."""
 
+    positions: Literal["interpolate", "zero"] = "interpolate"
+    """zero: features of the weights with zeros in place of their position embeddings, to see what these are worth."""
+
+    def __post_init__(self) -> None:
+        check_choices(self)
+
 
 @dataclass(frozen=True)
 class NearestNeighbours:

@@ -1,0 +1,70 @@
+"""Why a run failed, in five kinds, since they ask for different things. No torch."""
+
+from __future__ import annotations
+
+import errno
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from vitlab.report.files import Damaged
+from vitlab.runs.place import NonFiniteLoss
+
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO}
+NO_MEMORY = ("out of memory", "not enough memory", "allocate memory", "bad_alloc")  # as torch's messages have it
+PASSING = ("CUDA error", "DataLoader worker", "No space left on device", "Stale file handle")
+
+
+class Killed(Exception):
+    """The worker at a run was ended from outside, more than once."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What went wrong, for people, and its `kind`:
+
+    "certain": comes again however often it is tried; the checkpoint goes, so that the next try starts afresh.
+    "passing": a disk, a memory, a device; the checkpoint is kept, and the run is tried again at the next start.
+    "disk": passing, and so that no other run could be kept either: the study ends.
+    "killed": the worker was killed twice; as passing.
+    "unknown": kept as well, but taken for certain when the same comes again.
+    """
+
+    kind: str
+    reason: str
+
+    @classmethod
+    def of(cls, error: BaseException) -> Failure:
+        """Tell the kind from the error or from what it came from."""
+        causes = list(_causes(error))
+        if isinstance(error, Killed):
+            return cls("killed", str(error))
+        for cause in causes:
+            if isinstance(cause, OSError) and cause.errno in NO_ROOM:
+                return cls("disk", _line(cause))
+        if any(isinstance(cause, Damaged | OSError | MemoryError) or _has(cause, PASSING) for cause in causes):
+            return cls("passing", _line(error))
+        if out_of_memory(error):
+            return cls("passing", _line(error))
+        if isinstance(error, NonFiniteLoss | ValueError):
+            return cls("certain", str(error))
+        return cls("unknown", "".join(traceback.format_exception(error)))
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether torch could not have the memory, on the CPU or on a GPU."""
+    return isinstance(error, MemoryError | RuntimeError) and (isinstance(error, MemoryError) or _has(error, NO_MEMORY))
+
+
+def _has(error: BaseException, words: tuple[str, ...]) -> bool:
+    return not isinstance(error, ValueError) and any(word.lower() in str(error).lower() for word in words)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _line(error: BaseException) -> str:
+    return str(error).strip() or type(error).__name__

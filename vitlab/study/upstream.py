@@ -1,0 +1,111 @@
+"""What the studies of transfer share: pre-training on one set, and fine-tuning on others by Table 4.
+
+A Run that starts from weights and has no data yet stands for these weights: what a study makes of them (a probe, a
+fine-tuning) is the same Run with data and a task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from vitlab.report.families import family
+from vitlab.runs.run import Data, Run
+from vitlab.study.plan import RATE, SEED, best_rate, changed, grid
+from vitlab.study.settings import Settings, data_of
+from vitlab.study.study import by_data
+from vitlab.tasks.settings import Classify, Recipe
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MEAN = "mean of the sets"
+HEAD = "options.head"
+
+
+@dataclass(frozen=True)
+class Upstream(Settings):
+    """Settings of a study of transfer; --data, --learning_rates and the recipe are those of pre-training."""
+
+    downstream: tuple[str, ...] = ()
+    """Sets to transfer to, written as --data is."""
+    upstream_size: int | None = None
+    """Number of pre-training images; by default all."""
+    pretrain: Classify = Classify()
+    """Loss of pre-training; upstream the authors' is sigmoid."""
+    head: Literal["linear", "tanh"] = "linear"
+    """tanh: pre-training with a hidden layer before a ViT's classifier (section 3.1); fine-tuning leaves it behind."""
+    finetune: Recipe = Recipe(optimizer="sgd", weight_decay=0.0, warmup_steps=0)
+    """Recipe of fine-tuning, except for its rate."""
+    finetune_size: int | None = None
+    """Number of fine-tuning images of each set; by default all."""
+    rates: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03)
+    """Fine-tuning rates; the one with the best mean accuracy on the validation split counts."""
+    checkpoint: str = ""
+    """Evaluate these weights instead (anything that vitlab.models.load reads); name their model with --models."""
+
+    def bare(self) -> list[Run]:
+        """A pre-training of each model with seed 0, on no data yet."""
+        runs = [replace(run, task=self.pretrain) for run in super().bare()]
+        deep = self.head == "tanh"
+        return [changed(run, {HEAD: "tanh"}) if deep and family(run.model) != "ResNet" else run for run in runs]
+
+    def starts(self) -> list[Run]:
+        """The weights that are transferred: those of --checkpoint, or each model pre-trained with each seed.
+
+        Raises:
+            ValueError: for data that cannot be had, and for a checkpoint of unknown model.
+        """
+        seeds = range(self.seeds)
+        if not self.checkpoint:
+            pretrainings = grid(self.templates(), {SEED: seeds, "data.train_size": (self.upstream_size,)})
+            return [Run(run.model, Data(""), seed=run.seed, init=run, options=run.options) for run in pretrainings]
+        if len(names := self.model_names()) != 1:
+            raise ValueError(
+                f"--checkpoint needs the one name of its model, as in --models ViT-B/16; there are {len(names)} names: "
+                f"{', '.join(names)}."
+            )
+        (run,) = self.bare()
+        return grid(Run(run.model, Data(""), init=self.checkpoint, options=run.options), {"seed": seeds})
+
+    def sets(self) -> dict[str, Data]:
+        """The downstream sets, as they are asked for, at the resolution of pre-training."""
+        size = self.image_size or data_of(self.data)[1].image_size
+        return {source: data_of(source, image_size=size)[0] for source in self.downstream}
+
+    def on_subset(self, start: Run, data: Data) -> Run:
+        """A start's weights on its seed's subset of `data`, as large as fine-tuning's."""
+        return replace(start, data=replace(data, train_size=self.finetune_size, subset_seed=start.seed))
+
+    def fine_tunings(self, start: Run, data: Data) -> list[Run]:
+        """Fine-tuning of a start's weights on its seed's subset of `data`, once with each rate."""
+        base = replace(self.on_subset(start, data), recipe=self.finetune, task=Classify())
+        return grid(changed(base, {HEAD: None}), {RATE: self.rates})
+
+
+def with_mean(rows: pd.DataFrame, by: Sequence[str], **names: str) -> pd.DataFrame:
+    """`rows`, and once more as one set those of each `by` and seed that has all of several sets, with `names` given."""
+    import pandas as pd
+
+    sets = rows.groupby([*by, "seed"])["title"].transform("nunique")
+    complete = rows[(sets == rows["title"].nunique()) & (sets > 1)]
+    return pd.concat([rows, complete.assign(title=MEAN, **names)])
+
+
+def folder(settings: Upstream) -> str:
+    """Where the evidence goes: the upstream set's name."""
+    return "checkpoint" if settings.checkpoint else by_data(settings)
+
+
+def fine_tuned(rows: pd.DataFrame) -> pd.DataFrame:
+    """Of finished fine-tunings, those with the rate that validation chose for each model, set, size and positions."""
+    tuned = rows[(rows["task.kind"] == "classify") & rows["init"].notna()]
+    return best_rate(tuned, ["model", "data.name", "image_size", "task.positions"])
+
+
+def origin(rows: pd.DataFrame) -> str:
+    """Where the weights of some rows come from, in words."""
+    titles = rows["init.title"].dropna().unique() if "init.title" in rows.columns else []
+    sources = map(str, rows["init"].dropna().unique())
+    return f"pre-trained on {', '.join(titles)}" if len(titles) else f"weights of {', '.join(sources)}"
