@@ -36,7 +36,7 @@ class Throughput:
 
     models: tuple[str, ...] = tuple(SMALL)
     """Models to measure by themselves."""
-    image_sizes: tuple[int, ...] = (32, 64)
+    image_sizes: tuple[int, ...] = (32, 48)
     """Pixels."""
     precisions: tuple[Precision, ...] = ("fp32", "bf16")
     """fp32, and bf16 (mixed)."""
