@@ -40,7 +40,7 @@ class Study:
     columns of the run that it starts from (`init.data.name`); `folder(settings)` names the evidence in
     `results/<study>/`. `measure(settings, how)` gives rows that are not of runs, and nothing on a dry run, of which it
     says what would be done. `pictures(settings, store)` gives figures of what runs kept beside their rows; a redraw,
-    which has rows alone, leaves them as they are.
+    which has rows alone, leaves them as they are. `protocol` says what is done and how, as the study's module does.
     """
 
     name: str
@@ -53,6 +53,11 @@ class Study:
     folder: Callable[[Any], str] = by_data
     measure: Callable[[Any, Execution], list[dict[str, Any]]] | None = None
     pictures: Callable[[Any, Store], Mapping[str, Figure]] = lambda settings, store: {}
+    protocol: str = ""
+
+    def about(self) -> dict[str, str]:
+        """What its evidence records of the study itself."""
+        return {"study": self.name, "section": self.section, "question": self.question, "protocol": self.protocol}
 
     def place(self, settings: Any, how: Execution) -> Path:
         """The folder of the evidence, `results/<study>/<name>`.
