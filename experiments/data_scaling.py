@@ -10,10 +10,9 @@ same at every size but for its length: `steps_by_size` gives few images fewer st
 Subsets are nested, and a seed has a subset of its own. `--measure few_shot` is Figure 4 itself: the subsets are
 upstream, and what counts is few-shot linear accuracy on `downstream` sets.
 
-`quick` takes 2.5 minutes on two cores of an AMD EPYC; `cifar10_cpu` 4 to 5 core-hours a seed there, of which ViT-Micro
-takes 3. Peak rates: `experiments/recipes.py`; those of the GPU presets are not tuned. The primary claims (`data.few`,
-`data.catch_up`, `data.large_few`, `data.large_many`, on the smallest matched pair and on the smallest and the largest
-ViT) were fixed before the first long run.
+`quick` takes 2.5 minutes on two cores of an AMD EPYC; `cifar10_cpu` 5 core-hours a seed there, 3 of them ViT-Micro's.
+Peak rates: `experiments/recipes.py`; those of the GPU presets are not tuned. The primary claims (few, catch_up,
+large_few, large_many; smallest matched pair, smallest and largest ViT) were fixed before the first long run.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from experiments import recipes
 from vitlab.claims.claim import Claim
 from vitlab.claims.phrases import catches_up, gains_more, leads
 from vitlab.report.families import family, in_order, matched_pairs
-from vitlab.runs.run import Data, Run
+from vitlab.runs.run import Run
 from vitlab.study.plan import RATE, SEED, grid
 from vitlab.study.settings import Sized, data_of
 from vitlab.study.study import Study, by_data, main
@@ -46,13 +45,10 @@ CATCH_UP = Claim(
     unit="log-odds", scale=1.0, digits=2, says=catches_up(OVER),
 )  # fmt: skip
 OVERTAKE = replace(FEW, id="data.overtake", section="4.3", statement="with many images the ViT is ahead", primary=False)
-LARGE_FEW = replace(
-    FEW, id="data.large_few", statement="on few images the larger ViT is not ahead of the smaller",
-    paper="ImageNet: B/16 77.91, L/16 76.53",
-)  # fmt: skip
+LARGE_FEW = replace(FEW, id="data.large_few", statement="on few images the larger ViT is not ahead of the smaller")
 LARGE_MANY = Claim(
-    "data.large_many", "4.3", "the larger ViT gains more from data",
-    paper="L/16 - B/16: -1.38 (ImageNet), +2.97 (JFT)", says=gains_more(OVER),
+    "data.large_many", "4.3", "the larger ViT gains more from data", says=gains_more(OVER),
+    paper="L/16 - B/16: -1.38 (ImageNet), +2.97 (JFT)",
 )  # fmt: skip
 PLATEAU = replace(
     CATCH_UP, id="data.plateau", section="4.3, Figure 4", statement="ResNets plateau sooner", primary=False,
@@ -117,19 +113,17 @@ def plan(settings: DataScaling) -> list[Run]:
     size = settings.image_size or data_of(settings.data)[1].image_size
     targets = [data_of(source, image_size=size)[0] for source in settings.downstream]
     untrained = grid(settings.bare(), {"seed": range(settings.seeds)})
-    return [_probe(start, target) for start in (*trainings, *untrained) for target in targets]
-
-
-def _probe(start: Run, target: Data) -> Run:
-    """Few-shot accuracy on a set, of a training's weights or of untrained ones."""
-    init = start if start.data.name else None
-    return Run(start.model, target, task=recipes.FIVE_SHOT, seed=start.seed, init=init, options=start.options)
+    return [
+        Run(start.model, target, task=recipes.FIVE_SHOT, seed=start.seed, init=start if start.data.name else None)
+        for start in (*trainings, *untrained)
+        for target in targets
+    ]
 
 
 def draw(rows: pd.DataFrame, settings: DataScaling) -> Evidence:
     """Accuracy against train size with its gaps, the data factor, and the verdicts on the claims."""
     from vitlab.report.build import curves, curves_and_gaps, factor_table, scaling_table
-    from vitlab.report.captions import describe
+    from vitlab.report.captions import describe, lengths
     from vitlab.report.evidence import Evidence
 
     few_shot = settings.measure == "few_shot"
@@ -140,21 +134,18 @@ def draw(rows: pd.DataFrame, settings: DataScaling) -> Evidence:
     what = f"5-shot accuracy, mean of {scored['title'].nunique()} sets," if few_shot else "test accuracy"
     caption = (
         f"{what[0].upper()}{what[1:]} in % against the number of images of {where}; mean over seeds [95% interval]; "
-        f"gaps in points. {_lengths(scored)}; best validation accuracy. {describe(scored)}."
+        f"gaps in points. {lengths(scored, AT)}; best validation accuracy. {describe(scored)}."
     )
-    about: dict[str, Any] = {
-        "xlabel": f"images of {where} (log scale)",
-        "ylabel": f"{'5-shot' if few_shot else 'test'} accuracy (%)",
-    }
+    ylabel = f"{'5-shot' if few_shot else 'test'} accuracy (%)"
+    about: dict[str, Any] = {"xlabel": f"images of {where} (log scale)", "ylabel": ylabel}
     tables, figures = [scaling_table("accuracy", scored, AT, caption=caption)], {}
     if scored[AT].nunique() > 1:
-        title = f"{what[0].upper()}{what[1:]} against the number of images"
+        title = f"{'5-shot' if few_shot else 'Test'} accuracy against the number of images"
         figures["figure"] = curves_and_gaps(scored, x=AT, title=title, **about)
         caption = "How many times more images the ViT needs for the ResNet's accuracy [95% interval]."
         tables += factor_table("data_factor", scored, matched_pairs(scored["model"]), caption=caption)
         if few_shot and scored["title"].nunique() > 1:
-            title = "5-shot accuracy on each downstream set"
-            figures["sets"] = curves(scored, x=AT, panel="title", title=title, log_x=True, **about)
+            figures["sets"] = curves(scored, x=AT, panel="title", title="On each downstream set", log_x=True, **about)
     return Evidence(_verdicts(scored, untrained, few_shot), tuple(tables), figures)
 
 
@@ -165,16 +156,9 @@ def _scored(rows: pd.DataFrame, few_shot: bool) -> tuple[pd.DataFrame, pd.DataFr
         return test.assign(**{"upstream": test["title"], "upstream.name": test["data.name"]}), None
     probed = test[test["task.kind"] == "few_shot"]
     of_training = {name: probed[f"init.{name}"] for name in (AT, "steps", "best_step", "late_gain", RATE)}
-    probed = probed.assign(
-        **of_training, **{"upstream": probed["init.title"], "upstream.name": probed["init.data.name"]}
-    )
+    of_training |= {"upstream": probed["init.title"], "upstream.name": probed["init.data.name"]}
+    probed = probed.assign(**of_training, run=probed["init"].fillna(probed["run"]))
     return probed[probed["init"].notna()], probed[probed["init"].isna()]
-
-
-def _lengths(scored: pd.DataFrame) -> str:
-    steps = scored.groupby(AT)["steps"].first()
-    each = "; ".join(f"{size:,.0f} images: {n:,.0f} steps" for size, n in steps.items())
-    return f"The same recipe at every size but for its length ({each})" if steps.nunique() > 1 else "The same recipe"
 
 
 def _verdicts(scored: pd.DataFrame, untrained: pd.DataFrame | None, few_shot: bool) -> tuple[Verdict, ...]:
@@ -185,7 +169,7 @@ def _verdicts(scored: pd.DataFrame, untrained: pd.DataFrame | None, few_shot: bo
     found: list[Verdict | None] = []
 
     def add(how: Callable[..., Verdict | None], claim: Claim, first: str, second: str, **point: Any) -> None:
-        doubts = _rate_doubts(scored, first, second)
+        doubts = recipes.rate_doubts(scored[scored["model"].isin((first, second))], "upstream.name")
         found.append(how(claim, scored, first, second, untrained=untrained, doubts=doubts, **point))
 
     for place, (vit, cnn) in enumerate(matched_pairs(scored["model"])):
@@ -201,11 +185,6 @@ def _verdicts(scored: pd.DataFrame, untrained: pd.DataFrame | None, few_shot: bo
         add(compare, LARGE_FEW, vits[0], vits[-1], at={AT: few})
         add(gains, LARGE_MANY, vits[-1], vits[0], x=AT)
     return tuple(verdict for verdict in found if verdict)
-
-
-def _rate_doubts(scored: pd.DataFrame, *models: str) -> list[str]:
-    own = scored[scored["model"].isin(models)]
-    return recipes.rate_doubts(own["upstream.name"].iloc[0], zip(own["model"], own[RATE], strict=True))
 
 
 STUDY = Study(

@@ -6,11 +6,15 @@ trials are evidence of `experiments.tuning`, and a test holds these rates agains
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from vitlab.report.families import family
 from vitlab.tasks.settings import FewShot, Recipe
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -56,17 +60,18 @@ TRIALS = (DIGITS, CIFAR10_SHORT, TINY_SHORT)
 UNTUNED = dict.fromkeys(FAMILIES, 1e-3)  # the GPU presets' rates: nobody has tried others yet
 
 
-def rate_doubts(data: str, rates: Iterable[tuple[str, float]]) -> list[str]:
-    """Why (model, rate) pairs on a data set cannot be compared: a rate that was not tuned, or lies at an edge."""
-    known = [trials for trials in TRIALS if trials.data == data.partition("@")[0]]
-    if not known:
-        return [f"no rates were tried on {data}"]
+def rate_doubts(rows: pd.DataFrame, data: str = "data.name") -> list[str]:
+    """Why models cannot be compared: a rate that was not tuned on what they were trained on (column `data`), or lies
+    at the edge of those that were tried.
+    """
     doubts = []
-    for model, rate in dict.fromkeys(rates):
-        words = [trials.doubt(model, rate) for trials in known]
-        if all(words):
+    for name, model, rate in rows[[data, "model", "recipe.lr"]].drop_duplicates().itertuples(index=False):
+        words = [trials.doubt(model, rate) for trials in TRIALS if trials.data == name.partition("@")[0]]
+        if not words:
+            doubts.append(f"no rates were tried on {name}")
+        elif all(words):
             doubts.append(words[-1])
-    return doubts
+    return list(dict.fromkeys(doubts))
 
 
 DIGITS_RECIPE = Recipe(steps=300, batch_size=64, warmup_steps=30, evaluations=10)

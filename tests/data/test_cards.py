@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from vitlab.data.cards import GROUPS, cards, cards_folder, get_card, matching_card, read_card
+from vitlab.data.cards import GROUPS, Card, cards, cards_folder, get_card, matching_card, read_card
 
 NEEDED = {
     *("digits", "cifar10", "cifar100", "fashion_mnist", "tiny_imagenet", "imagenet", "imagenet21k"),
@@ -66,3 +71,99 @@ def test_a_wrong_card_is_named_with_its_fault(tmp_path: Path, change: tuple[str,
     (tmp_path / "cifar10.yaml").write_text(text.replace(*change))
     with pytest.raises(ValueError, match=rf"(?s)cifar10\.yaml.*{message}"):
         read_card(tmp_path / "cifar10.yaml")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("title", 3, "title: 3 is not a text"),
+        ("hub", ["a"], "hub: a list of 1 is not a text or nothing"),
+        ("columns", "image", "columns: 'image' is not a table of names, each with a text"),
+        ("splits", {"train": 1}, "splits: 'train': 1 is not a text"),
+        ("splits", {"trial": "train"}, "splits has the keys 'trial'; they are train, validation and test"),
+        ("sizes", {"train": "many"}, "sizes: 'train': 'many' is not a whole number"),
+        ("sizes", {"train": 3}, "sizes has the keys 'train'"),
+        ("sizes", {"train": 0, "validation": 1, "test": 1}, "image_size and sizes must be at least 1"),
+        ("image_size", "32", "image_size: '32' is not a whole number"),
+        ("image_size", True, "image_size: True is not a whole number"),
+        ("image_size", 10**9, "image_size is 1000000000; at most 4096 px"),
+        ("num_classes", 10.0, "num_classes: 10.0 is not a whole number"),
+        ("classes", "cat", "classes: 'cat' is not a list, each a text or nothing"),
+        ("classes", [1, 2], "classes: number 1: 1 is not a text"),
+        ("mean", [0.5], "mean: a list of 1 is not a list of 3, each a number or nothing"),
+        ("mean", [0.5, 0.5, float("nan")], "mean: number 3: nan is not a number"),
+        ("mean", None, "mean and std must be given together"),
+        ("std", [0.5, 0.5, 0.0], "mean and std must lie between 0 and 1"),
+        ("validation_fraction", "0.1", "validation_fraction: '0.1' is not a number"),
+    ],
+)
+def test_each_wrong_type_names_file_and_key(key: str, value: object, message: str, tmp_path: Path) -> None:
+    raw = yaml.safe_load((cards_folder() / "cifar10.yaml").read_text())
+    (tmp_path / "cifar10.yaml").write_text(yaml.safe_dump({**raw, key: value}))
+    with pytest.raises(ValueError, match=rf"cifar10\.yaml: {message}"):
+        read_card(tmp_path / "cifar10.yaml")
+
+
+BOMB = "a: &a [1, 2]\n" + "\n".join(f"{b}: &{b} [*{a}, *{a}, *{a}, *{a}]" for a, b in pairwise("abcdefghi"))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (BOMB.encode(), "aliases"),
+        (b"[" * 60_000, "not YAML"),
+        (b"a: 1\n" * 20_000, "at most 64 KiB"),
+        (b"title: 2001-99-99", "not YAML"),
+        (b"\xff\xfe\x00", "not YAML"),
+        (b"[1, 2]: 3", "not YAML"),
+        (b"? 3\n: 4", "unknown key 3"),
+        (b"", "list of `key: value` lines"),
+        (b"!!python/object/apply:os.getcwd []", "not YAML"),
+    ],
+)
+def test_what_is_no_card(content: bytes, message: str, tmp_path: Path) -> None:
+    (tmp_path / "card.yaml").write_bytes(content)
+    with pytest.raises(ValueError, match=rf"card\.yaml.*{message}") as raised:
+        read_card(tmp_path / "card.yaml")
+    assert len(str(raised.value)) < 1000
+
+
+def test_a_card_that_is_a_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "card.yaml")
+    with pytest.raises(ValueError, match="no text file"):
+        read_card(tmp_path / "card.yaml")
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.dates(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5) | st.integers(), inner, max_size=3),
+    max_leaves=6,
+)
+CHANGES = st.dictionaries(st.sampled_from(list(Card.__dataclass_fields__)) | st.text(max_size=3), VALUES, max_size=3)
+LINES = st.lists(st.tuples(st.integers(0, 30), st.text(max_size=20)), max_size=4)
+
+
+def read_changed(folder: Path, changes: dict[str, object], lines: list[tuple[int, str]]) -> None:
+    file = folder / "cifar10.yaml"
+    raw = yaml.safe_load((cards_folder() / "cifar10.yaml").read_text())
+    text = yaml.safe_dump({**raw, **changes}, allow_unicode=True).splitlines()
+    for number, line in lines:
+        text[number % len(text)] = line
+    file.write_text("\n".join(text), errors="replace")
+    try:
+        read_card(file)
+    except ValueError as error:
+        assert str(file) in str(error) and len(str(error)) < 1000
+
+
+@settings(max_examples=60, deadline=None)
+@given(changes=CHANGES, lines=LINES)
+def test_changed_cards_give_value_errors(changes, lines, tmp_path_factory):
+    read_changed(tmp_path_factory.getbasetemp(), changes, lines)
+
+
+@pytest.mark.fault
+@settings(max_examples=3000, deadline=None)
+@given(changes=CHANGES, lines=LINES)
+def test_many_changed_cards(changes, lines, tmp_path_factory):
+    read_changed(tmp_path_factory.getbasetemp(), changes, lines)

@@ -133,9 +133,9 @@ def test_a_second_load_reads_the_cache(tmp_path: Path) -> None:
 def test_two_processes_may_load_at_once(tmp_path: Path) -> None:
     root = write_folder(tmp_path / "animals", {"cat": 200, "dog": 200})
     code = (
-        "import sys, pathlib; from vitlab.data import cache, info, sources;"
-        "layout = info.resolve(sources.find_source(sys.argv[1])); folder = pathlib.Path(sys.argv[2]);"
-        "print(cache.decoded_images(layout, info.fingerprint(layout), 32, folder, False).images.sum())"
+        "import sys, pathlib; from vitlab.data import cache, layout, sources;"
+        "found = layout.resolve(sources.find_source(sys.argv[1])); folder = pathlib.Path(sys.argv[2]);"
+        "print(cache.decoded_images(found, layout.fingerprint(found), 32, folder, False).images.sum())"
     )
     (tmp_path / "cache").mkdir()
     command = [sys.executable, "-c", code, str(root), str(tmp_path / "cache")]
@@ -163,7 +163,7 @@ def test_the_hub_gives_what_a_local_copy_gives(cifar: Path, tmp_path: Path, monk
     card = replace(get_card("cifar10"), hub=str(cifar))  # load_dataset takes a folder in a repository's place
     classes, rows = hub_rows(card, tmp_path / "downloads")
     assert classes == CIFAR and list(rows) == ["train", "test"]
-    from vitlab.data.info import fingerprint, resolve
+    from vitlab.data.layout import fingerprint, resolve
     from vitlab.data.sources import Source
 
     layout = resolve(Source("cifar10", card, classes, rows))

@@ -1,6 +1,7 @@
 """The inspection study from its command line: what it writes, for which weights it works, and what it refuses."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +10,18 @@ import pytest
 import torch
 from PIL import Image
 
-from experiments.inspection import PRESETS, main, picture_names
+from experiments.inspection import PRESETS, STUDY
+from experiments.inspection_evidence import draw, page
+from vitlab.claims.rule import decide
 from vitlab.gallery import exhibits
-from vitlab.gallery.exhibits import open_all
-from vitlab.gallery.portrait import portrait
+from vitlab.gallery.exhibits import open_all, portrait
 from vitlab.gallery.subjects import class_names, guessed_name
 from vitlab.models import create, save_checkpoint
-from vitlab.runs.stored import read_rows
+from vitlab.report.evidence import Evidence
 from vitlab.runs.place import Place
+from vitlab.runs.rows import with_init
+from vitlab.runs.stored import read_rows
+from vitlab.study.study import main
 
 SMALL = "--image_size 16 --depth 2 --seeds 2 --steps 6 --batch_size 16 --evaluations 3 --snapshots 3 --measured 8"
 
@@ -24,7 +29,7 @@ SMALL = "--image_size 16 --depth 2 --seeds 2 --steps 6 --batch_size 16 --evaluat
 def inspect(*words: object) -> int:
     """Run the command in this process and return its exit code."""
     with pytest.raises(SystemExit) as end:
-        main([str(word) for word in words])
+        main(STUDY, [str(word) for word in words])
     return end.value.code
 
 
@@ -74,33 +79,68 @@ def test_rows_hold_every_head_of_every_snapshot(done):
     assert (rows["part"] == "receptive_field").sum() == 3 * 5  # stages x (start, snapshots, selected) of one seed
 
 
-def test_the_page_holds_the_papers_statements_against_the_seeds(done):
-    text = (done / "results" / "inspection" / "digits" / "verdicts.md").read_text()
-    for words in ("neighbouring patches", "is global", "grows with depth", "fewer local heads"):
-        assert words in text
-    assert "n = 2" in text
+def test_the_claims_are_about_trained_minus_untrained_weights(done):
+    folder = done / "results" / "inspection" / "digits"
+    rows, evidence = read_rows(folder), Evidence.loads((folder / "evidence.json").read_text())
+    found = {(verdict.claim.id, verdict.about["first"]): verdict for verdict in evidence.verdicts}
+    assert {name for name, _ in found} == {f"inside.{word}" for word in "near grid depth both hybrid".split()}
+    near = found["inside.near", "ViT-Pico/4"]
+    positions = rows[(rows["part"] == "positions") & (rows["model"] == "ViT-Pico/4") & (rows["seed"] == 1)]
+    at = (positions["near_cosine"] - positions["other_cosine"]).set_axis(
+        positions["stage"] + positions["step"].map(str)
+    )
+    assert near.interval.n == 2 and near.values[1] == pytest.approx(at.iloc[-1] - at["snapshot0.0"], abs=1e-12)
+    assert near.claim.primary and not found["inside.near", "HybridViT-Pico/4"].claim.primary
+    assert "2 layers, fewer than 4" in " ".join(found["inside.depth", "ViT-Pico/4"].failed)
+    assert found["inside.hybrid", "ViT-Pico/4"].subject == "ViT-Pico/4 against HybridViT-Pico/4"
+
+
+def test_untrained_weights_hold_no_claim(done):
+    """What is true of random weights is not learnt."""
+    rows = read_rows(done / "results" / "inspection" / "digits")
+    start = rows[(rows["stage"] == "snapshot") & (rows["step"] == 0)]
+    again = start.assign(stage="selected", near_cosine=start["near_cosine"] + 1e-9 * start["seed"])
+    drawn = draw(with_init(pd.concat([rows[rows["part"].isna()], start, again])), PRESETS["quick"])
+    assert not any(verdict.outcome == "holds" for verdict in decide(list(drawn.verdicts)))
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_any_part_of_the_rows_is_drawn_or_declined_in_one_sentence(done, seed):
+    rows, chance = read_rows(done / "results" / "inspection" / "digits"), np.random.default_rng(seed)
+    kept = chance.random(len(rows)) < chance.choice([0.02, 0.2, 0.7])
+    if seed % 2:
+        runs = rows["run"].unique()
+        kept = rows["run"].isin(runs[chance.random(len(runs)) < 0.4])
+    drawn = draw(with_init(rows[kept]), PRESETS["quick"])
+    assert bool(drawn.tables) != bool(drawn.summary)
+    assert Evidence.loads(drawn.dumps()).to_json() == drawn.to_json()
+    assert page(rows[kept], PRESETS["quick"], drawn, ["distance"]).startswith(("<!doctype html>", ""))
 
 
 def test_a_redraw_needs_rows_alone(done, tmp_path):
     folder = done / "results" / "inspection" / "digits"
-    before = {name: (folder / name).read_bytes() for name in ("index.html", "distance.png", "verdicts.md")}
+    before = {name: (folder / name).read_bytes() for name in ("index.html", "distance.png", "evidence.md")}
     for name in before:
         (folder / name).unlink()
     assert inspect("--redraw", "--results", done / "results", "--runs", tmp_path) == 0
     assert before == {name: (folder / name).read_bytes() for name in before}
 
 
-def test_a_run_of_the_store_is_shown_with_its_snapshots(done):
+def test_a_run_of_the_store_is_inspected_as_the_study_did(done, tmp_path):
     rows = read_rows(done / "results" / "inspection" / "digits")
-    trained = rows[(rows["task"] == "classify") & (rows["model"] == "ViT-Pico/4")]["run"].iloc[0]
-    place = Place(done / "runs", done / "runs" / "cache")
-    subject = next(open_all([trained], place, model="", image_size=None, data=""))
-    again = pd.DataFrame(exhibits.rows(subject, place, images=(), data="", count=8))
-    same = ["stage", "step", "part", "layer", "head", "distance_px"]
-    first = rows[(rows["model"] == "ViT-Pico/4") & (rows["task"] == "inspect") & (rows["seed"] == 0)]
-    pd.testing.assert_frame_equal(first[same].reset_index(drop=True), again[same], check_dtype=False, rtol=1e-4)
-    drawn = exhibits.figures(subject, place, images=())
-    assert {"positions_over_training", "rollout", "attention_1", "attention_2"} <= set(drawn)
+    trained = rows[(rows["task.kind"] == "classify") & (rows["model"] == "ViT-Pico/4")]["run"].iloc[0]
+    words = ("--checkpoint", trained, "--measured", 8, "--wandb", "off", "--name", "one")
+    assert inspect(*words, "--results", tmp_path, "--runs", done / "runs") == 0
+    folder = tmp_path / "inspection" / "one"
+    again = read_rows(folder)
+    first = rows[rows["run"].isin(again["run"])]
+    same = ["run", "init", "stage", "step", "part", "layer", "head", "distance_px", "score"]
+    order = ["run", "split", "part", "stage", "step", "layer", "head"]
+    pd.testing.assert_frame_equal(*(t.sort_values(order)[same].reset_index(drop=True) for t in (first, again)))
+    assert {"positions_over_training.png", "rollout.png", "attention_2.png"} <= {path.name for path in folder.iterdir()}
+    found = Evidence.loads((folder / "evidence.json").read_text()).verdicts
+    assert {verdict.interval.n for verdict in found} == {1} and {v.outcome for v in found} == {"cannot be tested here"}
+    assert "points above chance" in found[0].failed[0]
 
 
 @pytest.mark.parametrize(
@@ -118,8 +158,8 @@ def test_any_grid_pooling_and_stem(tmp_path, name, size, overrides, shape):
     source = str(weights(tmp_path, name, size, **overrides))
     subject = next(open_all([source], place, model="", image_size=None, data=""))
     drawn = exhibits.figures(subject, place, images=())
-    rows = pd.DataFrame(exhibits.rows(subject, place, images=(), data="", count=8))
-    heads = rows[rows["part"] == "attention"]
+    rows = pd.DataFrame(exhibits.subject_rows(subject, place, 0, images=(), data="", count=8))
+    heads = rows[(rows["part"] == "attention") & (rows["stage"] == "selected")]
     assert len(heads) == len(subject.model.blocks) * subject.model.heads and heads["distance_px"].gt(0).all()
     assert shape in set(rows["shape"].dropna())
     assert ("positions" in drawn) == (overrides.get("positions", "1d") not in ("none", "relative"))
@@ -167,7 +207,9 @@ def test_given_weights_and_a_file_become_a_page(tmp_path):
     folder = tmp_path / "inspection" / "x"
     shown = set(re.findall(r'<img src="([^"]+)"', (folder / "index.html").read_text()))
     assert shown == {path.name for path in folder.glob("*.png")}
-    assert "4 × 6 patches" in (folder / "table.md").read_text()
+    assert "4 × 6 patches" in (folder / "evidence.md").read_text()
+    rows = read_rows(folder)
+    assert set(rows["init"]) == {str(source)} and set(rows["stage"]) == {"snapshot", "selected"}
 
 
 @pytest.mark.parametrize(
@@ -196,8 +238,15 @@ def test_a_model_too_small_for_photographs_says_what_to_give(tmp_path, capsys):
     assert "give --images or --data" in capsys.readouterr().err
 
 
-def test_a_run_without_snapshots_has_no_picture_over_training():
-    rows = pd.DataFrame({"part": "positions", "stage": ["snapshot", "selected"], "step": [0, 100]})
-    assert "positions_over_training" not in picture_names(rows, PRESETS["quick"])
-    course = pd.concat([rows, rows.assign(stage="snapshot", step=50)])
-    assert "positions_over_training" in picture_names(course, PRESETS["quick"])
+def test_a_dry_run_names_what_would_be_opened(tmp_path, capsys):
+    source = weights(tmp_path, "ViT-Pico/8")
+    assert inspect("--checkpoint", source, "--dry_run", "--results", tmp_path / "out", "--runs", tmp_path) == 0
+    assert f"{source}: ViT-Pico/8, 32 x 32 px" in capsys.readouterr().out and not (tmp_path / "out").exists()
+
+
+def test_a_plan_needs_attention_first():
+    with pytest.raises(ValueError, match="name a ViT or a hybrid first"):
+        STUDY.plan(replace(PRESETS["quick"], models=("ResNet", "ViT")))
+    runs = [run.init for run in STUDY.plan(PRESETS["quick"])]
+    assert [run.seed for run in runs if run.model == "ResNet-Pico"] == [0] and len(runs) == 7
+    assert runs[0].model == "ViT-Pico/4" and dict(runs[0].options) == {"depth": 4}

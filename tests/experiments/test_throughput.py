@@ -1,21 +1,102 @@
 """The benchmark measures both sides and keeps what it measured; how fast they are is for the benchmark to say."""
 
+import numpy as np
+import pandas as pd
 import pytest
 
-from experiments.throughput import PLAIN, main
+from experiments.throughput import STUDY
+from vitlab.benchmark import evidence
+from vitlab.claims.rule import decide
+from vitlab.report.evidence import Evidence
 from vitlab.runs.stored import read_rows
+from vitlab.study.study import main
+
+SMALL = """--models ViT-Pico/8 ResNet-Pico --image_sizes 16 --precisions bf16 --batch 2 --least_seconds 0.01 --repeats 2
+    --script_model ViT-Pico/8 --script_steps 2 --script_batch 8 --wandb off""".split()
 
 
-def test_both_sides_are_measured_and_kept(tmp_path, capsys):
-    main(["--steps", "2", "--repeats", "2", "--batch_size", "8", "--model", "ViT-Nano/8", "--results", str(tmp_path)])
-    rows = read_rows(tmp_path / "throughput" / "ViT-Nano_8_bf16")
-    assert sorted(rows["side"]) == sorted(["vitlab", PLAIN] * 2)
-    assert (rows["images_per_s"] > 0).all()
-    assert "times as fast as the plain script" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("words", [["--device", "gpu"], ["--model", "ViT-Nan/8"], ["--precision", "fp8"]])
-def test_a_mistake_ends_with_code_2(words, tmp_path, capsys):
+def measure(folder, *words) -> int:
     with pytest.raises(SystemExit) as end:
-        main([*words, "--steps", "1", "--repeats", "1", "--results", str(tmp_path)])
-    assert end.value.code == 2 and "Traceback" not in capsys.readouterr().err
+        main(STUDY, [*SMALL, "--results", str(folder / "results"), "--runs", str(folder / "runs"), *words])
+    return end.value.code
+
+
+def test_models_and_scripts_are_measured_and_kept_and_progress_is_shown(tmp_path, capsys):
+    assert measure(tmp_path) == 0
+    said = capsys.readouterr()
+    assert "times as fast as the plain script" in said.out or "cannot be tested" in said.out
+    assert "2/2 training of ViT-Pico/8 at 16 px in bf16" in said.out and "Lightning" not in said.err
+    folder = tmp_path / "results" / "throughput" / "ViT-Pico_8_16_px"
+    rows = read_rows(folder)
+    scripts, models = rows[rows["part"] == "script"], rows[rows["part"] == "model"]
+    assert sorted(scripts["side"]) == sorted(evidence.SCRIPTS * 2)
+    assert models.groupby(["model", "mode", "repeat"]).size().eq(1).all() and len(models) == 8
+    assert (rows["images_per_s"] > 0).all() and (models["memory_per_image"] > 0).all()
+    before = (folder / "evidence.json").read_bytes()
+    assert measure(tmp_path, "--redraw") == 0
+    assert (folder / "evidence.json").read_bytes() == before
+
+
+def test_a_dry_run_says_what_would_be_measured(tmp_path, capsys):
+    assert measure(tmp_path, "--dry_run") == 0
+    assert "2 repetitions of 4 measurements of 2 models and of 2 training scripts" in capsys.readouterr().out
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--device", "gpu"],
+        ["--models", "ViT-Nan/8"],
+        ["--script_model", "ResNet-Pico"],
+        ["--precisions", "fp8"],
+        ["--image_sizes", "17"],
+        ["--repeats", "0"],
+    ],
+)
+def test_a_mistake_ends_with_code_2(words, tmp_path, capsys):
+    assert measure(tmp_path, *words) == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def measured(repeats: int = 3) -> pd.DataFrame:
+    """Two sizes of each family on lines of one slope: ResNets take twice the memory of ViTs of equal speed."""
+    sizes = {"ViT-Pico/4": (1.0, 1000.0), "ViT-Nano/4": (4.0, 250.0)}
+    sizes |= {"ResNet-Pico": (4.0, 500.0), "ResNet-Nano": (16.0, 125.0)}
+    noise = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "part": "model", "mode": mode, "model": model, "image_size": 32, "precision": "bf16", "batch": 8,
+            "images_per_s": speed, "memory_per_image": memory * 2.0**20 * (1 + 0.01 * noise.normal()),
+            "largest_batch": 100, "repeat": repeat, "busy_cores": 0.0,
+        }
+        for model, (memory, speed) in sizes.items()
+        for mode in ("training", "inference")
+        for repeat in range(repeats)
+    )  # fmt: skip
+
+
+def test_memory_is_compared_at_equal_speed():
+    drawn = evidence.draw(measured())
+    (verdict,) = decide(list(drawn.verdicts))
+    assert verdict.interval.mean == pytest.approx(1.0, abs=0.05) and verdict.outcome == "holds"
+    assert Evidence((verdict,)).answer == "At 32 px in bf16 ResNets take 2 times the memory of ViTs of equal speed."
+    table = drawn.tables[0].text()
+    assert table[0][:3] == ["ViT-Pico/4", "32", "bf16"] and len(table) == 4
+
+
+def test_families_of_other_speeds_cannot_be_compared():
+    rows = measured()
+    slow = rows["model"].str.startswith("ResNet")
+    rows.loc[slow, "images_per_s"] /= 100
+    (verdict,) = decide(list(evidence.draw(rows).verdicts))
+    assert verdict.outcome == "cannot be tested here"
+    assert "no ViT and ResNet are equally fast: ResNets train 1 to 5 images/s" in verdict.failed[0]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_any_part_of_the_rows_is_drawn(seed):
+    rows = measured()
+    part = rows[np.random.default_rng(seed).random(len(rows)) < (seed + 1) / 9]
+    drawn = evidence.draw(part)
+    assert Evidence.loads(drawn.dumps()).to_json() == drawn.to_json() and bool(drawn.tables) == bool(len(part))

@@ -7,13 +7,6 @@ from html.parser import HTMLParser
 import pandas as pd
 import pytest
 from rich.console import Console
-<<<<<<< HEAD
-from vitlab.report.gaps import gap_intervals, gap_values
-from vitlab.report.intervals import bootstrap_mean
-from vitlab.report.names import family, in_order, matched_pairs, size
-
-from vitlab.report.tables import Table, interval_table, pivot, scaling_table, to_markdown, to_rich, to_text, write_table
-=======
 
 from vitlab.claims.interval import MISSING, Interval
 from vitlab.report.evidence import Table
@@ -38,7 +31,6 @@ def test_markdown() -> None:
         "| ViT − ResNet |  | -10.0 [-20.0, +0.0] | – |\n"
         "\nA caption.\n"
     )
->>>>>>> report
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,11 @@ tasks = st.one_of(
 )
 options = st.fixed_dictionaries(
     {},
-    optional={"pooling": st.sampled_from(["gap", "cls"]), "depth": st.integers(1, 9), "drop_path": st.floats(0.01, 0.9)},
+    optional={
+        "pooling": st.sampled_from(["gap", "cls"]),
+        "depth": st.integers(1, 9),
+        "drop_path": st.floats(0.01, 0.9),
+    },
 ).map(lambda found: tuple(found.items()))
 data = st.builds(Data, st.just("digits"), st.just("00ff"), train_size=st.none() | st.integers(10, 999))
 runs = st.builds(Run, st.just("ViT-Pico/2"), data, recipes, tasks, st.integers(0, 9), options=options)

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import json
+import glob
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
-from vitlab.data.decode import Pixels, decode_square
-from vitlab.data.info import Layout
-from vitlab.data.rows import Rows
+from vitlab.data import checked
+from vitlab.data.decode import Pixels
+from vitlab.data.filling import Bad, fill, measure
+from vitlab.data.layout import Layout
 
 log = logging.getLogger("vitlab.data")
 
-CHUNK = 512
-THREADED_BYTES = 8192  # an encoded image larger than this decodes faster in two threads than in one
 SPARE = 64 * 2**20  # bytes to leave free on the disk
+NOTES = ".sums.json"
+NAMED = 10  # images that a message names before it only counts
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ class Decoded:
     """`images` (N, 3, S, S) uint8, mapped into memory, all splits in a row; `bad` by split: index and why."""
 
     images: Pixels
-    bad: dict[str, dict[int, str]]
+    bad: Bad
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
@@ -39,22 +39,21 @@ class Decoded:
 def decoded_images(layout: Layout, identity: str, size: int, cache: Path, skip_bad_images: bool) -> Decoded:
     """Decode the images of `layout`, whose fingerprint is `identity`, or map the file of an earlier time.
 
-    Safe for several processes at once: the first decodes, the others wait; the file appears whole or not at all.
-    Raises ValueError for a corrupt image unless `skip_bad_images`, and for a disk that is too small.
+    Safe for several processes at once: the first decodes, the others wait; the file appears whole or not at all. One
+    that is damaged is put aside and made again. Raises ValueError that names the images that cannot be read, unless
+    `skip_bad_images`, ValueError for a disk that is too small, and OSError for one that turns out to be full.
     """
-    file = cache / f"{layout.source.name}-{identity[:12]}-{size}px.npy"
-    notes = file.with_suffix(".json")
+    file = cache / f"{cache_name(layout.source.name, identity)}{size}px.npy"
     with FileLock(f"{file}.lock"):
-        if not (file.is_file() and notes.is_file()):
-            _write(layout, size, file, notes, skip_bad_images)
-    known = json.loads(notes.read_text(encoding="utf-8"))
-    bad = {split: {int(index): why for index, why in some.items()} for split, some in known["bad"].items()}
+        decoded = _opened(layout, size, file) or _made(layout, size, file, skip_bad_images)
     if not skip_bad_images:
-        for split, some in bad.items():
-            for index, why in some.items():
-                raise _corrupt(layout.source.rows[split], index, why)
-    # copy-on-write: the pages are shared by all processes, and torch gets an array that it may take for writable
-    return Decoded(np.load(file, mmap_mode="c"), bad, tuple(known["mean"]), tuple(known["std"]))
+        refuse(unreadable(layout, decoded.bad), sum(len(rows.labels) for rows in layout.source.rows.values()))
+    return decoded
+
+
+def cache_name(name: str, identity: str) -> str:
+    """What the names of the cache files of the data set `name` begin with."""
+    return f"{name}-{identity[:12]}-"
 
 
 def decoded_bytes(layout: Layout, size: int) -> int:
@@ -62,84 +61,36 @@ def decoded_bytes(layout: Layout, size: int) -> int:
     return sum(len(rows.labels) for rows in layout.source.rows.values()) * 3 * size * size
 
 
-def _write(layout: Layout, size: int, file: Path, notes: Path, skip_bad_images: bool) -> None:
-    need = decoded_bytes(layout, size)
-    _check_disk(file.parent, need)
-    count = need // (3 * size * size)
-    log.info("Decoding %s images of %s at %d px into %s", f"{count:,}", layout.source.name, size, file)
-    partial = file.with_suffix(".partial")
-    try:
-        images = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=(count, 3, size, size))
-        bad = _fill(layout, size, images, skip_bad_images)
-        mean, std = measure(images, layout.splits["train"][1])
-        images.flush()
-        del images
-        text = json.dumps({"bad": bad, "mean": mean, "std": std})
-        notes.write_text(text, encoding="utf-8")
-        partial.replace(file)
-    except OSError as error:
-        raise ValueError(f"The image cache {file} cannot be written: {error}. Give another cache folder.") from error
-    finally:
-        partial.unlink(missing_ok=True)
+def unreadable(layout: Layout, bad: Bad) -> dict[str, str]:
+    """Every image that cannot be read, by the name that a person knows it by, and why."""
+    rows = layout.source.rows
+    return dict(layout.source.left_out.broken) | {
+        rows[split].where(index): why for split, some in bad.items() for index, why in some.items()
+    }
 
 
-def _fill(layout: Layout, size: int, images: Pixels, skip_bad_images: bool) -> dict[str, dict[int, str]]:
-    start, bad = 0, {}
-    for split, rows in layout.source.rows.items():
-        bad[split] = _decode_rows(rows, size, images[start : start + len(rows.labels)], skip_bad_images)
-        start += len(rows.labels)
-    return bad
+def known_unread(layout: Layout, identity: str, cache: Path) -> dict[str, str]:
+    """The images that could not be read when the data was decoded into `cache`; none where that is not known."""
+    for notes in cache.glob(f"{glob.escape(cache_name(layout.source.name, identity))}*{NOTES}"):
+        try:
+            bad = _bad(checked.read_notes(notes))
+        except checked.Damaged:
+            continue
+        return {
+            where: why for where, why in unreadable(layout, bad).items() if where not in layout.source.left_out.broken
+        }
+    return {}
 
 
-def _decode_rows(rows: Rows, size: int, out: Pixels, skip_bad_images: bool) -> dict[int, str]:
-    """Decode into `out`; threads pay only for large images, whose decoding releases the interpreter's lock."""
-    bad: dict[int, str] = {}
-    large = rows.nbytes() / max(1, len(rows.labels)) > THREADED_BYTES
-    with ThreadPoolExecutor(os.cpu_count() if large else 1) as pool:
-        for start, chunk in _chunks(rows.iterate()):
-            results = pool.map(_attempt, chunk, [size] * len(chunk)) if large else map(_attempt, chunk, [size] * CHUNK)
-            for index, result in enumerate(results, start):
-                if isinstance(result, str):
-                    if not skip_bad_images:
-                        raise _corrupt(rows, index, result)
-                    bad[index] = result
-                else:
-                    out[index] = result
-    return bad
-
-
-def _chunks(images: Iterator[bytes]) -> Iterator[tuple[int, Sequence[bytes]]]:
-    start = 0
-    while chunk := list(islice(images, CHUNK)):
-        yield start, chunk
-        start += len(chunk)
-
-
-def _attempt(data: bytes, size: int) -> Pixels | str:
-    try:
-        return decode_square(data, size)
-    except ValueError as error:
-        return str(error)
-
-
-def measure(images: Pixels, indices: np.ndarray) -> tuple[list[float], list[float]]:
-    """Mean and deviation per channel of the pixels in [0, 1] of at most 10,000 of the images, evenly spread."""
-    total, squares, count = np.zeros(3), np.zeros(3), 0
-    for start in range(0, len(some := indices[:: -(-len(indices) // 10_000)]), CHUNK):
-        pixels = images[some[start : start + CHUNK]].astype(np.float64) / 255  # (b, 3, H, W)
-        total += pixels.sum(axis=(0, 2, 3))
-        squares += (pixels**2).sum(axis=(0, 2, 3))
-        count += pixels[:, 0].size
-    mean = total / count
-    std = np.sqrt(np.maximum(squares / count - mean**2, 1e-8))
-    return np.round(mean, 4).tolist(), np.round(np.maximum(std, 1e-3), 4).tolist()
-
-
-def _corrupt(rows: Rows, index: int, why: str) -> ValueError:
-    return ValueError(
-        f"The image {rows.where(index)} cannot be read: {why}. Repair or remove it, or drop such images with "
-        "--skip_bad_images."
-    )
+def refuse(unread: Mapping[str, str], total: int) -> None:
+    """Raise ValueError that names the images that cannot be read, all or the first ten of them, if there are any."""
+    if not unread:
+        return
+    remedy = "Repair or remove {}, or leave such images out with --skip_bad_images."
+    if len(unread) == 1:
+        where, why = next(iter(unread.items()))
+        raise ValueError(f"The image {where} cannot be read: {why}. {remedy.format('it')}")
+    raise ValueError(f"{len(unread):,} of {total:,} images cannot be read:{_listed(unread)}\n{remedy.format('them')}")
 
 
 def make_cache(cache: Path) -> None:
@@ -150,6 +101,75 @@ def make_cache(cache: Path) -> None:
         raise ValueError(f"The cache folder {cache} cannot be made: {error}. Give another one.") from error
     if not os.access(cache, os.W_OK):
         raise ValueError(f"The cache folder {cache} cannot be written to. Give another one.")
+
+
+def _listed(unread: Mapping[str, str]) -> str:
+    some = "".join(f"\n  {where}: {why}" for where, why in list(unread.items())[:NAMED])
+    return some + (f"\n  and {len(unread) - NAMED:,} more" if len(unread) > NAMED else "")
+
+
+def _opened(layout: Layout, size: int, file: Path) -> Decoded | None:
+    """The file of an earlier time; None if there is none, or after putting a damaged one aside."""
+    notes = file.with_suffix(NOTES)
+    if not (file.is_file() and notes.is_file()):
+        return None
+    try:
+        facts = checked.read_notes(notes)
+        images = checked.open_array(file, (decoded_bytes(layout, size) // (3 * size * size), 3, size, size), facts)
+        return Decoded(images, _bad(facts), tuple(facts["mean"]), tuple(facts["std"]))
+    except checked.Damaged as damage:
+        log.warning("%s is damaged (%s); it is put aside and made again.", damage.file, damage)
+        for one in (file, notes):
+            os.replace(one, f"{one}.damaged")
+        return None
+
+
+def _bad(facts: Mapping[str, Any]) -> Bad:
+    return {split: {int(index): str(why) for index, why in some.items()} for split, some in facts["bad"].items()}
+
+
+def _made(layout: Layout, size: int, file: Path, skip_bad_images: bool) -> Decoded:
+    """Decode all images into `file`."""
+    need = decoded_bytes(layout, size)
+    _sweep(file.parent, file)
+    _check_disk(file.parent, need)
+    count = need // (3 * size * size)
+    log.info("Decoding %s images of %s at %d px into %s", f"{count:,}", layout.source.name, size, file)
+    partial = file.with_suffix(".partial")
+    try:
+        images = checked.allocate(partial, (count, 3, size, size))
+        bad = fill(layout, size, images)
+        unread = unreadable(layout, bad)
+        if unread and not skip_bad_images:
+            refuse(unread, count)
+        mean, std = measure(images, layout.splits["train"][1])
+        images.flush()
+        _publish(partial, file, images, {"bad": bad, "mean": mean, "std": std})
+    except OSError as error:
+        raise OSError(error.errno, f"The image cache {file} cannot be written: {error.strerror or error}.") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    if unread:
+        log.warning("Left out %d of %d images, which cannot be read:%s", len(unread), count, _listed(unread))
+    # copy-on-write: the pages are shared by all processes, and torch gets an array that it may take for writable
+    return Decoded(np.load(file, mmap_mode="c"), bad, mean, std)
+
+
+def _publish(partial: Path, file: Path, images: Pixels, facts: Mapping[str, Any]) -> None:
+    checked.write_notes(file.with_suffix(NOTES), {**facts, "blocks": checked.block_sums(images)})
+    partial.replace(file)
+
+
+def _sweep(folder: Path, file: Path) -> None:
+    """Remove the half-written files of processes that were killed: those whose lock is free."""
+    for partial in folder.glob("*.partial"):
+        lock = FileLock(f"{partial.with_suffix('.npy')}.lock", timeout=0)
+        try:
+            if partial.with_suffix(".npy") != file:
+                with lock:
+                    partial.unlink(missing_ok=True)
+        except Timeout:
+            continue  # a living process decodes into it
 
 
 def _check_disk(folder: Path, need: int) -> None:

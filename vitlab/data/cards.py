@@ -8,12 +8,17 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import yaml
 
+from vitlab.data.walk import few
 from vitlab.errors import suggest
+from vitlab.typed import misfit, shortened
 
+MAX_BYTES = 64 * 1024  # of a card
+MAX_SIDE = 4096  # pixels
+SPLITS = frozenset({"train", "validation", "test"})
 GROUPS = ("natural", "specialized", "structured")  # the groups of VTAB, arXiv 1910.04867
 
 
@@ -73,18 +78,36 @@ def matching_card(folder: str) -> Card | None:
 
 
 def read_card(path: Path) -> Card:
-    """Read and check one card. Raises ValueError naming the file and what is wrong with it."""
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"The data card {path} is not YAML: {error}") from None
-    if not isinstance(raw, dict):
-        raise ValueError(f"The data card {path} must be a list of `key: value` lines.")
+    """Read and check one card. Raises ValueError naming the file, the key, and what is wrong with it."""
+    raw = _parsed(path)
     _check_keys(path, raw)
+    _check_types(path, raw)
     values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in raw.items()}
     card = Card(**values)
-    _check_values(path, card)
+    if wrong := _wrong(path, card):
+        raise ValueError(f"The data card {path}: {wrong}.")
     return card
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """YAML without aliases: a few lines of them can stand for more values than memory holds."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases (&name, *name) are not read")
+        return super().compose_node(parent, index)
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > MAX_BYTES or not path.is_file():
+            raise ValueError(f"it is no text file of at most {MAX_BYTES // 1024} KiB")
+        raw = yaml.load(path.read_text(encoding="utf-8"), _PlainLoader)
+    except Exception as error:  # dates that are none, brackets a thousand deep: the parser throws more than YAMLError
+        raise ValueError(f"The data card {path} is not YAML: {str(error)[:300] or type(error).__name__}") from None
+    if not isinstance(raw, dict):
+        raise ValueError(f"The data card {path} must be a list of `key: value` lines.")
+    return raw
 
 
 def _check_keys(path: Path, raw: dict[str, Any]) -> None:
@@ -92,26 +115,42 @@ def _check_keys(path: Path, raw: dict[str, Any]) -> None:
     needed = {entry.name for entry in fields(Card) if entry.default is MISSING}
     for key in raw:
         if key not in known:
-            raise ValueError(f"The data card {path} has an unknown key {key!r}.{suggest(str(key), known)}")
+            shown = shortened(key)
+            raise ValueError(f"The data card {path} has an unknown key {shown}.{suggest(str(key)[:40], known)}")
     if missing := sorted(needed - set(raw)):
         raise ValueError(f"The data card {path} lacks {', '.join(missing)}; see data/README.md.")
 
 
-def _check_values(path: Path, card: Card) -> None:
-    wrong = None
-    if card.name != path.stem:
-        wrong = f"name is {card.name!r} but the file is {path.name}"
-    elif card.group not in GROUPS:
-        wrong = f"group is {card.group!r}; it is one of {', '.join(GROUPS)}"
-    elif card.classes is not None and len(card.classes) != card.num_classes:
-        wrong = f"{len(card.classes)} class names for num_classes {card.num_classes}"
-    elif not (0 < card.validation_fraction < 1 and 0 < card.test_fraction < 1):
-        wrong = "validation_fraction and test_fraction must lie between 0 and 1"
-    elif not set(card.splits) <= {"train", "validation", "test"}:
-        wrong = f"splits has the keys {sorted(card.splits)}; allowed are train, validation and test"
-    elif not {"image", "label"} <= set(card.columns):
-        wrong = "columns must name the image and the label column"
-    elif any(value is not None and len(value) != 3 for value in (card.mean, card.std)):
-        wrong = "mean and std need three numbers each (red, green, blue)"
-    if wrong:
-        raise ValueError(f"The data card {path}: {wrong}.")
+def _check_types(path: Path, raw: dict[str, Any]) -> None:
+    annotations = get_type_hints(Card)
+    for key, value in raw.items():
+        if wrong := misfit(value, annotations[key]):
+            raise ValueError(f"The data card {path}: {key}: {wrong}.")
+
+
+def _wrong(path: Path, card: Card) -> str:
+    """What is wrong with the values of a card whose types are right; empty if nothing is."""
+    least = min(card.image_size, card.num_classes - 1, *card.sizes.values(), 1)
+    checks = {
+        f"name is {shortened(card.name)} but the file is {path.name}": card.name != path.stem,
+        f"group is {shortened(card.group)}; it is one of {', '.join(GROUPS)}": card.group not in GROUPS,
+        f"image_size is {card.image_size}; at most {MAX_SIDE} px are decoded": card.image_size > MAX_SIDE,
+        "image_size and sizes must be at least 1, num_classes at least 2": least < 1,
+        f"{len(card.classes or ())} class names for num_classes {card.num_classes}": card.classes is not None
+        and len(card.classes) != card.num_classes,
+        "validation_fraction and test_fraction must lie between 0 and 1": not (
+            0 < card.validation_fraction < 1 and 0 < card.test_fraction < 1
+        ),
+        _keys("splits", card.splits): not set(card.splits) <= SPLITS,
+        _keys("sizes", card.sizes): set(card.sizes) != SPLITS,
+        "columns must name the image and the label column": not {"image", "label"} <= set(card.columns),
+        "mean and std must be given together": (card.mean is None) != (card.std is None),
+        "mean and std must lie between 0 and 1": not all(
+            0 < value < 1 for value in (card.mean or ()) + (card.std or ())
+        ),
+    }
+    return next((words for words, wrong in checks.items() if wrong), "")
+
+
+def _keys(key: str, value: Mapping[str, object]) -> str:
+    return f"{key} has the keys {few(map(repr, sorted(value)), 5)}; they are train, validation and test"

@@ -3,29 +3,46 @@
 from __future__ import annotations
 
 import io
+import math
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 Pixels = npt.NDArray[np.uint8]
+
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "WEBP", "TIFF", "AVIF", "JPEG2000", "DDS", "TGA")
+# Formats left out are those that run a program (EPS), that hold other files, or that nobody keeps photographs in.
+
+MAX_PIXELS = 64_000_000  # more are not decoded: 13,000 x 13,000 px of one colour are half a megabyte on disk
+HEAVY_PIXELS = 32_000_000  # of formats and modes whose decoding takes over twelve bytes a pixel
+HEAVY = ("AVIF", "JPEG2000", "WEBP", "I", "F")
+JPEG_PIXELS = 128_000_000  # of which a half, quarter or eighth of the side is decoded; not if it is progressive
+PIECE = 2**20  # pixels that are converted at a time, where that takes many bytes a pixel
+
+# our own limits stand in the place of Pillow's warning
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 def decode_square(data: bytes, size: int) -> Pixels:
     """Decode an image of any mode into (3, size, size) uint8 red, green, blue.
 
-    EXIF rotation is applied, an animation gives its first frame, transparency is laid over white, 16-bit grey keeps its
-    upper eight bits. The centre square of the shorter side is resampled (bicubic, antialiased) to `size` pixels; an
-    image that has that size already is taken as it is. Raises ValueError for bytes that are no readable image.
+    EXIF rotation is applied, an animation gives its first frame (no other is read), transparency is laid over white,
+    16-bit grey keeps its upper eight bits. The centre square of the shorter side is resampled (bicubic, antialiased) to
+    `size` pixels; an image that has that size already is taken as it is. Raises ValueError for bytes that are no
+    readable image, and for one of more pixels than are decoded, which the header tells: `MAX_PIXELS` in general.
     """
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            if image.format == "JPEG" and image.mode in ("RGB", "L"):
-                image.draft(image.mode, (2 * size, 2 * size))  # a large photo is decoded at a half, quarter, or eighth
-            square = _square(to_rgb(ImageOps.exif_transpose(image)), size)
-            return np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1))  # (3, H, W)
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, Image.DecompressionBombError) as error:
-        raise ValueError(str(error) or type(error).__name__) from error
+    with _reasons(), Image.open(io.BytesIO(data), formats=formats()) as image:
+        _limit(image, size)
+        ImageOps.exif_transpose(image, in_place=True)
+        square = _square(to_rgb(image), size)
+        return np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1))  # (3, H, W)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -35,18 +52,63 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
         return Image.fromarray(_to_bytes(np.asarray(image))).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        alpha = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", alpha.size, (255, 255, 255, 255)), alpha).convert("RGB")
+        return _over_white(image)
     return image.convert("RGB")
 
 
-def short_side(data: bytes) -> tuple[int, str]:
+def short_side(image: bytes | Path) -> tuple[int, str]:
     """The shorter side in pixels and the file format, read from the header alone. Raises ValueError for no image."""
+    with _reasons(), Image.open(io.BytesIO(image) if isinstance(image, bytes) else image, formats=formats()) as opened:
+        return min(opened.size), str(opened.format)
+
+
+@cache
+def formats() -> tuple[str, ...]:
+    """Those of `FORMATS` that this build of Pillow reads."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+@contextmanager
+def _reasons() -> Iterator[None]:
+    """Whatever a decoder throws becomes a ValueError in words: for damaged files they throw almost anything."""
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            return min(image.size), str(image.format)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(str(error)) from error
+        yield
+    except UnidentifiedImageError:
+        raise ValueError(f"it is no image in a format that is read here ({' '.join(formats())})") from None
+    except Exception as error:
+        text = re.sub(r"<[\w.]+ object at 0x[0-9a-f]+>", "the file", str(error)).strip()
+        plain = isinstance(error, OSError | SyntaxError | ValueError | Image.DecompressionBombError) and text
+        raise ValueError(
+            text if plain else f"the decoder failed ({type(error).__name__}{text and ': '}{text})"
+        ) from error
+
+
+def _limit(image: Image.Image, size: int) -> None:
+    """Refuse too many pixels by the header; let a large photo be decoded at a half, quarter, or eighth."""
+    pixels, limit = math.prod(image.size), MAX_PIXELS
+    if image.format in HEAVY or image.mode in HEAVY:
+        limit = HEAVY_PIXELS
+    if image.format == "JPEG" and image.mode in ("RGB", "L"):
+        limit = MAX_PIXELS if image.info.get("progressive") else JPEG_PIXELS
+    if pixels > limit:
+        raise ValueError(
+            f"it has {image.width:,} x {image.height:,} px; at most {limit // 1_000_000} million are decoded, so make "
+            "it smaller"
+        )
+    if image.format == "JPEG" and image.mode in ("RGB", "L"):
+        image.draft(image.mode, (2 * size, 2 * size))
+
+
+def _over_white(image: Image.Image) -> Image.Image:
+    """Lay an image with transparency over white, a strip at a time, since each takes four copies of its pixels."""
+    laid, (width, height) = Image.new("RGB", image.size), image.size
+    rows = max(1, PIECE // max(1, width))
+    for top in range(0, height, rows):
+        strip = image.crop((0, top, width, min(top + rows, height))).convert("RGBA")
+        white = Image.new("RGBA", strip.size, (255, 255, 255, 255))
+        laid.paste(Image.alpha_composite(white, strip).convert("RGB"), (0, top))
+    return laid
 
 
 def _square(image: Image.Image, size: int) -> Image.Image:
@@ -60,8 +122,15 @@ def _square(image: Image.Image, size: int) -> Image.Image:
 
 def _to_bytes(values: npt.NDArray[np.generic]) -> Pixels:
     """Grey levels of more than 8 bits: 16-bit integers lose their lower byte; floats are in [0, 1] or in [0, 255]."""
-    if values.dtype.kind == "f":
-        numbers = np.nan_to_num(values.astype(np.float64))
-        return np.clip(np.round(numbers * 255 if numbers.max() <= 1 else numbers), 0, 255).astype(np.uint8)
-    integers = values.astype(np.int64)
-    return np.clip(integers >> 8 if integers.max() > 255 else integers, 0, 255).astype(np.uint8)
+    flat, out = values.reshape(-1), np.empty(values.size, dtype=np.uint8)
+    pieces = [slice(start, start + PIECE) for start in range(0, values.size, PIECE)]
+    numbers = (lambda piece: np.nan_to_num(flat[piece].astype(np.float64))) if values.dtype.kind == "f" else None
+    if numbers:
+        scale = 255 if max(numbers(piece).max() for piece in pieces) <= 1 else 1
+        for piece in pieces:
+            out[piece] = np.clip(np.round(numbers(piece) * scale), 0, 255)
+    else:
+        shift = 8 if int(flat.max()) > 255 else 0  # type: ignore[call-overload]
+        for piece in pieces:
+            out[piece] = np.clip(flat[piece].astype(np.int64) >> shift, 0, 255)
+    return out.reshape(values.shape)

@@ -1,25 +1,31 @@
-"""What a data set is, before an image is decoded: splits, sizes, identity. A dry run needs this and no torch."""
+"""What was understood of a data set, before an image is decoded. A dry run needs this, and no torch and no network."""
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from vitlab.data.cache import known_unread
 from vitlab.data.cards import Card
-from vitlab.data.decode import short_side
-from vitlab.data.rows import Rows, content_fingerprint
-from vitlab.data.sources import Source, find_source
-from vitlab.data.splits import Indices, stratified_split
+from vitlab.data.layout import Layout, Native, default_size, fingerprint, resolve, title
+from vitlab.data.memo import recall
+from vitlab.data.sources import find_source
+from vitlab.data.walk import LeftOut, few
 
-CARVING_SEED = 2010  # fixed, so that carved splits are the same for everybody, whatever the seed of a run
-TEST_FRACTION, VALIDATION_FRACTION = 0.2, 0.1  # where no card says otherwise
 CHEAP_BYTES = 256 * 2**20  # more than this is not hashed for a dry run
+
+
+@dataclass(frozen=True)
+class SplitInfo:
+    """A split: its `size`, where it comes from in words, and images by class (empty where that takes a download)."""
+
+    name: str
+    size: int
+    origin: str
+    classes: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -27,7 +33,9 @@ class DataInfo:
     """`sizes` by split, after the carving; `image_size` in pixels, the default; `card` of the set or of its original.
 
     `fingerprint` is the identity of the images and their splits; None where finding it out would cost a download or
-    more than a second. `title` says how the data differs from what the card describes.
+    more than a second. `title` says how the data differs from what the card describes. `native` is what the headers of
+    a few images say, None before a download; `left_out` what a folder holds beside the images that are used; `unread`
+    the images, with the reason, that could not be read when they were loaded before.
     """
 
     name: str
@@ -37,139 +45,126 @@ class DataInfo:
     image_size: int
     card: Card | None
     fingerprint: str | None
+    splits: tuple[SplitInfo, ...] = ()
+    native: Native | None = None
+    left_out: LeftOut = LeftOut()
+    unread: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def classes(self) -> dict[str, int]:
+        """Images by class in all splits together, in the order of the classes; empty before a download."""
+        names = dict.fromkeys(name for split in self.splits for name in split.classes)
+        return {name: sum(split.classes.get(name, 0) for split in self.splits) for name in names}
 
-@dataclass(frozen=True, eq=False)
-class Layout:
-    """A source with its splits resolved: by split, the rows that it is part of and the indices among them."""
+    @property
+    def chance(self) -> float:
+        """The accuracy of guessing: one over the number of classes."""
+        return 1 / self.num_classes
 
-    source: Source
-    splits: Mapping[str, tuple[str, Indices]]
-    rule: str
-
-    @cached_property
-    def content(self) -> str:
-        """Hash of all images and labels."""
-        return content_fingerprint(dict(self.source.rows))
-
-    @cached_property
-    def native(self) -> tuple[int, str]:
-        """Median shorter side in pixels and the commonest file format of a few images."""
-        found = [side for data in self.source.rows["train"].peek(32) if (side := _try_short_side(data))]
-        sides, formats = zip(*found, strict=True) if found else ((64,), ("",))
-        return int(np.median(sides)), max(set(formats), key=formats.count)
+    @property
+    def majority(self) -> tuple[str, float] | None:
+        """The commonest class of the train split and the accuracy, in test, of always saying it; None if unknown."""
+        by_name = {split.name: split.classes for split in self.splits}
+        if not by_name.get("train") or not by_name.get("test"):
+            return None
+        common = max(by_name["train"], key=lambda name: by_name["train"][name])
+        return common, by_name["test"].get(common, 0) / max(1, self.sizes["test"])
 
 
 def describe(source: str, cache: Path | None = None) -> DataInfo:
-    """Describe the data set that `source` names (see `find_source`) without decoding, downloading or importing torch.
+    """Describe the data set that `source` names (see `find_source`): no image is decoded, nothing is written or
+    downloaded, and torch is not imported.
 
     With `cache`, the fingerprint of data that has been loaded before is looked up there. Raises ValueError for bad
     sources.
     """
     found = find_source(source)
     if isinstance(found, Card):
-        known = recall(cache, found.hub or found.name)
-        return DataInfo(found.name, found.title, found.num_classes, found.sizes, found.image_size, found, known)
+        return _not_fetched(found, recall(cache, found.hub or found.name))
     layout = resolve(found)
-    sizes = {name: len(indices) for name, (_, indices) in layout.splits.items()}
+    known = _cheap(layout, cache)
     return DataInfo(
-        found.name, title(layout), len(found.classes), sizes, default_size(layout), found.card, _cheap(layout, cache)
+        name=found.name,
+        title=title(layout),
+        num_classes=len(found.classes),
+        sizes={name: len(indices) for name, (_, indices) in layout.splits.items()},
+        image_size=default_size(layout),
+        card=found.card,
+        fingerprint=known,
+        splits=tuple(_split(layout, name) for name in layout.splits),
+        native=layout.native,
+        left_out=found.left_out,
+        unread=known_unread(layout, known, cache) if cache and known else {},
     )
 
 
-def resolve(source: Source) -> Layout:
-    """Carve out the splits that are missing: test from everything, then validation from what is left, stratified.
-
-    Raises ValueError for classes that are too small for it.
-    """
-    labels, card = source.rows["train"].labels, source.card
-    train = np.arange(len(labels))
-    splits = {name: (name, np.arange(len(rows.labels))) for name, rows in source.rows.items()}
-    rule = []
-    fractions = {
-        "test": card.test_fraction if card else TEST_FRACTION,
-        "validation": card.validation_fraction if card else VALIDATION_FRACTION,
-    }
-    for name, fraction in fractions.items():
-        if name not in source.rows:
-            kept, held = stratified_split(labels[train], fraction, CARVING_SEED, what=name, classes=source.classes)
-            splits[name], train = ("train", train[held]), train[kept]
-            rule.append(f"{name} {fraction} of train, seed {CARVING_SEED}")
-    splits["train"] = ("train", train)
-    return Layout(source, {name: splits[name] for name in ("train", "validation", "test")}, "; ".join(rule))
+def lines(info: DataInfo) -> list[str]:
+    """What was understood, in a few plain lines for a person."""
+    return [
+        f"{info.title}: {sum(info.sizes.values()):,} images of {info.num_classes:,} classes{_class_sizes(info)}.",
+        *(f"  {split.name}: {split.size:,} images ({split.origin})" for split in info.splits),
+        *_pixels(info),
+        *_floors(info),
+        *_left_out(info),
+    ]
 
 
-def fingerprint(layout: Layout, cache: Path | None = None) -> str:
-    """16 hexadecimal digits for what the numbers depend on: the images, the rule of the splits, the normalisation.
-
-    The hash of large files is kept in `cache`, for as long as they do not change.
-    """
-    stamp = _stamp(layout)
-    content = recall(cache, stamp)
-    if content is None:
-        content = layout.content
-        remember(cache, stamp, content)
-    card = layout.source.card
-    text = f"{content}|{layout.rule}|{(card.mean, card.std) if card and card.mean else 'measured'}"
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+def _not_fetched(card: Card, known: str | None) -> DataInfo:
+    splits = tuple(SplitInfo(name, size, "as its card says, not fetched yet", {}) for name, size in card.sizes.items())
+    return DataInfo(card.name, card.title, card.num_classes, card.sizes, card.image_size, card, known, splits)
 
 
-def recall(cache: Path | None, key: str) -> str | None:
-    """What `remember` wrote for `key`, or None."""
-    file = _memo(cache, key) if cache else None
-    return file.read_text(encoding="utf-8") if file and file.is_file() else None
-
-
-def remember(cache: Path | None, key: str, value: str) -> None:
-    """Keep `value` in the folder `cache` under `key`."""
-    if cache:
-        file = _memo(cache, key)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.with_name(f"{file.name}.{os.getpid()}")
-        partial.write_text(value, encoding="utf-8")
-        partial.replace(file)
-
-
-def default_size(layout: Layout) -> int:
-    """The image size in pixels when none is asked for, chosen so that it is cheap on a CPU unless a card says more.
-
-    A card's size, or that of a local copy where it is smaller; without a card 32 for images whose median shorter side
-    is below 48 pixels, else 64.
-    """
-    card = layout.source.card
-    if card:
-        return min(card.image_size, max(layout.native[0], 8))
-    return 32 if layout.native[0] < 48 else 64
-
-
-def title(layout: Layout) -> str:
-    """The card's title, and how a local copy differs from what the card describes; a folder's name without a card."""
-    card, rows = layout.source.card, layout.source.rows
-    if card is None:
-        return layout.source.name
-    count, full = sum(len(split.labels) for split in rows.values()), sum(card.sizes.values())
-    notes = [layout.native[1]] if layout.native[1] not in (card.encoding, "", "PPM") else []
-    notes += [f"{count:,} of {full:,} images"] if count != full else []
-    return f"{card.title} ({', '.join(notes)})" if notes else card.title
+def _split(layout: Layout, name: str) -> SplitInfo:
+    labels, classes = layout.labels(name), layout.source.classes
+    counts = np.bincount(labels, minlength=len(classes)).tolist()
+    return SplitInfo(name, len(labels), layout.origins[name], dict(zip(classes, counts, strict=True)))
 
 
 def _cheap(layout: Layout, cache: Path | None) -> str | None:
-    rows: list[Rows] = list(layout.source.rows.values())
-    if recall(cache, _stamp(layout)) or sum(split.nbytes() for split in rows) <= CHEAP_BYTES:
-        return fingerprint(layout, cache)
+    known = cache and recall(cache, layout.stamp())
+    if known or sum(rows.nbytes() for rows in layout.source.rows.values()) <= CHEAP_BYTES:
+        return fingerprint(layout, cache, keep=False)
     return None
 
 
-def _stamp(layout: Layout) -> str:
-    return "|".join(f"{name} {rows.stamp()}" for name, rows in layout.source.rows.items())
+def _class_sizes(info: DataInfo) -> str:
+    ordered = sorted(info.classes.items(), key=lambda item: -item[1])
+    if not ordered:
+        return ""
+    if len(ordered) <= 12:
+        return ": " + ", ".join(f"{name} {count:,}" for name, count in ordered)
+    (most, largest), (least, smallest) = ordered[0], ordered[-1]
+    return f", from {smallest:,} ({least}) to {largest:,} ({most}) images each"
 
 
-def _memo(cache: Path, key: str) -> Path:
-    return cache / "fingerprints" / hashlib.blake2b(key.encode(), digest_size=12).hexdigest()
+def _pixels(info: DataInfo) -> list[str]:
+    if info.native is None:
+        return [f"  Images of {info.image_size} px by default."]
+    low, median, high = info.native.low, info.native.median, info.native.high
+    spread = f", {low:,} to {high:,} px among those looked at" if low != high else ""
+    return [f"  Shorter side {median:,} px{spread}; {info.image_size} px by default."]
 
 
-def _try_short_side(data: bytes) -> tuple[int, str] | None:
-    try:
-        return short_side(data)
-    except ValueError:
-        return None
+def _floors(info: DataInfo) -> list[str]:
+    if info.majority is None:
+        return [f"  Chance is {info.chance:.1%}."]
+    name, accuracy = info.majority
+    return [f"  Chance is {info.chance:.1%}; always saying {name!r} is right for {accuracy:.1%} of the test split."]
+
+
+def _left_out(info: DataInfo) -> list[str]:
+    ignored, unused, repeated = info.left_out.ignored, info.left_out.unused, info.left_out.repeated
+    told = [f"{sum(ignored.values()):,} files that are no images read here ({_by_suffix(ignored)})"] if ignored else []
+    told += [f"{count:,} images {place}" for place, count in unused.items()]
+    for what, some in (("cannot be opened", info.left_out.broken), ("could not be read", info.unread)):
+        told += [f"{len(some):,} images that {what} ({few(_reasons(some), 2)})"] if some else []
+    told += [f"{len(repeated):,} links to what is there already ({few(repeated, 2)})"] if repeated else []
+    return [f"  Not used: {'; '.join(told)}."] if told else []
+
+
+def _reasons(images: Mapping[str, str]) -> list[str]:
+    return [f"{path}: {why}" for path, why in images.items()]
+
+
+def _by_suffix(ignored: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {suffix or 'without a suffix'}" for suffix, count in list(ignored.items())[:8])

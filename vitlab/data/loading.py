@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,12 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vitlab.data.cache import Decoded, decoded_bytes, decoded_images, make_cache
+from vitlab.data.cache import Decoded, decoded_bytes, decoded_images, make_cache, refuse, unreadable
 from vitlab.data.cards import Card
 from vitlab.data.decode import decode_square
-from vitlab.data.info import Layout, default_size, fingerprint, remember, resolve, title
+from vitlab.data.layout import Layout, default_size, fingerprint, resolve, title
+from vitlab.data.memo import remember
 from vitlab.data.rows import ReadableRows
 from vitlab.data.sources import find_source
+
+log = logging.getLogger("vitlab.data")
 
 
 class Split(Protocol):
@@ -82,6 +87,7 @@ class StreamingSplit:
             return decode_square(self.source.read(row), self.image_size)
         except ValueError as error:
             if self.skip_bad_images:
+                log.warning("%s cannot be read: %s. A grey square takes its place.", self.source.where(row), error)
                 return np.full((3, self.image_size, self.image_size), 128, dtype=np.uint8)
             raise ValueError(
                 f"The image {self.source.where(row)} cannot be read: {error}. Repair or remove it, or show grey in its "
@@ -94,8 +100,9 @@ class ImageData:
     """A data set ready to train on. `mean` and `std` are those of pixels in [0, 1], per channel.
 
     `fingerprint` is the identity of images, splits and normalisation, whatever the place that they were read from;
-    `skipped` counts corrupt images that were dropped. `order`: where a shuffle takes each pixel from (H W,), see
-    `vitlab.data.shuffle`; splits hold the images as they were.
+    `unread` names the images that were left out since they cannot be read, and says why; `skipped` counts them.
+    `order`: where a shuffle takes each pixel from (H W,), see `vitlab.data.shuffle`; splits hold the images as they
+    were.
     """
 
     name: str
@@ -109,8 +116,12 @@ class ImageData:
     train: Split
     validation: Split
     test: Split
-    skipped: int = 0
+    unread: Mapping[str, str] = field(default_factory=dict)
     order: Tensor | None = None
+
+    @property
+    def skipped(self) -> int:
+        return len(self.unread)
 
     @property
     def num_classes(self) -> int:
@@ -133,7 +144,8 @@ def load_data(
     """Load the data set that `source` names (see `find_source`) at `image_size` pixels, its own size by default.
 
     The decoded images are kept in the folder `cache`. Data that would take more than `memory_fraction` of the machine's
-    memory is decoded on demand instead. Raises ValueError for bad sources, sizes and images, and a full disk.
+    memory is decoded on demand instead. Raises ValueError for bad sources, sizes and images and a disk that is too
+    small, OSError for a disk that fills up.
     """
     if image_size is not None and image_size < 1:
         raise ValueError(f"Image size {image_size} is no size; give a number of pixels from 1 on.")
@@ -162,11 +174,14 @@ def _in_memory(layout: Layout, decoded: Decoded, facts: dict[str, Any]) -> Image
         labels = torch.from_numpy(layout.source.rows[raw].labels[kept])
         splits[name] = ArraySplit(store, torch.from_numpy(kept + starts[raw]), labels)
     mean, std = _normalisation(layout, decoded.mean, decoded.std)
-    skipped = sum(map(len, decoded.bad.values()))
-    return ImageData(**facts, mean=mean, std=std, card=layout.source.card, skipped=skipped, **splits)
+    unread = unreadable(layout, decoded.bad)
+    return ImageData(**facts, mean=mean, std=std, card=layout.source.card, unread=unread, **splits)
 
 
 def _streaming(layout: Layout, cache: Path, skip_bad_images: bool, facts: dict[str, Any]) -> ImageData:
+    broken = layout.source.left_out.broken
+    if not skip_bad_images:
+        refuse(broken, sum(len(rows.labels) for rows in layout.source.rows.values()))
     readable = {name: rows.readable(cache / "downloads") for name, rows in layout.source.rows.items()}
     splits: dict[str, Any] = {
         name: StreamingSplit(
@@ -179,7 +194,7 @@ def _streaming(layout: Layout, cache: Path, skip_bad_images: bool, facts: dict[s
         for name, (raw, indices) in layout.splits.items()
     }
     mean, std = _normalisation(layout, *_sampled(splits["train"]))
-    return ImageData(**facts, mean=mean, std=std, card=layout.source.card, **splits)
+    return ImageData(**facts, mean=mean, std=std, card=layout.source.card, unread=broken, **splits)
 
 
 Triple = tuple[float, float, float]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,16 +12,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from vitlab.data.splits import Indices
+from vitlab.data.walk import shown
 
 if TYPE_CHECKING:
     from datasets import Dataset
-
-
-SPLIT_WORDS = {
-    "train": ("train", "training"),
-    "validation": ("validation", "valid", "val", "dev"),
-    "test": ("test", "testing"),
-}
 
 
 class Rows(Protocol):
@@ -39,8 +34,8 @@ class Rows(Protocol):
         """The same rows with random access; tables may be unpacked below `downloads` for it."""
         ...
 
-    def peek(self, count: int) -> list[bytes]:
-        """About `count` encoded images, cheaply, to learn their size and format."""
+    def peek(self, count: int) -> Sequence[bytes | Path]:
+        """About `count` encoded images, or their files, to learn size and format from the headers."""
         ...
 
     def where(self, index: int) -> str:
@@ -100,19 +95,19 @@ class FileRows:
     paths: Sequence[Path]
 
     def iterate(self) -> Iterator[bytes]:
-        return (path.read_bytes() for path in self.paths)
+        return map(_file_bytes, self.paths)
 
     def readable(self, downloads: Path) -> FileRows:
         return self
 
     def read(self, index: int) -> bytes:
-        return self.paths[index].read_bytes()
+        return _file_bytes(self.paths[index])
 
-    def peek(self, count: int) -> list[bytes]:
-        return [path.read_bytes() for path in self.paths[:: max(1, len(self.paths) // count)]]
+    def peek(self, count: int) -> list[Path]:
+        return list(self.paths[:: max(1, len(self.paths) // count)])
 
     def where(self, index: int) -> str:
-        return str(self.paths[index])
+        return shown(self.paths[index])
 
     def stamp(self) -> str:
         return _stamp(self.paths)
@@ -130,11 +125,8 @@ class ParquetRows:
     image: str
 
     def iterate(self) -> Iterator[bytes]:
-        import pyarrow.parquet as parquet
-
         for file in self.files:
-            for batch in parquet.ParquetFile(file).iter_batches(batch_size=1024, columns=[self.image]):
-                yield from map(_image_bytes, batch.column(0).to_pylist())
+            yield from _parquet_images(file, self.image)
 
     def readable(self, downloads: Path) -> ArrowRows:
         from datasets import Features, Image, Value, load_dataset
@@ -200,6 +192,17 @@ class ArrowRows:
         return int(self.table.info.dataset_size or self.table.data.nbytes)
 
 
+def _parquet_images(file: Path, column: str) -> Iterator[bytes]:
+    import pyarrow as arrow
+    import pyarrow.parquet as parquet
+
+    try:
+        for batch in parquet.ParquetFile(file).iter_batches(batch_size=1024, columns=[column]):
+            yield from map(_image_bytes, batch.column(0).to_pylist())
+    except (arrow.ArrowException, OSError, AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f"The images of {shown(file)} cannot be read: {error}.") from error
+
+
 def content_fingerprint(splits: dict[str, Rows]) -> str:
     """Hash of the splits' names, labels and encoded images in order: the same from whatever place they are read."""
     digest = hashlib.blake2b(digest_size=16)
@@ -210,6 +213,13 @@ def content_fingerprint(splits: dict[str, Rows]) -> str:
             digest.update(len(data).to_bytes(8, "little"))
             digest.update(data)
     return digest.hexdigest()
+
+
+def _file_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"The image {shown(path)} cannot be read: {error.strerror}.") from error
 
 
 def _image_bytes(value: Any) -> bytes:
@@ -226,5 +236,6 @@ def _stamp(paths: Sequence[Path]) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for path in paths:
         status = path.stat()
-        digest.update(f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}\n".encode())
+        digest.update(os.fsencode(path.absolute()))
+        digest.update(f"|{status.st_ino}|{status.st_size}|{status.st_mtime_ns}\n".encode())
     return digest.hexdigest()

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
 from vitlab.data.cards import Card, cards, get_card, matching_card
-from vitlab.data.folders import class_folders, hidden
+from vitlab.data.folders import class_folders
 from vitlab.data.rows import MemoryRows, Rows
+from vitlab.data.walk import LeftOut, files_with, shown
 from vitlab.errors import suggest
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A data set as found: `rows` by split (train, and validation and test where it has them)."""
+    """A data set as found: `rows` by split (train, and validation and test where it has them).
+
+    `left_out`: what a folder holds beside these; `origins`: where each split comes from, in words.
+    """
 
     name: str
     card: Card | None
     classes: tuple[str, ...]
     rows: Mapping[str, Rows]
+    left_out: LeftOut = LeftOut()
+    origins: Mapping[str, str] = field(default_factory=dict)
 
 
 def find_source(source: str, downloads: Path | None = None) -> Source | Card:
@@ -40,15 +47,23 @@ def find_source(source: str, downloads: Path | None = None) -> Source | Card:
         if card.hub is None:
             raise ValueError(f"{card.title} is not on the hub. Give the path of a local copy instead of {source!r}.")
         return card if downloads is None else _from_hub(card, downloads)
-    path = Path(source).expanduser()
-    if not path.exists():
+    return _from_folder(_existing(source))
+
+
+def _existing(source: str) -> Path:
+    try:
+        path = Path(source).expanduser()
+        exists = path.exists()
+    except (OSError, RuntimeError, ValueError) as error:  # a name too long, no such user, a zero byte
+        raise ValueError(f"{shown(source[:80])} is no path: {error}.") from None
+    if not exists:
         raise ValueError(
             f"There is no data card and no folder {source!r}.{suggest(source, cards())} "
             f"Give one of {', '.join(cards())}, or the path of a folder of class folders or of parquet files."
         )
     if not path.is_dir():
         raise ValueError(f"{source} is a file; give the folder that holds the class folders or the parquet files.")
-    return _from_folder(path)
+    return path
 
 
 def _digits(card: Card) -> Source:
@@ -73,15 +88,21 @@ def _from_hub(card: Card, downloads: Path) -> Source:
 
 
 def _from_folder(path: Path) -> Source:
-    card = matching_card(path.resolve().name)
-    name = re.sub(r"[^a-z0-9_.-]+", "_", path.resolve().name.lower()) or "data"
-    if parquet := sorted(file for file in path.rglob("*.parquet") if not hidden(file, path)):
+    card, name = matching_card(path.resolve().name), short_name(path.resolve().name)
+    if parquet := files_with(".parquet", path):
         from vitlab.data.tables import parquet_rows
 
         classes, rows = parquet_rows(path, parquet, card)
         return Source(name, card, _names(card, classes), rows)
-    classes, files = class_folders(path)
-    return Source(name, card if card and card.num_classes == len(classes) else None, classes, files)
+    found = class_folders(path)
+    card = card if card and card.num_classes == len(found.classes) else None
+    return Source(name, card, found.classes, found.rows, found.left_out, found.origins)
+
+
+def short_name(folder: str) -> str:
+    """A folder's name as part of file names: small letters, digits and `_.-`; a long one is cut and made unique."""
+    name = re.sub(r"[^a-z0-9_.-]+", "_", folder.lower()) or "data"
+    return name if len(name) <= 64 else f"{name[:51]}-{hashlib.blake2b(name.encode(), digest_size=6).hexdigest()}"
 
 
 def _names(card: Card | None, classes: tuple[str, ...]) -> tuple[str, ...]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,11 @@ import pyarrow as arrow
 import pyarrow.parquet as parquet
 
 from vitlab.data.cards import Card
-from vitlab.data.rows import SPLIT_WORDS, ArrowRows, ParquetRows, Rows
+from vitlab.data.rows import ArrowRows, ParquetRows, Rows
+from vitlab.data.words import EITHER, SPLIT_WORDS, named_splits
+
+MOST_CLASSES = 100_000  # that a set of fewer images may have
+CHECK_SECONDS = 5  # for the hub's one answer
 
 
 def parquet_rows(folder: Path, files: Sequence[Path], card: Card | None) -> tuple[tuple[str, ...], dict[str, Rows]]:
@@ -40,11 +45,13 @@ def hub_rows(card: Card, downloads: Path) -> tuple[tuple[str, ...], dict[str, Ro
     from datasets import DatasetDict, Image, load_dataset
 
     try:
-        tables = load_dataset(card.hub, cache_dir=str(downloads))
+        with _asked_once(card.hub):
+            tables = load_dataset(card.hub, cache_dir=str(downloads))
     except Exception as error:  # whatever the hub, the network, the disk or a gate throws: one message, with the cause
         raise ValueError(
             f"{card.title} could not be fetched from the hub ({card.hub}): {_first_line(error)} Without a network, "
-            "give the path of a local copy (a folder of its parquet files), or take digits, which needs no download."
+            "give a local copy, a folder of its parquet files, as --data path/to/copy, or take --data digits, which "
+            "needs no download."
         ) from error
     assert isinstance(tables, DatasetDict)
     columns = {name: list(table.column_names) for name, table in tables.items()}
@@ -62,14 +69,42 @@ def hub_rows(card: Card, downloads: Path) -> tuple[tuple[str, ...], dict[str, Ro
     return classes, rows
 
 
+@contextmanager
+def _asked_once(repository: str) -> Iterator[None]:
+    """Ask the hub once for a repository; where no answer comes, work offline with what was fetched before.
+
+    The libraries would ask six times, with growing pauses, for each file. Raises what the hub says against it: that
+    there is no such repository, or that one has to log in.
+    """
+    import datasets.config
+    import huggingface_hub as hub
+
+    silence: Exception | None = None
+    before = hub.constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE
+    if not (any(before) or Path(repository).is_dir()):
+        try:
+            hub.HfApi().dataset_info(repository, timeout=CHECK_SECONDS)
+        except hub.errors.RepositoryNotFoundError:  # also of those that are gated
+            raise
+        except Exception as error:  # no network, no answer in time, a hub out of order
+            silence = error
+            hub.constants.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = True
+    try:
+        yield
+    except ConnectionError as error:
+        raise silence or error from error
+    finally:
+        hub.constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE = before
+
+
 def our_splits(raw: Sequence[str], card: Card | None, where: object) -> dict[str, str]:
     """Which split of the data set is our train, validation and test; the card's word first, then the usual names."""
     if card and card.splits and set(card.splits.values()) <= set(raw):
         return {ours: card.splits[ours] for ours in SPLIT_WORDS if ours in card.splits}
-    found = {ours: name for ours, words in SPLIT_WORDS.items() for name in raw if name.lower() in words}
+    found = named_splits(raw, where)
     if "train" not in found:
         raise ValueError(f"{where} has no train split; it has {', '.join(map(repr, raw))}.")
-    return {ours: found[ours] for ours in SPLIT_WORDS if ours in found}
+    return found
 
 
 def find_columns(columns: Sequence[str], card: Card | None, where: object) -> tuple[str, str]:
@@ -103,17 +138,19 @@ def read_labels(
         ends = np.cumsum([len(column) for column in values.values()])[:-1]
         return tuple(map(str, known)), dict(zip(values, np.split(numbers.astype(np.int64), ends), strict=True))
     for split, column in values.items():
-        if len(column) == 0 or column.dtype.kind == "f" or column.min() < 0:
+        if len(column) == 0 or column.dtype.kind not in "iub" or column.min() < 0:
             raise ValueError(f"The {split} split of {where} has no labels, or images without one.")
     count = len(names) if names else int(max(column.max() for column in values.values())) + 1
     if max(column.max() for column in values.values()) >= count:
         raise ValueError(f"{where} has labels above its {count} classes.")
+    if count > max(MOST_CLASSES, sum(map(len, values.values()))):
+        raise ValueError(f"{where} has the label {count - 1:,}, which is the number of no class.")
     return tuple(names or map(str, range(count))), {split: column.astype(np.int64) for split, column in values.items()}
 
 
 def _split_of(file: Path, folder: Path) -> str:
     """The split that a file belongs to: `train-00000-of-00004.parquet`, `train.parquet` or `train/0000.parquet`."""
-    words = {word for some in SPLIT_WORDS.values() for word in some}
+    words = {word for some in SPLIT_WORDS.values() for word in some} | set(EITHER)
     for part in [file.stem, *reversed(file.relative_to(folder).parent.parts)]:
         word = part.lower().removeprefix("partial-").split("-")[0].split("_")[0]
         if word in words:
@@ -151,8 +188,11 @@ def _class_names(schema: arrow.Schema, label: str) -> list[str] | None:
     text = (schema.metadata or {}).get(b"huggingface")
     if text is None:
         return None
-    feature: Any = json.loads(text).get("info", {}).get("features", {}).get(label, {})
-    return feature.get("names")
+    try:
+        names = json.loads(text)["info"]["features"][label].get("names")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None  # no notes of that library, or damaged ones: the labels are numbers or words by themselves
+    return names if isinstance(names, list) and all(isinstance(name, str) for name in names) else None
 
 
 def _first_line(error: Exception) -> str:

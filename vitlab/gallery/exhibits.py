@@ -1,4 +1,4 @@
-"""Figures and rows of weights that are opened for inspection, with the images that they are shown."""
+"""What a model opened for inspection makes of images: from its weights and pixels to arrays, and to figures of them."""
 
 from __future__ import annotations
 
@@ -7,30 +7,39 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
 
 from vitlab.data.loading import ImageData, load_data
 from vitlab.data.shuffle import arranged
-from vitlab.gallery.portrait import Picture, portrait
 from vitlab.gallery.subjects import Subject, class_names, open_subject, read_picture
-from vitlab.models import ResNet, ViT
-from vitlab.report.inspection import pictures
-from vitlab.report.similarity import Floats, positions_over_training
-from vitlab.runs.execute import images_of
-from vitlab.runs.inspecting import measure, normalised, similarity_of, stages
-from vitlab.runs.place import Place
-from vitlab.runs.run import Run
-from vitlab.tasks.settings import TRAINING
+from vitlab.inspection import attention_rollout, cls_attention, principal_filters
+from vitlab.models import Inspection, ResNet, ViT
+from vitlab.models.zoo import settings_of
+from vitlab.report.pictures import Floats, positions_over_training
+from vitlab.report.portrait import Portrait, View, pictures
+from vitlab.report.provenance import signature
+from vitlab.runs.execute import execute, images_of
+from vitlab.runs.inspecting import normalised, opened_rows, similarity_of, stages
+from vitlab.runs.place import Listener, Place
+from vitlab.runs.rows import flat
+from vitlab.runs.run import Data, Run
+from vitlab.tasks.settings import TRAINING, Inspect
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+Picture = tuple[str, Tensor, str]  # name, uint8 (3, H, W), the right class or ""
 PHOTOGRAPH_SIDE = 32  # px; a photograph shows nothing in fewer
 VIEWS = 2
+MOST_LAYERS = 6
+LARGEST_MATRIX = 224  # beyond that a panel has fewer dots than the matrix has tokens
 
 
 def figures(subject: Subject, place: Place, *, images: Sequence[str], data: str = "") -> dict[str, Figure]:
-    """All pictures of one model: by file name, those of `vitlab.report.inspection`.
+    """All pictures of one model: by file name, those of `vitlab.report.portrait`.
 
     `images`: files to look at; without any, test images of the data that it was trained on (`data` says where they
     are), or the two photographs that come with scikit-learn. Raises ValueError for a ResNet and for bad files.
@@ -43,31 +52,32 @@ def figures(subject: Subject, place: Place, *, images: Sequence[str], data: str 
     return drawn
 
 
-def rows(subject: Subject, place: Place, *, images: Sequence[str], data: str, count: int) -> list[dict[str, Any]]:
-    """What `measure` finds, over `count` test images where data is known, else over the pictures that are shown.
+def subject_rows(
+    subject: Subject, place: Place, number: int, *, data: str, images: Sequence[str], count: int
+) -> list[dict[str, Any]]:
+    """What inspecting the `number`-th subject finds, over `count` test images or over the pictures that are shown.
 
-    A run of the store is measured at all of its snapshots too.
+    A run of the store is inspected as studies do it, at all of its snapshots; its own rows come first. Raises
+    ValueError if that fails.
     """
+    run = subject.run
+    if run is not None and isinstance(run.task, TRAINING):
+        run = replace(run, data=replace(run.data, source=data or run.data.name))
+        looked = Run(run.model, run.data, task=Inspect(count), seed=run.seed, init=run, options=run.options)
+        outcome = execute(looked, place, Listener(lambda event: None, lambda: False))
+        if outcome.status != "finished":
+            raise ValueError(f"{subject.source} cannot be inspected: {outcome.reason}")
+        return [*place.store.rows(run), *outcome.rows]
     known = data_of_subject(subject, place, data)
     if known is None:
         inputs = subject.normalise(torch.stack([pixels for _, pixels, _ in chosen_pictures(subject, None, images)]))
     else:
         inputs = normalised(replace(known, mean=subject.mean, std=subject.std), count)
-    trained = subject.run if subject.run is not None and isinstance(subject.run.task, TRAINING) else None
-    course = (
-        [("selected", 0, subject.model)] if trained is None or known is None else stages(trained, known, place.store)
-    )
-    about = {"task": "inspect", "run": subject.source, "model": subject.name, "image_size": subject.model.image_size[0]}
-    about |= {
-        "data": known.name if known else "images",
-        "images": len(inputs),
-        "seed": trained.seed if trained else None,
-    }
-    return [
-        {**about, "stage": stage, "step": step, **row}
-        for stage, step, model in course
-        for row in measure(model, inputs, shapes=stage == "selected")
-    ]
+    shown = Data(known.name if known else "images", known.fingerprint if known else "", subject.model.image_size[0])
+    options = tuple(settings_of(subject.model).overrides.items())
+    looked = Run(subject.name, shown, task=Inspect(count), seed=number, init=subject.source, options=options)
+    about = {"run": looked.id, "status": "finished", **flat(looked), "title": known.title if known else "images"}
+    return [about | row | signature() for row in opened_rows(subject.model, inputs, number)]
 
 
 def data_of_subject(subject: Subject, place: Place, source: str) -> ImageData | None:
@@ -157,6 +167,77 @@ def named(subject: Subject, data: str, place: Place) -> tuple[str, ...]:
     return class_names(known.classes if known else None, len(subject.classes))
 
 
-def subject_of(run: Run, place: Place) -> Subject:
-    """The weights of a finished run of the store."""
-    return open_subject(run.id, place.store)
+def portrait(subject: Subject, pictures: Sequence[Picture], *, best: int = 5) -> Portrait:
+    """Look at `pictures` through a model, one at a time, so that only one image's attention is in memory.
+
+    Raises ValueError for a ResNet, which has no attention.
+    """
+    model = subject.model
+    if isinstance(model, ResNet):
+        raise ValueError(
+            f"{subject.source} is a ResNet ({subject.name}), which has no attention to draw: put a ViT or a hybrid "
+            "first; a ResNet may follow, for its receptive field."
+        )
+    views = []
+    for name, pixels, truth in pictures:
+        with torch.no_grad():
+            seen = model.inspect(subject.normalise(pixels[None]))
+        views.append(view(subject, model, seen, name, pixels, truth, best))
+        del seen  # before the next image makes its own
+    tiles = principal_filters(first_filters(model))
+    similarity = similarity_of(model)
+    n = model.grid[0] * model.grid[1]
+    return Portrait(
+        subject.name,
+        int(model.token_stride),
+        model.grid,
+        model.prefix_tokens,
+        tuple(views),
+        filters=(tiles.tiles * 255).round().byte().numpy(),
+        explained=tiles.explained.numpy(),
+        similarity=None if similarity is None else similarity.reshape(n, n).numpy(),
+        hybrid=not isinstance(model.backbone, torch.nn.Identity),
+    )
+
+
+def view(subject: Subject, model: ViT, seen: Inspection, name: str, pixels: Tensor, truth: str, best: int) -> View:
+    """One image through the model's eyes."""
+    chosen = spread(len(seen.attention))
+    kept = [seen.attention[layer] for layer in chosen]
+    focus = [focus_of(matrix, model)[0] for matrix in kept]
+    shares, classes = seen.logits[0].softmax(-1).topk(min(best, seen.logits.shape[1]))
+    return View(
+        name,
+        pixels.permute(1, 2, 0).numpy(),
+        tuple((subject.classes[int(k)], float(share)) for k, share in zip(classes, shares, strict=True)),
+        tuple(layer + 1 for layer in chosen),
+        np.stack([reduced(matrix[0]).numpy() for matrix in kept]),
+        torch.stack(focus).numpy(),
+        attention_rollout(seen.attention, grid=model.grid, prefix=model.prefix_tokens)[0].numpy(),
+        truth,
+    )
+
+
+def spread(layers: int) -> list[int]:
+    """All layers if they are few, else four from first to last."""
+    return list(range(layers)) if layers <= MOST_LAYERS else [round(place * (layers - 1) / 3) for place in range(4)]
+
+
+def focus_of(attention: Tensor, model: ViT) -> Tensor:
+    """Maps (B, heads, h, w): what the class token attends to, or what all tokens do on average where there is none."""
+    if model.prefix_tokens:
+        return cls_attention(attention, grid=model.grid)
+    return attention.mean(2).unflatten(-1, model.grid)
+
+
+def reduced(matrix: Tensor) -> Tensor:
+    """(heads, T, T) averaged down to at most `LARGEST_MATRIX` a side."""
+    return matrix if matrix.shape[-1] <= LARGEST_MATRIX else adaptive_avg_pool2d(matrix, LARGEST_MATRIX)
+
+
+def first_filters(model: ViT) -> Tensor:
+    """The filters that see pixels: the patch embedding, or in a hybrid the first convolution of its CNN."""
+    convolution = next(module for module in model.modules() if isinstance(module, torch.nn.Conv2d))
+    if isinstance(model.backbone, torch.nn.Identity):
+        convolution = model.patch
+    return convolution.weight

@@ -9,15 +9,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from vitlab import __version__
-from vitlab.models.config import Settings
+from vitlab.models.archives import naming, regular
+from vitlab.models.trust import read_record
 from vitlab.models.zoo import Model, settings_of
 
 KEY = "vitlab"
+UNREADABLE = "cannot be read as .safetensors"
 
 
 def save_checkpoint(model: Model, path: str | Path, *, metadata: Mapping[str, Any] | None = None) -> Path:
@@ -56,28 +58,18 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
     header = read_header(path)
     if KEY not in header:
         raise ValueError(f"{path} does not say which vitlab model it belongs to: name the model, load(name, path)")
-    return json.loads(header[KEY])
+    return read_record(header[KEY], path)
 
 
 def read_header(path: str | Path) -> dict[str, str]:
     """The free text in the header of a `.safetensors` file; ValueError if it is none."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            return file.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path} cannot be read as .safetensors: {error}") from error
-
-
-def settings_from(record: Mapping[str, Any]) -> Settings:
-    """The settings in what `read_metadata` returned."""
-    height, width = record["image_size"]
-    overrides = {key: tuple(v) if isinstance(v, list) else v for key, v in record["overrides"].items()}
-    return Settings(record["name"], (height, width), record["num_classes"], record["in_channels"], overrides)
+    with naming(path, UNREADABLE), safe_open(regular(Path(path)), framework="pt") as file:
+        return file.metadata() or {}
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """All tensors of a `.safetensors` file, on the CPU."""
-    with safe_open(path, framework="pt") as file:
+    """All tensors of a `.safetensors` file, on the CPU; ValueError if it is none."""
+    with naming(path, UNREADABLE), safe_open(regular(Path(path)), framework="pt") as file:
         return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (a file, not a dict)
 
 

@@ -39,11 +39,11 @@ class Entry:
 
 SAME = Turn(lambda t: (t,), lambda t: t)
 THIRDS = Turn(lambda t: t.chunk(3), lambda *parts: torch.cat(parts))  # queries, keys, values
-TRANSPOSED = Turn(lambda t: (t.T,), lambda t: t.T)  # flax keeps (inputs, outputs)
+TRANSPOSED = Turn(lambda t: (t.T,), lambda t: t.t())  # flax keeps (inputs, outputs)
 KERNEL = Turn(lambda t: (t.permute(2, 3, 1, 0),), lambda t: t.permute(3, 2, 0, 1))  # OIHW <-> HWIO
 VECTOR = Turn(lambda t: (t,), lambda t: t.flatten())  # older files keep the scales of group norms as (1, 1, 1, C)
 CONV_HEAD = Turn(lambda t: (t[:, :, None, None],), lambda t: t.flatten(1))  # timm: (K, F, 1, 1)
-FLAX_CONV_HEAD = Turn(lambda t: (t.T[None, None],), lambda t: t.flatten(0, 2).T)  # BiT: (1, 1, F, K)
+FLAX_CONV_HEAD = Turn(lambda t: (t.T[None, None],), lambda t: t.flatten(0, 2).t())  # BiT: (1, 1, F, K)
 
 
 def flax_heads(heads: int) -> tuple[Turn, Turn, Turn]:
@@ -56,9 +56,9 @@ def flax_heads(heads: int) -> tuple[Turn, Turn, Turn]:
         return tuple(part.unflatten(0, (heads, -1)) for part in bias.chunk(3))
 
     return (
-        Turn(split, lambda *parts: torch.cat([part.flatten(1).T for part in parts])),
+        Turn(split, lambda *parts: torch.cat([part.flatten(1).t() for part in parts])),
         Turn(split_bias, lambda *parts: torch.cat([part.flatten() for part in parts])),
-        Turn(lambda t: (t.T.unflatten(0, (heads, -1)),), lambda t: t.flatten(0, 1).T),
+        Turn(lambda t: (t.T.unflatten(0, (heads, -1)),), lambda t: t.flatten(0, 1).t()),
     )
 
 

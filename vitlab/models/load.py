@@ -11,12 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vitlab.models.archives import naming
 from vitlab.models.hybrid import HybridBackbone
 from vitlab.models.layers import zero_
 from vitlab.models.layouts import entries
 from vitlab.models.positions import resize_grid, resize_table, sincos2d
 from vitlab.models.resnet import ResNet
 from vitlab.models.sources import INTERPOLATION, Found, Source, read_source
+from vitlab.models.trust import fits_in, model_bytes
 from vitlab.models.vit import ViT
 from vitlab.models.zoo import Model, create, recreate
 
@@ -25,6 +27,7 @@ HEADS = {  # names, in any layout, that are not read
     "zero": r"(head|classifier|resnet/head)[./]",
     "drop": r"(head|classifier|resnet/head|pre_logits|pooler)[./]",
 }
+LISTED = 1000  # names in a message; the largest ViT has 500
 TABLES = ("pos_embed", "Transformer/posembed_input/pos_embedding", "embeddings.position_embeddings")
 
 CLASS_TOKENS = {"timm": "cls_token", "official": "cls", "huggingface": "embeddings.cls_token"}
@@ -46,13 +49,15 @@ def load(
 
     `model`: a module of the zoo, a name, or None if `source` is a file that vitlab wrote; `load(path)` does too.
     `source`: an official `.npz`, `.safetensors`, `.ckpt`/`.pt`/`.pth`/`.bin` (read with `weights_only`), a Hugging Face
-    directory, a timm name or a state dict, in the layout of vitlab, timm, the authors or Hugging Face.
+    directory, the folder of a run, a timm name or a state dict, in the layout of vitlab, timm, the authors or
+    Hugging Face.
     `head`: "keep" it; "zero": all but the classifier, which becomes zero; "drop": neither classifier nor tanh layer.
     `image_size`, `num_classes`, `in_channels`, `overrides`: for `create`; by default what the source says.
     `source_grid`: rows and columns of the source's position embeddings, if they are not square and it does not say.
     `interpolation`: see `resize_grid`; by default that of the library whose layout the source has.
     The model computes with the non-linearity and small constants that the weights were trained with, unless overridden.
-    Raises ValueError that lists everything missing, left over and of the wrong shape; the model is then unchanged.
+    Raises ValueError that names the source and lists everything missing, left over and of the wrong shape, or says why
+    the source cannot be read or trusted; the model is then unchanged.
     """
     if source is None:
         model, source = None, source_of(model)
@@ -62,24 +67,24 @@ def load(
         raise ValueError(f"load fills models that vitlab.models.create made, not a {type(model).__name__}")
     found = read_source(source)
     arguments = {"image_size": image_size, "num_classes": num_classes, "in_channels": in_channels}
-    if isinstance(model, Model):
-        given = [name for name, value in {**arguments, **overrides}.items() if value is not None]
-        if given:
-            raise ValueError(
-                f"{', '.join(given)} would not change a model that exists: give its name, or leave them out"
-            )
-        target = model
-    else:
-        target = create_for(found, None if model is None else str(model), head, arguments, overrides)
-    state = matched(target, found, head, source_grid, interpolation or INTERPOLATION[found.layout])
+    if isinstance(model, Model) and (given := [n for n, v in {**arguments, **overrides}.items() if v is not None]):
+        raise ValueError(f"{', '.join(given)} would not change a model that exists: give its name, or leave them out")
+    with naming(found.where, "cannot be put into a model"):
+        target = model if isinstance(model, Model) else create_for(found, model, head, arguments, overrides)
+        state = matched(target, found, head, source_grid, interpolation or INTERPOLATION[found.layout])
+        put(state, target, head)
+        adopt(target, found.numerics, keep=overrides)
+    return target
+
+
+def put(state: Mapping[str, Tensor], target: Model, head: str) -> None:
+    """Change the model's weights to `state`, which `matched` has made sure of, and its head as `head` says."""
     if head == "drop":
         target.reset_head(target.head.out_features)
-    target.load_state_dict(state, strict=False)  # `matched` has made sure of everything but the head
+    target.load_state_dict(state, strict=False)
     if head == "zero":
         zero_(target.head.weight)
         zero_(target.head.bias)
-    adopt(target, found.numerics, keep=overrides)
-    return target
 
 
 def source_of(model: object) -> str | Path:
@@ -90,10 +95,10 @@ def source_of(model: object) -> str | Path:
 
 
 def create_for(
-    found: Found, name: str | None, head: str, arguments: dict[str, Any], overrides: dict[str, Any]
+    found: Found, model: str | Path | None, head: str, arguments: dict[str, Any], overrides: dict[str, Any]
 ) -> Model:
     """The model to fill: what the caller says, then what the file says, then what the shapes of the weights say."""
-    made = found.settings
+    made, name = found.settings, None if model is None else str(model)
     if name is None and made is None:
         raise ValueError(f"{found.where} does not say which model it belongs to: name the model, load(name, source)")
     if made is not None and name in (None, made.name):
@@ -107,11 +112,23 @@ def create_for(
     if found.layout in CLASS_TOKENS and CLASS_TOKENS[found.layout] not in found.weights and not is_resnet(found):
         overrides = {"pooling": "gap", **overrides}
     known = {} if made is None else {key: getattr(made, key) for key in arguments}
-    arguments = {key: value if value is not None else known.get(key) for key, value in arguments.items()}
+    given, arguments = arguments, {key: known.get(key) if value is None else value for key, value in arguments.items()}
     arguments["num_classes"] = arguments["num_classes"] or classes_in(found)
     arguments["in_channels"] = arguments["in_channels"] or 3
     arguments["image_size"] = arguments["image_size"] or image_size_of(found, name, overrides)
+    check_memory(found, name, given, arguments, overrides)
     return create(name, **arguments, **overrides)
+
+
+def check_memory(
+    found: Found, name: str, given: Mapping[str, Any], arguments: dict[str, Any], overrides: dict[str, Any]
+) -> None:
+    """Refuse a model whose classes and positions, as far as the caller has not `given` them, would dwarf the source."""
+    with torch.device("meta"):
+        asked = create(name, **arguments, **overrides)
+        one_token = {"image_size": getattr(asked, "token_stride", 32), "num_classes": 1}
+        least = create(name, **{**arguments, **one_token, **{k: v for k, v in given.items() if v}}, **overrides)
+    fits_in(model_bytes(asked), found.weights, found.where, known=2 * model_bytes(least))
 
 
 def is_resnet(found: Found) -> bool:
@@ -122,7 +139,7 @@ def is_resnet(found: Found) -> bool:
 def classes_in(found: Found) -> int:
     """The number of classes of the source's classifier."""
     names = ("head.bias", "head.fc.bias", "head/bias", "resnet/head/conv2d/bias", "classifier.bias")
-    sizes = [len(found.weights[name]) for name in names if name in found.weights]
+    sizes = [found.weights[name].numel() for name in names if name in found.weights]
     if not sizes:
         raise ValueError(f"{found.where} has no classifier: give num_classes, and head='drop'")
     return sizes[0]
@@ -135,11 +152,12 @@ def image_size_of(found: Found, name: str, overrides: Mapping[str, Any]) -> tupl
     if isinstance(probe, ResNet):
         return 224, 224
     tables = [found.weights[table] for table in (*TABLES, "positions.0.table") if table in found.weights]
+    places = [table.shape[1] - probe.prefix_tokens for table in tables if table.ndim == 3]
     grid = found.grid
-    if grid is None and tables:
-        side = math.isqrt(tables[0].shape[1] - probe.prefix_tokens)
-        grid = (side, side) if side**2 == tables[0].shape[1] - probe.prefix_tokens else None
-    if grid is None:
+    if grid is None and places:
+        side = math.isqrt(max(places[0], 0))
+        grid = (side, side) if side**2 == places[0] else None
+    if grid is None or min(grid) < 1 or (places and grid[0] * grid[1] != places[0]):
         raise ValueError(f"{found.where} does not tell the size of its images: give image_size")
     return grid[0] * probe.token_stride, grid[1] * probe.token_stride
 
@@ -179,14 +197,14 @@ def turned(back: Any, parts: list[Tensor]) -> Tensor | None:
     """The foreign tensors in our form, or None where their shapes make that impossible."""
     try:
         return back(*parts)
-    except (RuntimeError, IndexError):
+    except (RuntimeError, IndexError, TypeError, ValueError):
         return None
 
 
 def resized(model: Model, name: str, value: Tensor, own: Tensor, grid: tuple[int, int] | None, how: str) -> Tensor:
     """Position embeddings for the model's grid: tables and 2-D sets by location, relative ones by offset."""
     assert isinstance(model, ViT)
-    if name.endswith(".cls") or value.shape[-1] != own.shape[-1] or value.ndim != own.ndim:
+    if name.endswith(".cls") or value.ndim != own.ndim or value.shape[-1] != own.shape[-1] or 0 in value.shape:
         return value
     if name.endswith((".rows", ".columns", ".offsets")):
         return resize_grid(value[:, None], (len(own), 1), how=how)[:, 0]
@@ -210,7 +228,9 @@ def recomputed(model: Model, found: Found, name: str) -> bool:
     if name not in TABLES or not isinstance(model, ViT) or model.config.positions != "sincos2d":
         return False
     table = found.weights[name]
-    side = math.isqrt(table.shape[1] - model.prefix_tokens)
+    if table.ndim != 3 or len(table) != 1:
+        return False
+    side = math.isqrt(max(table.shape[1] - model.prefix_tokens, 0))
     grid = found.grid or (side, side)
     if table.shape[1] != model.prefix_tokens + grid[0] * grid[1] or table.shape[2] != model.width:
         return False
@@ -221,7 +241,7 @@ def mismatch(model: Model, found: Found, missing: list[str], left: list[str], mi
     """The message of the error, with everything in it."""
     lists = {"missing": missing, "left over": left, "wrong shape": misshapen}
     lines = [f"{model.settings.name} does not take the weights of {found.where} ({found.layout} layout)."]
-    lines += [f"  {what} ({len(items)}): {'; '.join(items)}" for what, items in lists.items() if items]
+    lines += [f"  {what} ({len(items)}): {'; '.join(items[:LISTED])}" for what, items in lists.items() if items]
     if any(re.match(HEADS["drop"], item) for items in lists.values() for item in items):
         lines.append("The classifier differs: head='zero' leaves it out, head='drop' its tanh layer too.")
     return "\n".join(lines)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,9 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vitlab.models.checkpoint import KEY, read_header, read_weights, settings_from
+from vitlab.models.archives import check_arrays, check_pickle, check_storage, check_tensors, naming, regular
+from vitlab.models.checkpoint import KEY, read_header, read_weights
 from vitlab.models.config import Settings
 from vitlab.models.names import canonical, detect
+from vitlab.models.trust import read_record, settings_from
+from vitlab.typed import misfit
 
 Source = str | Path | Mapping[str, Tensor]
 
@@ -33,6 +35,13 @@ INTERPOLATION = {
     "huggingface": "bicubic",
 }
 HUGGINGFACE_ACTIVATIONS = {"gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "relu": "relu"}
+HUGGINGFACE_TYPES = {
+    "model_type": str,
+    "hidden_act": str,
+    "layer_norm_eps": float,
+    "image_size": int | tuple[int, int],
+    "patch_size": int | tuple[int, int],
+}
 
 
 @dataclass(frozen=True)
@@ -52,33 +61,56 @@ class Found:
 
 
 def read_source(source: Source) -> Found:
-    """Weights from a file, a Hugging Face directory, a timm name or a state dict; ValueError if it is none of these."""
+    """Weights from a file, a run's folder, a Hugging Face directory, a timm name or a state dict.
+
+    Raises ValueError, with the source's name in it, if it is none of these or damaged.
+    """
     if isinstance(source, Mapping):
         return found("the state dict", source)
-    path = Path(source).expanduser()
-    if path.is_dir():
-        return read_huggingface(path)
-    if not path.exists():
-        return read_timm(str(source))
+    with naming(source, "is no source of weights"):
+        path = Path(source).expanduser()
+        exists, folder = path.exists(), path.is_dir()
+    if folder:
+        return read_folder(path)
+    return read_file(regular(path)) if exists else read_timm(str(source))
+
+
+def read_folder(folder: Path) -> Found:
+    """A run of the store, which has a `model.safetensors`, or what `save_pretrained` wrote, with `config.json` too."""
+    if (folder / "config.json").exists():
+        return read_huggingface(folder)
+    if (folder / "model.safetensors").exists():
+        return read_file(regular(folder / "model.safetensors"))
+    if (folder / "run.json").exists():
+        raise ValueError(
+            f"The run in {folder} has no weights yet, which are in its model.safetensors; finish it first."
+        )
+    raise ValueError(
+        f"{folder} is no source of weights: it has neither a config.json (Hugging Face) nor a model.safetensors (a run)"
+    )
+
+
+def read_file(path: Path) -> Found:
+    """A weight file, by its ending; anything but `.npz` and `.safetensors` is torch's."""
     if path.suffix == ".npz":
         return found(str(path), read_npz(path), record=npz_record(path))
     if path.suffix == ".safetensors":
-        record = read_header(path).get(KEY)  # first, for its message about broken files
-        return found(str(path), read_weights(path), record=record)
+        return found(str(path), read_weights(path), record=read_header(path).get(KEY))
     return found(str(path), read_torch(path))
 
 
 def found(where: str, weights: Mapping[str, Tensor], *, record: str | None = None, **known: Any) -> Found:
     """`Found` for raw weights; `record` is the JSON that `vitlab` leaves in files. ValueError for an unknown layout."""
+    check_tensors(weights, where)
     names = canonical(weights)
     layout = detect(names)
     if layout is None:
-        some = ", ".join(sorted(names)[:5]) or "nothing"
+        some = ", ".join(name[:80] for name in sorted(names)[:5]) or "nothing"
         raise ValueError(
             f"{where} holds no ViT or BiT ResNet in a layout of vitlab, timm, the authors' .npz or Hugging Face. "
             f"It holds {some}{' ...' if len(names) > 5 else ''}"
         )
-    settings = None if record is None else settings_from(json.loads(record))
+    settings = None if record is None else settings_from(read_record(record, where), names, where)
     numerics = NUMERICS.get(layout, {})
     if settings is not None:
         usual = {"activation": "gelu", "norm_eps": 1e-6, "numerics": "official"}
@@ -88,50 +120,47 @@ def found(where: str, weights: Mapping[str, Tensor], *, record: str | None = Non
 
 def read_npz(path: Path) -> dict[str, Tensor]:
     """The arrays of an `.npz`, never unpickled; ValueError if it is damaged or holds pickled objects."""
-    try:
+    with naming(path, "cannot be read as .npz of plain arrays"):
+        check_arrays(path)
         with np.load(path, allow_pickle=False) as file:
             return {name: torch.from_numpy(np.ascontiguousarray(file[name])) for name in file.files}
-    except (ValueError, TypeError, OSError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} cannot be read as .npz of plain arrays: {error}") from error
 
 
 def npz_record(path: Path) -> str | None:
     """The JSON that `save` leaves in the comment of the zip archive, where no other reader looks."""
-    with zipfile.ZipFile(path) as file:
+    with naming(path), zipfile.ZipFile(path) as file:
         comment = file.comment.decode(errors="ignore")
     return comment if comment.startswith("{") else None
 
 
 def read_torch(path: Path) -> dict[str, Tensor]:
     """Tensors of a `.ckpt`, `.pt`, `.pth` or `.bin`, read with `weights_only`; ValueError if that is refused."""
-    try:
+    refusal = "cannot be read as plain tensors, and nothing else in it will be run; have its maker save .safetensors"
+    with naming(path, refusal):
+        check_pickle(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        raise ValueError(
-            f"{path} cannot be read as plain tensors, and nothing else in it will be run: {error}. "
-            "Have its maker save the weights as .safetensors."
-        ) from error
     for key in ("state_dict", "model", "model_state_dict"):
         if isinstance(content, dict) and isinstance(content.get(key), Mapping):
             content = content[key]
     if not isinstance(content, Mapping):
         raise ValueError(f"{path} holds a {type(content).__name__}, not named weights")
-    return {name: value for name, value in content.items() if isinstance(value, Tensor)}
+    weights = {name: value for name, value in content.items() if isinstance(value, Tensor)}
+    with naming(path):
+        check_tensors(weights, path)
+        check_storage(weights, path)
+    return weights
 
 
 def read_huggingface(folder: Path) -> Found:
     """A directory that `save_pretrained` wrote; ValueError if config or weights are missing or not a ViT's."""
-    try:
-        config = json.loads((folder / "config.json").read_text())
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{folder} is no Hugging Face model: config.json cannot be read: {error}") from error
+    config = huggingface_config(folder)
     files = sorted(folder.glob("model*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
     if config.get("model_type") != "vit" or not files:
         raise ValueError(
             f"{folder} holds model_type {config.get('model_type')!r} and {len(files)} weight files, not a ViT"
         )
     weights: dict[str, Tensor] = {}
-    for file in files:
+    for file in map(regular, files):
         weights |= read_weights(file) if file.suffix == ".safetensors" else read_torch(file)
     activation = HUGGINGFACE_ACTIVATIONS.get(config.get("hidden_act", "gelu"))
     if activation is None:
@@ -140,7 +169,22 @@ def read_huggingface(folder: Path) -> Found:
         )
     numerics = {"activation": activation, "norm_eps": config.get("layer_norm_eps", 1e-12)}
     size, patch = (as_pair(config.get(name, usual)) for name, usual in (("image_size", 224), ("patch_size", 16)))
+    if min(*size, *patch) < 1 or not 0 <= numerics["norm_eps"] < 1:
+        raise ValueError(f"{folder}: config.json says {size=}, {patch=}, {numerics['norm_eps']=}, which cannot be")
     return found(str(folder), weights, numerics=numerics, grid=(size[0] // patch[0], size[1] // patch[1]))
+
+
+def huggingface_config(folder: Path) -> dict[str, Any]:
+    """The `config.json` of a directory, with the types that it should have; ValueError names file and key."""
+    file = folder / "config.json"
+    with naming(folder, "is no Hugging Face model: config.json cannot be read"):
+        config = json.loads(regular(file).read_text())
+    if wrong := misfit(config, Mapping[str, Any]):
+        raise ValueError(f"{file}: {wrong}")
+    for key, annotation in HUGGINGFACE_TYPES.items():
+        if key in config and (wrong := misfit(config[key], annotation)):
+            raise ValueError(f"{file} says {key}, but {wrong}")
+    return config
 
 
 def as_pair(value: int | list[int]) -> tuple[int, int]:

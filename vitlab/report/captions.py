@@ -30,6 +30,13 @@ def describe(rows: pd.DataFrame) -> str:
     return "; ".join(parts)
 
 
+def lengths(rows: pd.DataFrame, x: str) -> str:
+    """Whether all of `x` (train sizes) had the same recipe, or one of its own length each."""
+    steps = rows.groupby(x)["steps"].first()
+    each = "; ".join(f"{number(size)}: {number(n)} steps" for size, n in steps.items())
+    return f"The same recipe but for its length ({each})" if steps.nunique() > 1 else "The same recipe"
+
+
 def seeds_line(rows: pd.DataFrame, unit: Sequence[str] = ("seed",), *, dots: bool = True) -> str:
     """How many seeds a figure shows, and what its marks are."""
     n, word = (len(_distinct(rows, unit[0])), unit[0]) if unit else (len(rows), "row")

@@ -1,220 +1,111 @@
-"""Pictures of one model and of what it sees: from plain arrays (a `Portrait`) to figures with captions."""
+"""Words for an inspected model: what to see in each of its pictures, and what the paper says."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import pandas as pd
 
-import numpy as np
+from vitlab.report.evidence import Picture, Table
+from vitlab.report.pictures import MOST_TILES
 
-from vitlab.report.pictures import Image, _bare, _head, image_grid, map_grid, mask_by, overlay
-from vitlab.report.similarity import Floats, cosine_bar, draw_mosaic, similarity_limits
-from vitlab.report.style import BLUE, FAINT, GREY, look, new_figure
+TITLES = {
+    "patches": "The image as tokens",
+    "filters": "Filters of the patch embedding",
+    "positions": "Position embeddings",
+    "positions_over_training": "Position embeddings while it trains",
+    "attention": "Attention matrices",
+    "class_token": "What each head looks at",
+    "distance": "How far heads look",
+    "rollout": "Attention rollout",
+    "classes": "What the model says",
+    "over_training": "While it trains",
+}
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+
+def shapes_table(rows: pd.DataFrame, model: str) -> Table:
+    """The shape of the data at every step of `model`, image to logits."""
+    chosen = rows[(rows["part"] == "shape") & (rows["model"] == model)].drop_duplicates("what", keep="first")
+    frame = chosen[["what", "shape", "note"]].astype(str).set_axis(["step", "shape", "what happens"], axis="columns")
+    caption = f"One image on its way through {model}; shapes without the batch dimension."
+    return Table("shapes", frame.reset_index(drop=True), caption)
 
 
-@dataclass(frozen=True)
-class View:
-    """What a model makes of one image: h x w is the token grid, T the tokens with the class token first.
+def captions(rows: pd.DataFrame, model: str) -> dict[str, Picture]:
+    """What to see in each picture of `model`, and what the paper says, in the order of the forward pass.
 
-    `pixels` (H, W, 3) uint8; `top`: class names with probabilities, the best first; `truth`: the right class where it
-    is known; `layers`: which layers are kept, from 1; `matrices` (layers, heads, T, T); `focus` (layers, heads, h, w):
-    attention of the class token (the mean over all tokens without one); `rollout` (h, w).
+    Empty where the rows do not describe the model.
     """
-
-    name: str
-    pixels: Image
-    top: tuple[tuple[str, float], ...]
-    layers: tuple[int, ...]
-    matrices: Floats
-    focus: Floats
-    rollout: Floats
-    truth: str = ""
+    known = rows[(rows["part"] == "model") & (rows["model"] == model)]
+    words = {} if known.empty else _captions(known.iloc[0])
+    return {name: Picture(TITLES[name], text) for name, text in words.items()}
 
 
-@dataclass(frozen=True)
-class Portrait:
-    """A model and its views of some images.
-
-    `stride`: pixels per token; `prefix`: 1 with a class token; `filters` (n, P, P, 3) uint8 and `explained` (n,), their
-    shares of variance; `similarity` (N, N): cosine of position embeddings, None where there are none to compare;
-    `hybrid`: patches are of a CNN's map, and `filters` those of its first convolution.
-    """
-
-    model: str
-    stride: int
-    grid: tuple[int, int]
-    prefix: int
-    views: tuple[View, ...]
-    filters: Image | None = None
-    explained: Floats | None = None
-    similarity: Floats | None = None
-    hybrid: bool = False
-
-
-def pictures(portrait: Portrait) -> dict[str, Figure]:
-    """All pictures of a portrait by file name, in the order of the forward pass."""
-    made = {"patches": draw_patches(portrait)}
-    if portrait.filters is not None:
-        made["filters"] = draw_filters(portrait)
-    if portrait.similarity is not None:
-        made["positions"] = draw_positions(portrait)
-    for number, view in enumerate(portrait.views, 1):
-        made[f"attention_{number}"] = draw_matrices(portrait, view)
-        made[f"class_token_{number}"] = draw_focus(portrait, view)
-    return {**made, "rollout": draw_rollout(portrait), "classes": draw_classes(portrait)}
-
-
-def cut(pixels: Image, stride: int, *, gap: int | None = None) -> Image:
-    """An image (H, W, 3) as the model takes it in: squares of `stride` px with white gaps between them."""
-    gap = max(1, round(stride / 6)) if gap is None else gap
-    rows, columns = (-(-side // stride) for side in pixels.shape[:2])
-    apart = np.full((rows * (stride + gap) - gap, columns * (stride + gap) - gap, 3), 255, np.uint8)
-    for i, j in np.ndindex(rows, columns):
-        piece = pixels[i * stride : (i + 1) * stride, j * stride : (j + 1) * stride]
-        y, x = i * (stride + gap), j * (stride + gap)
-        apart[y : y + piece.shape[0], x : x + piece.shape[1]] = piece
-    return apart
-
-
-def draw_patches(portrait: Portrait) -> Figure:
-    """Each image, and the same cut into tokens."""
-    h, w = portrait.grid
-    return image_grid(
-        [[view.pixels for view in portrait.views], [cut(view.pixels, portrait.stride) for view in portrait.views]],
-        title=f"From image to {h} × {w} = {h * w} tokens of {portrait.stride} × {portrait.stride} px",
-        columns=[_label(view) for view in portrait.views],
-        rows=["as the\nmodel sees it", "cut into\ntokens"],
-        cell=1.9,
+def _captions(about: pd.Series) -> dict[str, str]:
+    h, w, stride = (int(about[name]) for name in ("grid_rows", "grid_columns", "token_px"))
+    prefix, hybrid, tokens = (
+        bool(about["prefix_tokens"]),
+        str(about["hybrid"]) == "True",
+        h * w + int(about["prefix_tokens"]),
     )
-
-
-def draw_filters(portrait: Portrait) -> Figure:
-    """Principal components of the filters with their share of the variance."""
-    assert portrait.filters is not None and portrait.explained is not None
-    tiles = portrait.filters
-    across = min(7, len(tiles))
-    notes = [f"{100 * share:.1f}%" for share in portrait.explained]
-    which = "first convolution's" if portrait.hybrid else "patch embedding's"
-    return image_grid(
-        [list(tiles[i : i + across]) for i in range(0, len(tiles), across)],
-        title=f"{portrait.model}: principal components of the {which} filters",
-        captions=[notes[i : i + across] for i in range(0, len(notes), across)],
-        cell=0.85,
-    )
-
-
-def draw_positions(portrait: Portrait) -> Figure:
-    """The similarity maps of position embeddings."""
-    assert portrait.similarity is not None
-    h, w = portrait.grid
-    with look():
-        figure = new_figure(5.8, 4.6 * h / w + 0.8)
-        axes = figure.subplots()
-        limits = similarity_limits(portrait.similarity)
-        image = draw_mosaic(axes, portrait.similarity, portrait.grid, limits)
-        cosine_bar(figure, image, axes)
-        _head(figure, f"{portrait.model}: similarity of position embeddings", "")
-    return figure
-
-
-def draw_matrices(portrait: Portrait, view: View) -> Figure:
-    """Attention matrices, a row for each kept layer and a column for each head."""
-    heads = view.matrices.shape[1]
-    top = np.quantile(view.matrices, 0.995, axis=(2, 3), keepdims=True)
-    return map_grid(
-        np.minimum(view.matrices / np.maximum(top, 1e-12), 1.0),
-        title=f"{portrait.model}: attention matrices, {_label(view)}",
-        colour_label="attention (share of the head's strongest)",
-        rows=[f"layer {layer}" for layer in view.layers],
-        columns=[f"head {head + 1}" for head in range(heads)],
-        limits=(0.0, 1.0),
-        cell=_cell(heads),
-    )
-
-
-def draw_focus(portrait: Portrait, view: View) -> Figure:
-    """Where the class token looks, over the image, for each kept layer and head."""
-    heads = view.focus.shape[1]
-    who = "the class token" if portrait.prefix else "an average token"
-    figure = image_grid(
-        [
-            [overlay(view.pixels, view.focus[layer, head], strength=0.8) for head in range(heads)]
-            for layer in range(len(view.layers))
-        ],
-        title=f"{portrait.model}: where {who} looks, {_label(view)}",
-        columns=[f"head {head + 1}" for head in range(heads)],
-        rows=[f"layer {layer}" for layer in view.layers],
-        cell=_cell(heads),
-    )
-    return _with_heat_bar(figure, "attention")
-
-
-def draw_rollout(portrait: Portrait) -> Figure:
-    """Attention rollout as light on each image, and as a map over it."""
-    views = portrait.views
-    figure = image_grid(
-        [
-            [view.pixels for view in views],
-            [mask_by(view.pixels, view.rollout) for view in views],
-            [overlay(view.pixels, view.rollout, strength=0.8) for view in views],
-        ],
-        title=f"{portrait.model}: attention rollout",
-        columns=[_label(view) for view in views],
-        rows=["image", "lit up", "as a map"],
-        cell=1.9,
-    )
-    return _with_heat_bar(figure, "rollout")
-
-
-def _with_heat_bar(figure: Figure, what: str) -> Figure:
-    """Add the scale of overlays, which each have their own range, in a strip of its own beside them."""
-    from matplotlib.cm import ScalarMappable
-
-    figure.set_figwidth(figure.get_figwidth() + 0.9)
-    with look():
-        bar = figure.colorbar(ScalarMappable(cmap="inferno"), ax=figure.axes, fraction=0.03, aspect=30, label=what)
-        bar.set_ticks([0.0, 1.0], labels=["least", "most"])
-        bar.outline.set_visible(False)  # type: ignore[operator]
-    return figure
-
-
-def draw_classes(portrait: Portrait) -> Figure:
-    """The most probable classes of each image by name."""
-    views = portrait.views
-    with look():
-        figure = new_figure(6.8, 1.55 * len(views) + 0.6)
-        panels = figure.subplots(len(views), 2, squeeze=False, width_ratios=[1, 3.2], sharex="col")
-        for (left, right), view in zip(panels, views, strict=True):
-            _bare(left)
-            left.imshow(view.pixels)
-            left.set_xlabel(_label(view), fontsize=8)
-            _class_bars(right, view)
-        panels[-1, 1].set_xlabel("probability (%)")
-        _head(figure, f"{portrait.model}: most probable classes", "")
-    return figure
-
-
-def _class_bars(axes: Axes, view: View) -> None:
-    places = list(range(len(view.top)))
-    values = [100 * share for _, share in view.top]
-    axes.barh(places, values, height=0.66, color=[BLUE] + [FAINT] * (len(values) - 1))
-    axes.set_yticks(places, [name if len(name) < 38 else f"{name[:36]}…" for name, _ in view.top])
-    axes.invert_yaxis()
-    axes.set_xlim(0, 112)
-    axes.set_xticks([0, 25, 50, 75, 100])
-    axes.grid(axis="y", visible=False)
-    for place, value in zip(places, values, strict=True):
-        axes.text(value + 1.5, place, f"{value:.1f}", va="center", fontsize=7, color=GREY)
-
-
-def _label(view: View) -> str:
-    return f"{view.name} ({view.truth})" if view.truth else view.name
-
-
-def _cell(heads: int) -> float:
-    """Inches for each of so many columns."""
-    return float(np.clip(9.0 / heads, 0.75, 1.7))
+    some = "" if max(h, w) <= MOST_TILES else f" (of {h} × {w}, evenly chosen)"
+    who = "the class token" if prefix else "an average token (this model has no class token)"
+    return {
+        "patches": (
+            f"Above, the image at the model's input size; below, cut into {h} × {w} squares of {stride} × {stride} "
+            f"px, one for each token{' (the CNN of a hybrid sees more than the square)' if hybrid else ''}. This cut "
+            "is all that a ViT is told about the two dimensions of an image; the rest it has to learn (section 3.1)."
+        ),
+        "filters": (
+            f"{'The first convolution of the CNN' if hybrid else 'The linear map from pixels to tokens'}, summarised: "
+            "each tile is a principal component of its filters, with the share of their variance, largest first. "
+            "Grey is zero; sign and scale are arbitrary. Paper, Figure 7 left: the components look like a basis for "
+            "the fine structure within a patch, such as gradients, stripes and colour contrasts. Tiles of noise mean "
+            "that the filters are still near their random start."
+        ),
+        "positions": (
+            f"One map for each patch{some}, laid out as the patches are in the image: how alike (cosine) the position "
+            "embedding of that patch is to those of all others. A patch is always 1 with itself, beyond the scale. "
+            "Paper, Figure 7 centre: nearby patches are alike (a bright spot around the patch's own place), and so "
+            "are patches of one row or column (a cross)."
+        ),
+        "positions_over_training": (
+            "The same maps at several steps, on the scale of the last. Before training the embeddings are random "
+            "numbers: no map knows where its patch is. What appears is what the model has learned about the plane "
+            "from images alone."
+        ),
+        "attention": (
+            f"One matrix of {tokens} × {tokens} for each head: a row is a token that looks, a column a token that is "
+            f"looked at, in raster order{', the class token first' if prefix else ''}. Rows sum to one; each matrix "
+            "has its own scale, up to its 99.5th percentile. A bright diagonal is a head that looks at its own "
+            "place, diagonals beside it one that looks a step aside or a row away, vertical stripes are tokens that "
+            "all others look at. Axial layers are two: rows, then columns."
+        ),
+        "class_token": (
+            f"Attention from {who} to the patches, over the image in grey: yellow where a head looks most, dark where "
+            "least, on a scale of its own. Heads of one layer look at different things. The paper: in the last "
+            "layers attention gathers on what is relevant for the class (section 4.5)."
+        ),
+        "distance": (
+            "Each dot is a head: the distance from a patch to those that it attends to, in pixels, weighted by "
+            "attention, mean over patches and images. Attention to and from the class token is left out and the rest "
+            "renormalised. Dotted: a head that looks everywhere alike; below the other line, half of "
+            "that, a head counts as local. Paper, Figures 7 right and 11: some heads are global from the first "
+            "layer on, others local; the distance grows with depth; hybrids have fewer local heads, as their CNN has "
+            "done that work. A ResNet has no heads: its effective receptive field (arXiv 1701.04128), measured in "
+            "the same way, grows with depth by construction."
+        ),
+        "rollout": (
+            "How much of each patch reaches the output through all layers: heads averaged, the identity added for "
+            "the residual path, rows renormalised, layers multiplied (arXiv 2005.00928; paper, Figures 6 and 14). "
+            "Light or yellow is where the output's information comes from; each image has its own scale. The paper: "
+            "models attend to what is relevant for the class."
+        ),
+        "classes": (
+            "Softmax of the logits: the model's best classes by name. Blue is its answer; the right class, where it is "
+            "known, is under the image in brackets."
+        ),
+        "over_training": (
+            "Summaries of the pictures above at several steps: mean and 95% interval over seeds, which are the dots. "
+            "Untrained attention is nearly uniform, so every head begins global: what a ViT learns is where to look "
+            "near."
+        ),
+    }

@@ -94,6 +94,17 @@ def hardware(gpu: str | None = None) -> str:
     return ", ".join(part for part in (gpu, f"{cores()} x {_cpu_name()}", _memory()) if part)
 
 
+def signature(gpu: str | None = None) -> dict[str, str]:
+    """Who makes a row that is not of a run: hardware, versions, commit and the day."""
+    head, dirty = commit()
+    return {
+        "hardware": hardware(gpu),
+        **versions(("torch", "lightning", "timm", "vitlab")),
+        "commit": f"{head or 'unknown'}{'+changes' if dirty else ''}",
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+
+
 def provenance(settings: Mapping[str, Any], command: Sequence[str], rows: pd.DataFrame) -> dict[str, Any]:
     """Where a study's evidence comes from: command, settings, versions, commit, hardware, seeds, time. JSON-ready.
 

@@ -113,7 +113,7 @@ def _section(one: Entry, named: bool) -> str:
     """One piece of evidence: answer, figure, command, circumstances, links and notes."""
     question = f"{_line(one.record['question'])}\n\n" if named else ""
     figure = next((f"![{_line(chart.title)}]({one.place}/{name}.png)\n\n" for name, chart in one.evidence.figures.items()), "")
-    facts = "; ".join(f"{title} {text}" for title, text in one.facts().items())
+    facts = "; ".join(f"{title}: {text}" for title, text in one.facts().items())
     links = ", ".join(f"[{name}]({one.place}/{name})" for name in ("index.html", *one.files))
     notes = f"\n{one.notes.replace('](../../', '](')}\n" if one.notes else ""
     return (

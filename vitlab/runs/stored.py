@@ -99,8 +99,10 @@ def _check_unchanged(folder: Path, text: str) -> None:
 
 
 def rows_by_run(rows: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
-    """The finished rows by their run, each without its empty cells."""
+    """The finished rows by their run, each without its empty cells; none where the rows are not of runs."""
     found: dict[str, list[dict[str, Any]]] = {}
+    if not {"run", "status"} <= set(rows.columns):
+        return found
     for row in rows[rows["status"] == "finished"].astype(object).to_dict("records"):
         found.setdefault(row["run"], []).append({name: value for name, value in row.items() if not pd.isna(value)})
     return found

@@ -87,7 +87,7 @@ def conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[str
         console.print("No run has finished yet.")
     if left:
         console.print(f"{len(left)} of {len(work.every)} runs are left; the same command goes on from here.")
-    return 1 if failed else 3 if left else 0
+    return 1 if failed or study.wrong(measured) else 3 if left else 0
 
 
 def prepared(plan: Sequence[Run], how: Execution, kept: Mapping[str, Rows]) -> Work:

@@ -21,6 +21,7 @@ from vitlab.report.evidence import Evidence
 from vitlab.report.files import write_all
 from vitlab.report.provenance import provenance, read_provenance
 from vitlab.report.readme import readme
+from vitlab.report.site import SCRIPT, plotly_script, site
 from vitlab.runs.run import Run
 from vitlab.runs.stored import checksum, drawable, frame, merged, to_csv
 from vitlab.study.command_line import plain
@@ -117,7 +118,7 @@ def publish(
 
 
 def _pages(results: Path, decided: Mapping[Path, Evidence], claims: Sequence[Claim] | None) -> dict[Path, bytes]:
-    """`ledger.json` and `README.md`."""
+    """`ledger.json`, `README.md`, and the pages with the script that they share."""
     entries = [entry(folder, evidence) for folder, evidence in sorted(decided.items())]
     if claims is None:
         known = {claim.id: claim for claim in catalogue(results / "ledger.json")}
@@ -126,7 +127,12 @@ def _pages(results: Path, decided: Mapping[Path, Evidence], claims: Sequence[Cla
     found = ledger([(one.place, one.evidence.verdicts) for one in entries], claims)
     texts = {"ledger.json": json.dumps(found.to_json(), indent=1, allow_nan=False) + "\n"}
     texts |= {"README.md": readme(entries, found)}
-    return {results / name: text.encode() for name, text in texts.items()}
+    pages = {results / name: text for name, text in texts.items()} | site(entries, found, results)
+    files = {path: text.encode() for path, text in pages.items()}
+    script, there = plotly_script(), results / SCRIPT
+    if not there.exists() or there.stat().st_size != script.stat().st_size:
+        files[there] = script.read_bytes()
+    return files
 
 
 def _stored(results: Path) -> dict[Path, Evidence]:

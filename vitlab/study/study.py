@@ -40,7 +40,8 @@ class Study:
     columns of the run that it starts from (`init.data.name`); `folder(settings)` names the evidence in
     `results/<study>/`. `measure(settings, how)` gives rows that are not of runs, and nothing on a dry run, of which it
     says what would be done. `pictures(settings, store)` gives figures of what runs kept beside their rows; a redraw,
-    which has rows alone, leaves them as they are. `protocol` says what is done and how, as the study's module does.
+    which has rows alone, leaves them as they are. `wrong(measured)` says whether they are not as they should be,
+    which is exit code 1. `protocol` says what is done and how, as the study's module does.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Study:
     folder: Callable[[Any], str] = by_data
     measure: Callable[[Any, Execution], list[dict[str, Any]]] | None = None
     pictures: Callable[[Any, Store], Mapping[str, Figure]] = lambda settings, store: {}
+    wrong: Callable[[list[dict[str, Any]]], bool] = lambda measured: False
     protocol: str = ""
 
     def about(self) -> dict[str, str]:

@@ -1,0 +1,57 @@
+"""Evidence on disk: it never shrinks, and verdicts on one data set are decided together whoever wrote them."""
+
+import math
+
+import pandas as pd
+import pytest
+
+from vitlab.claims.claim import Claim
+from vitlab.claims.rule import judge
+from vitlab.report.evidence import Evidence
+from vitlab.runs.stored import read_rows
+from vitlab.study.publish import conclude, recorded, together
+from vitlab.study.settings import Settings
+from vitlab.study.study import Study
+
+
+def study(name: str, claim: str, spread: float) -> Study:
+    """A study whose evidence is one verdict on the scores of its rows."""
+
+    def draw(rows: pd.DataFrame, settings: Settings) -> Evidence:
+        values = {seed: 0.1 + spread * score for seed, score in zip(rows["seed"], rows["score"], strict=True)}
+        return Evidence((judge(Claim(claim, "1", "it holds"), values, data="Digits", subject="it"),))
+
+    return Study(name, "1", "Does it hold?", {"quick": Settings()}, draw)
+
+
+def written(results, made: Study, runs: list[str]):
+    rows = [{"run": run, "status": "finished", "seed": i, "score": i % 3 - 1} for i, run in enumerate(runs)]
+    folder = results / made.name / "digits"
+    old = read_rows(folder) if folder.exists() else None
+    table = together(old, rows, made.name)
+    return conclude(made, Settings(), folder, table, recorded(made, Settings(), [], [], table))
+
+
+def test_new_evidence_on_a_data_set_can_change_the_verdicts_that_stand_there(tmp_path):
+    first = study("one", "a.b", 0.035)
+    (alone,) = written(tmp_path, first, ["a", "b", "c"]).evidence.verdicts
+    assert alone.outcome == "holds" and alone.adjusted_p == alone.p < 0.05
+    written(tmp_path, study("two", "c.d", 0.2), ["a", "b", "c"])
+    (after,) = Evidence.loads((tmp_path / "one" / "digits" / "evidence.json").read_text()).verdicts
+    assert after.adjusted_p == pytest.approx(2 * alone.p) and after.p == alone.p
+    assert after.outcome == "undecided" and "undecided" in (tmp_path / "one" / "digits" / "evidence.md").read_text()
+
+
+def test_evidence_never_shrinks_though_a_plan_asks_for_less(tmp_path):
+    made = study("one", "a.b", 0.01)
+    written(tmp_path, made, ["a", "b", "c"])
+    written(tmp_path, made, ["b"])
+    assert set(read_rows(tmp_path / "one" / "digits")["run"]) == {"a", "b", "c"}
+
+
+def test_damaged_evidence_beside_it_costs_nothing_and_is_named(tmp_path, capsys):
+    written(tmp_path, study("two", "c.d", 0.2), ["a", "b"])
+    (tmp_path / "two" / "digits" / "evidence.json").write_text('{"verdicts": 3')
+    found = written(tmp_path, study("one", "a.b", 0.01), ["a", "b", "c"])
+    assert not math.isnan(found.evidence.verdicts[0].adjusted_p)
+    assert "two/digits/evidence.json" in capsys.readouterr().err

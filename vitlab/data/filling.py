@@ -1,0 +1,78 @@
+"""Decoding all images of a data set into one array, in threads where that pays."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from vitlab.data.decode import Pixels, decode_square
+from vitlab.data.layout import Layout
+from vitlab.data.rows import Rows
+
+Bad = dict[str, dict[int, str]]  # by split: index of an image that cannot be read, and why
+Triple = tuple[float, float, float]
+
+CHUNK = 512
+CHUNK_BYTES = 64 * 2**20  # encoded bytes in memory at a time
+THREADED_BYTES = 8192  # an encoded image larger than this decodes faster in two threads than in one
+
+
+def fill(layout: Layout, size: int, images: Pixels) -> Bad:
+    """Decode every image of `layout` into `images` (N, 3, size, size); returns those that cannot be read."""
+    start, bad = 0, {}
+    for split, rows in layout.source.rows.items():
+        bad[split] = _decode_rows(rows, size, images[start : start + len(rows.labels)])
+        start += len(rows.labels)
+    return bad
+
+
+def measure(images: Pixels, indices: np.ndarray) -> tuple[Triple, Triple]:
+    """Mean and deviation per channel of the pixels in [0, 1] of at most 10,000 of the images, evenly spread."""
+    total, squares, count = np.zeros(3), np.zeros(3), 0
+    for start in range(0, len(some := indices[:: -(-len(indices) // 10_000)]), CHUNK):
+        pixels = images[some[start : start + CHUNK]].astype(np.float64) / 255  # (b, 3, H, W)
+        total += pixels.sum(axis=(0, 2, 3))
+        squares += (pixels**2).sum(axis=(0, 2, 3))
+        count += pixels[:, 0].size
+    mean = total / count
+    std = np.sqrt(np.maximum(squares / count - mean**2, 1e-8))
+    return tuple(np.round(mean, 4).tolist()), tuple(np.round(np.maximum(std, 1e-3), 4).tolist())
+
+
+def _decode_rows(rows: Rows, size: int, out: Pixels) -> dict[int, str]:
+    """Decode into `out`; threads pay only for large images, whose decoding releases the interpreter's lock."""
+    bad: dict[int, str] = {}
+    large = rows.nbytes() / max(1, len(rows.labels)) > THREADED_BYTES
+    with ThreadPoolExecutor(os.cpu_count() if large else 1) as pool:
+        for start, chunk in _chunks(rows.iterate()):
+            sizes = [size] * len(chunk)
+            results = pool.map(_attempt, chunk, sizes) if large else map(_attempt, chunk, sizes)
+            for index, result in enumerate(results, start):
+                if isinstance(result, str):
+                    bad[index] = result
+                else:
+                    out[index] = result
+    return bad
+
+
+def _chunks(images: Iterator[bytes]) -> Iterator[tuple[int, Sequence[bytes]]]:
+    """Some images at a time, with the number of the first; few where they are large."""
+    start, chunk, held = 0, [], 0
+    for data in images:
+        chunk.append(data)
+        held += len(data)
+        if len(chunk) == CHUNK or held > CHUNK_BYTES:
+            yield start, chunk
+            start, chunk, held = start + len(chunk), [], 0
+    if chunk:
+        yield start, chunk
+
+
+def _attempt(data: bytes, size: int) -> Pixels | str:
+    try:
+        return decode_square(data, size)
+    except ValueError as error:
+        return str(error)

@@ -1,0 +1,38 @@
+"""The words by which people name the splits of a data set."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+SPLIT_WORDS = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev"),
+    "test": ("test", "testing"),
+}
+EITHER = ("eval", "evaluation")  # the test split, unless there is another one
+
+
+def split_word(name: str) -> str | None:
+    """The word for a split that `name` is, in any case: "train" for `Train`, `train_set`, `Train images`; else None."""
+    words = "|".join([word for some in SPLIT_WORDS.values() for word in some] + list(EITHER))
+    found = re.fullmatch(rf"({words})[ _-]?(?:sets?|data|images?|split|folder)?", name.lower())
+    return found[1] if found else None
+
+
+def named_splits(names: Iterable[str], where: object) -> dict[str, str]:
+    """Which of `names` is our train, validation and test, in this order.
+
+    Raises ValueError where two names stand for one split.
+    """
+    found: dict[str, str] = {}
+    known = {word: ours for ours, words in SPLIT_WORDS.items() for word in words}
+    by_word = sorted((name for name in names if split_word(name)), key=lambda name: split_word(name) in EITHER)
+    for name in by_word:
+        word = split_word(name)
+        assert word
+        ours = known.get(word) or ("validation" if "test" in found else "test")
+        if ours in found:
+            raise ValueError(f"{where} has two {ours} splits, {found[ours]!r} and {name!r}; keep one of them there.")
+        found[ours] = name
+    return {ours: found[ours] for ours in SPLIT_WORDS if ours in found}
