@@ -191,6 +191,7 @@ STUDY = Study(
     name="data_scaling",
     section="4.3, Figures 3 and 4",
     question="ViT or CNN: how does accuracy grow with the number of training images?",
+    protocol=__doc__,
     presets=PRESETS,
     plan=plan,
     draw=draw,

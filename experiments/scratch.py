@@ -142,6 +142,7 @@ STUDY = Study(
     name="scratch",
     section="-",
     question="Why is a ViT from scratch so bad on small images, and which part of the recipe helps?",
+    protocol=__doc__,
     presets=PRESETS,
     plan=plan,
     draw=draw,

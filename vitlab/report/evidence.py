@@ -231,14 +231,27 @@ class Chart:
         return cls(**{**plain, "panels": panels})
 
 
+@dataclass(frozen=True)
+class Picture:
+    """A heading for an image file, and what to see in it."""
+
+    title: str
+    caption: str
+
+
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What the rows of a study say: verdicts of its claims, tables, and figures by file name, the main one first."""
+    """What the rows of a study say: verdicts of its claims, tables, and figures by file name, the main one first.
+
+    `pictures` says what to see in image files, by name: those of `figures`, and those that are drawn of weights; a
+    name is that of `name_1.png`, `name_2.png`, ... too.
+    """
 
     verdicts: tuple[Verdict, ...] = ()
     tables: tuple[Table, ...] = ()
     figures: Mapping[str, Chart] = field(default_factory=dict)
     summary: str = ""
+    pictures: Mapping[str, Picture] = field(default_factory=dict)
 
     @property
     def answer(self) -> str:
@@ -255,6 +268,7 @@ class Evidence:
             "tables": [table.to_json() for table in self.tables],
             "figures": {name: chart.to_json() for name, chart in self.figures.items()},
             "summary": self.summary,
+            "pictures": to_plain(self.pictures),
         }
 
     @classmethod
@@ -265,6 +279,7 @@ class Evidence:
             tuple(Table.from_json(table) for table in plain["tables"]),
             {name: Chart.from_json(chart) for name, chart in plain["figures"].items()},
             plain["summary"],
+            {name: Picture(**one) for name, one in plain.get("pictures", {}).items()},
         )
 
     def dumps(self) -> str:

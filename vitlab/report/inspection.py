@@ -1,27 +1,17 @@
-"""The page that shows an inspected model: every picture with what to see in it and what the paper says."""
+"""Words for an inspected model: what to see in each of its pictures, and what the paper says."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection
-from pathlib import Path
-from typing import TYPE_CHECKING
-
 import pandas as pd
 
-from vitlab.report.evidence import Table
-from vitlab.report.inspected import summary_table
-from vitlab.report.page import Block, Page, Picture, Section, Text, Verdicts
+from vitlab.report.evidence import Picture, Table
 from vitlab.report.pictures import MOST_TILES
-
-if TYPE_CHECKING:
-    from vitlab.claims.claim import Verdict
 
 TITLES = {
     "patches": "The image as tokens",
-    "shapes": "From image to logits",
     "filters": "Filters of the patch embedding",
     "positions": "Position embeddings",
+    "positions_over_training": "Position embeddings while it trains",
     "attention": "Attention matrices",
     "class_token": "What each head looks at",
     "distance": "How far heads look",
@@ -39,9 +29,17 @@ def shapes_table(rows: pd.DataFrame, model: str) -> Table:
     return Table("shapes", frame.reset_index(drop=True), caption)
 
 
-def captions(rows: pd.DataFrame, model: str) -> dict[str, str]:
-    """What to see in each picture of `model`, and what the paper says, by picture."""
-    about = rows[(rows["part"] == "model") & (rows["model"] == model)].iloc[0]
+def captions(rows: pd.DataFrame, model: str) -> dict[str, Picture]:
+    """What to see in each picture of `model`, and what the paper says, in the order of the forward pass.
+
+    Empty where the rows do not describe the model.
+    """
+    known = rows[(rows["part"] == "model") & (rows["model"] == model)]
+    words = {} if known.empty else _captions(known.iloc[0])
+    return {name: Picture(TITLES[name], text) for name, text in words.items()}
+
+
+def _captions(about: pd.Series) -> dict[str, str]:
     h, w, stride = (int(about[name]) for name in ("grid_rows", "grid_columns", "token_px"))
     prefix, hybrid, tokens = (
         bool(about["prefix_tokens"]),
@@ -111,51 +109,3 @@ def captions(rows: pd.DataFrame, model: str) -> dict[str, str]:
             "near."
         ),
     }
-
-
-def page(
-    rows: pd.DataFrame, names: Collection[str], found: list[Verdict], *, model: str, title: str, footer: str
-) -> Page:
-    """The page for the pictures `names` (files beside it, without ending) of `model`, with verdicts on all models."""
-    about = captions(rows, model)
-
-    def shown(*wanted: str) -> tuple[Block, ...]:
-        blocks = []
-        for kind in wanted:
-            files = [name for name in names if name == kind or re.fullmatch(rf"{kind}_\d+", name)]
-            for place, name in enumerate(files):
-                words = about[kind] if place == 0 else "The same for another image."
-                blocks.append(Picture(Path(f"{name}.png"), words, f"{TITLES.get(kind, kind)}: {name}"))
-        return tuple(blocks)
-
-    sections = [
-        Section(TITLES["patches"], shown("patches")),
-        Section(TITLES["shapes"], (shapes_table(rows, model),)),
-        Section(TITLES["filters"], shown("filters")),
-        Section(
-            TITLES["positions"],
-            shown("positions", "positions_over_training")
-            or (Text("This model adds no position embeddings to its tokens, so there are none to compare."),),
-        ),
-        Section(TITLES["attention"], shown("attention")),
-        Section(TITLES["class_token"], shown("class_token")),
-        Section(TITLES["distance"], (*shown("distance"), summary_table(rows))),
-        Section(TITLES["rollout"], shown("rollout")),
-        Section(TITLES["classes"], shown("classes")),
-    ]
-    if "over_training" in names:
-        sections.append(Section(TITLES["over_training"], shown("over_training")))
-    sections.insert(0, Section("Does it hold here?", (Text(INTRODUCTION), Verdicts(tuple(found)))))
-    return Page(title, LEAD, tuple(sections), footer)
-
-
-LEAD = (
-    "What a trained Vision Transformer has learned, step by step as in section 4.5 of the paper (arXiv 2010.11929): "
-    "how it cuts an image up, what its filters and position embeddings look like, where its heads look, and what it "
-    "answers."
-)
-INTRODUCTION = (
-    "The paper's statements about trained models, held against these. Intervals are over seeds; with a single seed "
-    "nothing can be decided. The paper's models saw up to 300 million images; small ones need not agree. "
-    "Untrained attention is nearly uniform, so that all heads begin global; the question is which stay so."
-)
