@@ -60,7 +60,14 @@ def to_plotly(chart: Chart, *, narrow: bool = False) -> dict[str, Any]:
     below = MARGIN["b"] + 22 * lines
     layout["margin"] = {**MARGIN, "b": below}
     layout["height"] = sum(heights) + MARGIN["t"] + below
-    layout["legend"] = {"orientation": "h", "x": 0, "xref": "container", "y": 0, "yref": "container", "yanchor": "bottom"}
+    layout["legend"] = {
+        "orientation": "h",
+        "x": 0,
+        "xref": "container",
+        "y": 0,
+        "yref": "container",
+        "yanchor": "bottom",
+    }
     return {"data": traces, "layout": {**layout, "showlegend": lines > 0}}
 
 

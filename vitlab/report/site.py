@@ -37,7 +37,12 @@ def site(entries: Sequence[Entry], ledger: Ledger, results: Path) -> dict[Path, 
     shared: dict[str, Any] = {"places": {one.place for one in entries}, "script": SCRIPT}
     outcomes = [line.outcome for line in ledger.lines if line.verdict]
     index = _template("index.html").render(
-        ledger=ledger, studies=studies, apart=apart, counts={name: outcomes.count(name) for name in outcomes}, root="", **shared
+        ledger=ledger,
+        studies=studies,
+        apart=apart,
+        counts={name: outcomes.count(name) for name in outcomes},
+        root="",
+        **shared,
     )
     pages = {results / "index.html": index}
     for one in entries:

@@ -70,7 +70,10 @@ def made(
     pictures: Mapping[str, Figure],
 ) -> tuple[Evidence, dict[str, bytes]]:
     """The evidence of `rows`, its verdicts not decided yet; and the files of rows, provenance and figures by name."""
-    drawn = study.draw(drawable(rows, record.get("plan", ())), settings)
+    try:
+        drawn = study.draw(drawable(rows, record.get("plan", ())), settings)
+    except NothingToShow:
+        drawn = Evidence(summary="Too few runs have finished to compare anything.")
     text = to_csv(rows)
     about = {**record["rows"], "count": len(rows), "checksum": checksum(text)}
     record = {**record, **study.about(), "rows": about}
@@ -108,7 +111,10 @@ def publish(
     for folder, evidence in decided.items():
         if folder in (fresh or {}) or evidence.verdicts != stored[folder].verdicts:
             question = read_provenance(folder)["question"]
-            files |= {folder / "evidence.json": evidence.dumps(), folder / "evidence.md": in_markdown(evidence, question)}
+            files |= {
+                folder / "evidence.json": evidence.dumps(),
+                folder / "evidence.md": in_markdown(evidence, question),
+            }
     write_all({path: text.encode() for path, text in files.items()})
     try:
         write_all(_pages(results, decided, claims))
