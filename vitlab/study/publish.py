@@ -19,6 +19,7 @@ from vitlab.report import tables, verdicts
 from vitlab.report.entries import entry
 from vitlab.report.evidence import Evidence
 from vitlab.report.files import write_all
+from vitlab.report.plain import NothingToShow
 from vitlab.report.provenance import provenance, read_provenance
 from vitlab.report.readme import readme
 from vitlab.report.site import SCRIPT, plotly_script, site
