@@ -9,6 +9,7 @@ rate_table("rates", named)     accuracy at every rate, and at that one
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -51,8 +52,14 @@ class Ablation(Settings):
         """
         seeds = {SEED: range(self.seeds), "data.train_size": (self.train_size,)}
         bases = grid(self.templates(), seeds | dict(axes or {}))
-        made = [changed(run, change) for run in bases for change in arms.values()]
-        return [run for arm in made for run in (grid(arm, {RATE: self.rates}) if self.rates else [arm])]
+        found: list[Run] = []
+        for run, (name, change) in itertools.product(bases, arms.items()):
+            found += grid(changed(run, change), {RATE: self.rates_of(name) or (run.recipe.lr,)})
+        return found
+
+    def rates_of(self, arm: str) -> tuple[float, ...]:
+        """The rates that an arm tries: those of --rates, whichever it is."""
+        return self.rates
 
     def named(self, rows: pd.DataFrame, arms: Arms, *, aside: Sequence[str] = ()) -> pd.DataFrame:
         """The rows of each arm, in the order of `arms`, with its name in the column `arm`.
