@@ -172,18 +172,19 @@ def summary(rows: pd.DataFrame) -> str:
     """How many runs agree, and how."""
     each = [(judged(row), bool(row["same_place"])) for row in rows.to_dict("records")]
     agree, alike = [how for how, _ in each], [how for how, same in each if same]
-    said = (
-        f"{agree.count(BITS) + agree.count(WITHIN)} of {len(each)} runs agree; {alike.count(BITS)} of the {len(alike)} "
-        "that were first made on this hardware and version of torch do so bit for bit."
-    )
+    said = f"{agree.count(BITS) + agree.count(WITHIN)} of {len(each)} runs agree"
+    if alike:
+        said += f"; {alike.count(BITS)} of the {len(alike)} that were first made on this hardware and version of torch"
+        said += " do so bit for bit"
     undecided = agree.count(UNDECIDED)
-    return f"{said} {undecided} cannot be judged: made elsewhere, with one seed." if undecided else said
+    return f"{said}. {undecided} cannot be judged: made elsewhere, with one seed." if undecided else f"{said}."
 
 
 STUDY = Study(
     name="again",
     section="-",
     question="Do stored results come out again, when their runs are drawn at random and made anew?",
+    protocol=__doc__,
     presets={"quick": Again()},
     measure=measure,
     draw=draw,

@@ -36,7 +36,7 @@ class Throughput:
 
     models: tuple[str, ...] = tuple(SMALL)
     """Models to measure by themselves."""
-    image_sizes: tuple[int, ...] = (32, 64)
+    image_sizes: tuple[int, ...] = (32, 48)
     """Pixels."""
     precisions: tuple[Precision, ...] = ("fp32", "bf16")
     """fp32, and bf16 (mixed)."""
@@ -139,6 +139,7 @@ STUDY = Study(
     name="throughput",
     section="D.5, Figure 12",
     question="How fast are training and inference here, and how much memory do they take?",
+    protocol=__doc__,
     presets=PRESETS,
     measure=measure,
     draw=lambda rows, settings: evidence.draw(rows),

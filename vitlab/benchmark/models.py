@@ -25,7 +25,7 @@ from vitlab.models import count, create
 CLASSES = 1000
 FLOATS = {"training": 4, "inference": 1}  # for each parameter: weight, gradient and two moments; or the weight alone
 MODES = tuple(FLOATS)
-WARM_UP = 2
+WARM_UP = 1
 LARGER = 4
 
 
