@@ -154,7 +154,8 @@ def fine_tuned(rows: pd.DataFrame, settings: MaskedPatches) -> pd.DataFrame:
     rows = rows[rows["init"].isna() | rows["init.task.kind"].notna()]
     arms = rows["init.task.kind"].map({"masked_patch": MASKED, "classify": SUPERVISED}).fillna(SCRATCH)
     arms = arms.mask((arms == SCRATCH) & (rows["recipe.steps"] != settings.recipe.steps), LONG)
-    found = best_rate(rows.assign(arm=arms), ["arm", WAY, LABELS]).query("split == 'test'").astype({LABELS: int})
+    rows = rows.assign(arm=arms, **{LABELS: rows[LABELS].astype(int)})
+    found = best_rate(rows, ["arm", WAY, LABELS]).query("split == 'test'")
     return found.sort_values("arm", key=lambda arm: arm.map([SCRATCH, LONG, MASKED, SUPERVISED].index), kind="stable")
 
 
@@ -168,7 +169,7 @@ def measured(rows: pd.DataFrame, tuned: pd.DataFrame) -> pd.DataFrame:
     later = tuned.assign(measure=tuned[LABELS].map("{:,} labels".format)).dropna(subset=[WAY])
     scores = {name: predicted[column].clip(lower=0) for name, column in SCORES.items() if column in predicted}
     parts = [predicted.assign(measure=name, score=score) for name, score in scores.items()]
-    return pd.concat([few.assign(measure="5-shot", **{WAY: way}), later, *parts], ignore_index=True)
+    return pd.concat([few.assign(measure="5-shot", **{WAY: way}), later, *parts], ignore_index=True).copy()
 
 
 def verdicts(rows: pd.DataFrame, tuned: pd.DataFrame, settings: MaskedPatches) -> tuple[Verdict, ...]:

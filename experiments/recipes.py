@@ -155,7 +155,7 @@ UPSTREAM: dict[str, dict[str, Any]] = {
 MASKED = replace(CIFAR_SHORT, steps=2079, batch_size=128, lr=8e-3, warmup_steps=200, evaluations=9)
 MASKED_GPU = replace(MASKED, steps=40_000, batch_size=512, lr=1e-3, warmup_steps=2000, compile=True)
 MASKED_CHANGES: dict[str, dict[str, Any]] = {  # of masked patch prediction; mae: the task of arXiv 2111.06377
-    "mae": {"task.ratio": 0.75, "task.mask": 1.0, "task.swap": 0.0, "task.target": "pixels"},
+    "mae": {"task.ratio": 0.75, "task.swap": 0.0, "task.mask": 1.0, "task.target": "pixels"},
     **{f"ratio {ratio:g}": {"task.ratio": ratio} for ratio in (0.15, 0.5, 0.75)},
     **{f"target {target}": {"task.target": target} for target in TARGETS},
 }

@@ -1,22 +1,38 @@
-"""The masked-patch study: its plan, and what it writes when the quick preset is made smaller."""
+"""The masked-patch study: its plan, what it makes of rows, and what it writes when `quick` is made smaller."""
 
+import json
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from experiments.masked_patch_evidence import ARMS, LONG, MASKED, SCRATCH, SUPERVISED, best_rates, judged
 
-from experiments.masked_patch import PRESETS, STUDY, MaskedPatches, draw, labelled, plan
-from vitlab.runs.run import Data
-from vitlab.runs.stored import read_rows
+from experiments.masked_patch import (
+    ARMS,
+    LABELS,
+    LONG,
+    MASKED,
+    OWN,
+    PRESETS,
+    PROBE,
+    SCRATCH,
+    STUDY,
+    SUPERVISED,
+    draw,
+    plan,
+    ways,
+)
+from vitlab.report.evidence import Evidence
+from vitlab.runs.rows import flat
+from vitlab.runs.stored import drawable, read_rows
 from vitlab.study.command_line import parse
 from vitlab.study.study import main
-from vitlab.tasks.settings import MaskedPatch
+from vitlab.tasks.settings import Classify, MaskedPatch
 
-SMALL = """--seeds 1 --label_shares 0.05 1.0 --rates 3e-3 --pretrain.steps 8 --pretrain.evaluations 4
-    --supervise.steps 4 --finetune.steps 4 --finetune.evaluations 2 --ablations target steps --wandb off""".split()
+QUICK = PRESETS["quick"]
+SMALL = """--seeds 1 --label_shares 0.05 1.0 --rates 3e-3 --pretrain.steps 20 --pretrain.evaluations 4
+    --steps 4 --evaluations 2 --ablations target steps --wandb off""".split()
 
 
 def study(*words: object) -> int:
@@ -32,54 +48,65 @@ def done(tmp_path_factory) -> Path:
     return folder
 
 
-def test_the_study_writes_rows_tables_figures_pictures_and_verdicts(done):
+def test_the_study_writes_rows_tables_figures_and_pictures(done):
     folder = done / "results" / "masked_patch" / "digits"
-    names = {path.name for path in folder.iterdir()}
     pictures = {f"pictures_{target}.png" for target in ("mean_color", "downsized", "pixels")}
-    assert {"rows.csv", "table.md", "figure.png", "steps.png", "verdicts.md", "provenance.json"} | pictures <= names
-    rows = read_rows(folder)
-    tuned = rows[(rows["task"] == "classify") & rows["arm"].isin(ARMS)]
-    at_all = tuned[tuned["label_share"] == 1.0]
-    assert set(at_all["arm"]) == {SCRATCH, MASKED, SUPERVISED} and at_all["train_size"].nunique() == 1
-    assert (tuned.loc[tuned["arm"] == LONG, "steps"] == 4 + 8 * 64 // 32).all()
-    table = (folder / "table.md").read_text()
-    assert "downsized" in table and f"{MASKED} − {SCRATCH}" in table and "nan" not in table
+    names = {path.name for path in folder.iterdir()}
+    assert {"rows.csv", "evidence.json", "evidence.md", "figure.png", "provenance.json"} | pictures <= names
+    accuracy, by_way = Evidence.loads((folder / "evidence.json").read_text()).tables
+    assert list(accuracy.frame.index[:4]) == [SCRATCH, LONG, MASKED, SUPERVISED]
+    assert list(accuracy.frame.index[4:]) == [f"{one} − {two}" for one, two in ARMS.values()]
+    assert {OWN, "target mean_color", "target pixels", "steps / 10", SUPERVISED, "untrained"} <= set(by_way.frame.index)
+    text = (folder / "evidence.md").read_text()
+    assert "with 29 labels" in text and "nan" not in text
 
 
-def test_the_fine_tunings_start_from_what_their_arm_says(done):
+def test_rows_hold_settings_and_results_alone(done):
     rows = read_rows(done / "results" / "masked_patch" / "digits")
-    task_of = rows.drop_duplicates("run").set_index("run")["task"]
-    tuned = rows[(rows["task"] == "classify") & rows["arm"].isin(ARMS)]
-    assert tuned.loc[tuned["arm"].isin([SCRATCH, LONG]), "init"].isna().all()
-    assert (task_of[tuned.loc[tuned["arm"] == MASKED, "init"]] == "masked_patch").all()
-    assert (task_of[tuned.loc[tuned["arm"] == SUPERVISED, "init"]] == "classify").all()
+    assert not rows.columns.isin(("arm", "label_share", "ratio", "target", "pretrain_steps")).any()
+    tuned = rows[rows["recipe.batch_size"].eq(32) & rows["task.kind"].eq("classify") & rows["init"].isna()]
+    assert set(tuned["steps"]) == {4, 4 + 20 * 64 // 32}
 
 
 def test_redraw_needs_no_run_and_keeps_the_pictures(done):
     folder = done / "results" / "masked_patch" / "digits"
-    before = {name: (folder / name).read_bytes() for name in ("table.md", "figure.png", "pictures_pixels.png")}
-    (folder / "table.md").unlink()
+    before = {name: (folder / name).read_bytes() for name in ("evidence.md", "figure.png", "pictures_pixels.png")}
+    (folder / "evidence.md").unlink()
     assert study("--redraw", "--results", done / "results", "--runs", done / "none") == 0
     assert {name: (folder / name).read_bytes() for name in before} == before
 
 
-def test_every_arm_gets_the_same_trials_and_subsets():
-    runs = {run: place for run, place in plan(MaskedPatches()).items() if "label_share" in place}
-    base = {run: place for run, place in runs.items() if place.get("ratio", 0.5) == 0.5}
-    trials = Counter((place["arm"], place["label_share"]) for place in runs.values() if place["arm"] != MASKED)
-    assert set(trials.values()) == {3 * 2} and {arm for arm, _ in trials} == {SCRATCH, LONG, SUPERVISED}
-    assert all(run.seed == run.data.subset_seed for run in base)
-    assert all(run.init is None or run.init.seed == run.seed for run in runs)
+def arm_of(run) -> str:
+    if run.init is None:
+        return SCRATCH if run.recipe.steps == QUICK.recipe.steps else LONG
+    return MASKED if isinstance(run.init.task, MaskedPatch) else SUPERVISED
+
+
+def test_every_arm_gets_the_same_trials_subsets_and_steps():
+    runs = [run for run in dict.fromkeys(plan(replace(QUICK, ablations=()))) if isinstance(run.task, Classify)]
+    trials = Counter((arm_of(run), run.data.train_size) for run in runs)
+    assert set(trials) == {(arm, size) for arm in (SCRATCH, LONG, MASKED, SUPERVISED) for size in (29, 57, None)}
+    assert set(trials.values()) == {3 * len(QUICK.rates)}
+    assert all(run.seed == run.data.subset_seed and (run.init is None or run.init.seed == run.seed) for run in runs)
+    before = {arm_of(run): run.init.recipe for run in runs if run.init}
+    assert replace(before[MASKED], lr=1) == replace(before[SUPERVISED], lr=1), "as many steps and images for (c)"
+
+
+def test_both_kinds_of_pretraining_try_as_many_rates():
+    every = {link for run in plan(QUICK) for link in run.chain() if link.seed == 0}
+    own = ways(QUICK)[OWN].task
+    masked = {run.recipe.lr for run in every if run.task == own and run.recipe.steps == QUICK.pretrain.steps}
+    supervised = {run.recipe.lr for run in every if run.data.classes == (0, 1, 2, 4, 6)}
+    assert len(masked) == len(supervised) == 1 + len(QUICK.rate_factors)
 
 
 def test_ablations_change_one_thing_and_share_what_the_study_did():
-    settings = replace(MaskedPatches(), ablation_seeds=1, seeds=1)
-    starts = [run for run in plan(settings) if isinstance(run.task, MaskedPatch)]
-    tasks = Counter((run.task.ratio, run.task.target, run.task.mask) for run in starts)
+    found = {run.init for run in plan(replace(QUICK, seeds=1)) if run.init and isinstance(run.init.task, MaskedPatch)}
+    tasks = Counter((run.task.ratio, run.task.target, run.task.mask) for run in found)
     half = (0.5, "mean_color", 0.8)
-    assert tasks[half] == 5 and sum(tasks.values()) == len(starts) == 10
-    assert {run.recipe.steps for run in starts} == {300, 600, 1200}
-    assert {run.recipe.lr for run in starts} == {1.5e-3, 3e-3, 6e-3}
+    assert tasks[half] == 6 and sum(tasks.values()) == len(found) == 11
+    assert {run.recipe.steps for run in found} == {120, 300, 600, 1200}
+    assert {run.recipe.lr for run in found} == {7.5e-4, 3e-3, 1.2e-2}
     assert set(tasks) - {half} == {
         (0.15, "mean_color", 0.8),
         (0.75, "mean_color", 0.8),
@@ -87,31 +114,54 @@ def test_ablations_change_one_thing_and_share_what_the_study_did():
         (0.5, "pixels", 0.8),
         (0.75, "pixels", 1.0),
     }
+    assert {run.data.train_size for run in plan(QUICK) if run.init and run.init.task != half} >= {29}
 
 
 def made_rows(**gaps: float) -> pd.DataFrame:
-    """Fine-tunings of three seeds at two numbers of labels; `gaps` are added to the accuracy of an arm."""
+    """Five seeds of every run of the plan, by formula; `gaps` are added to the accuracy of an arm or way."""
+    scores = {SCRATCH: 0.5, LONG: 0.52, MASKED: 0.5 + gaps.get("b", 0.0), SUPERVISED: 0.5 + gaps.get("c", 0.0)}
+    known = {run: name for name, run in ways(QUICK).items()}
     found = []
-    for arm, gap in {SCRATCH: 0.0, MASKED: gaps["b"], SUPERVISED: gaps["c"]}.items():
-        for seed in range(3):
-            for size in (50, 500):
-                for lr, worse in ((1e-3, 0.0), (3e-3, 0.1)):
-                    accuracy = 0.5 + gap + 0.01 * seed + size / 5000 - worse
-                    names = {"target": None, "ratio": None, "masked_share": None}
-                    names |= {"pretrain_rate": None, "pretrain_steps": None}
-                    scores = {"validation_best": accuracy, "test_best": accuracy + (0.3 if worse else 0.0)}
-                    found.append({"arm": arm, "seed": seed, "subset_seed": seed, "train_size": size, "lr": lr})
-                    found[-1] |= {**names, **scores}
+    for run in dict.fromkeys(link for one in plan(replace(QUICK, seeds=5, ablation_seeds=5)) for link in one.chain()):
+        rate = run.recipe.lr / (3e-3 if run.init or run.recipe.batch_size == 32 else QUICK.pretrain.lr)
+        score = 0.4 - 0.1 * (rate != 1)
+        labels = run.data.train_size or 575
+        if isinstance(run.task, Classify) and run.recipe.batch_size == 32:
+            way = known.get(replace(run.init, data=type(run.data)(""), seed=0), "") if run.init else ""
+            score = scores[arm_of(run)] + gaps.get(way, 0.0) + 0.003 * run.seed - 0.1 * (rate != 1) + labels / 1e4
+        about = {"run": run.id, "status": "finished", **flat(run), "classes": 5, "title": run.data.name, LABELS: labels}
+        probed = {"shots": 5, "draw": 0} if run.task == PROBE else {}
+        for split in ("test",) if run.task == PROBE else ("validation", "test"):
+            worse = 0.3 if split == "test" and rate != 1 else 0.0  # the test split must have no say in the rate
+            found.append(about | probed | {"split": split, "score": score + worse, "images": 10_000})
     return pd.DataFrame(found)
 
 
-def test_the_rate_is_chosen_by_validation_and_the_claim_is_judged_by_seed():
-    tuned = best_rates(made_rows(b=0.05, c=0.02))
-    assert set(tuned["lr"]) == {1e-3}, "the test accuracy of the other rate is higher, and must not matter"
-    verdicts = judged(tuned)
-    assert [verdict.holds for verdict in verdicts["overall"]] == ["yes", "no"]
-    assert len(verdicts["at each number of labels"]) == 4
-    assert "+5.0" in verdicts["overall"][0].evidence and "-3.0" in verdicts["overall"][1].evidence
+def verdicts(rows: pd.DataFrame) -> dict:
+    return {(found.claim.id, found.about[LABELS]): found for found in draw(drawable(rows), QUICK).verdicts}
+
+
+def test_claims_are_judged_by_seed_at_each_number_of_labels():
+    found = verdicts(made_rows(b=0.05, c=0.02, **{"ratio 0.15": -0.03, "steps / 10": -0.04, "target pixels": 0.02}))
+    arms = {(claim.id, labels) for claim in ARMS for labels in (29, 57, 575)}
+    assert set(found) == arms | {(f"ssl.{name}", 29) for name in ("target", "downsized", "ratio", "short")}
+    assert not any(verdict.failed for verdict in found.values())
+    means = {key: round(verdict.interval.mean, 6) for key, verdict in found.items()}
+    assert [means["ssl.scratch", n] for n in (29, 57, 575)] == [0.05] * 3
+    assert means["ssl.equal_steps", 29] == 0.03 and means["ssl.supervised", 575] == -0.03
+    assert means["ssl.ratio", 29] == 0.03 and means["ssl.short", 29] == 0.04 and means["ssl.target", 29] == -0.02
+    assert all(verdict.interval.n == 5 for verdict in found.values())
+
+
+def test_rates_that_were_not_searched_are_no_test():
+    rows = made_rows(b=0.05)
+    trials = rows["task.kind"].eq("masked_patch") & rows["recipe.lr"].ne(QUICK.pretrain.lr)
+    found = verdicts(rows[~trials])
+    assert "only learning rate" in found["ssl.scratch", 29].failed[0]
+    better = rows.assign(score=rows["score"].mask(trials, 0.9))
+    assert "0.00075 was better on validation" in verdicts(better)["ssl.scratch", 29].failed[0]
+    edge = rows[~(rows["task.kind"].eq("classify") & rows["recipe.lr"].eq(1e-2))]
+    assert any("at the edge" in words for words in verdicts(edge)["ssl.scratch", 29].failed)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -120,21 +170,14 @@ def test_every_preset_parses(preset):
     assert settings == replace(PRESETS[preset], seeds=1)
 
 
-def test_shares_become_numbers_of_labels():
-    data, sizes = labelled(MaskedPatches())
-    assert data == Data("digits@3,5,7,8,9", data.fingerprint, classes=(3, 5, 7, 8, 9))
-    assert sizes == {0.05: 29, 0.1: 57, 1.0: None}
-
-
 @pytest.mark.parametrize(
     ("words", "named"),
     [
         (["--label_shares", "0.001"], "one image a class"),
         (["--label_shares", "1.5"], "1.5"),
         (["--ablations", "ratios"], "ratio"),
-        (["--pretrain_rates", "0"], "above 0"),
         (["--pretrain.epochs", "3"], "steps"),
-        (["--model", "ResNet-Pico"], "ResNet"),
+        (["--models", "ResNet-Pico"], "ResNet"),
         (["--masked.target", "color"], "mean_color"),
         (["--data", "digit"], "digits"),
     ],
@@ -147,5 +190,6 @@ def test_a_mistake_is_one_message_with_exit_code_2(words, named, tmp_path, capsy
 
 
 def test_nothing_is_drawn_before_anything_is_done():
-    rows = made_rows(b=0.0, c=0.0).assign(status="failed", task="classify")
-    assert draw(rows, MaskedPatches()).answer
+    rows = made_rows()
+    found = draw(drawable(rows[rows["task.kind"] == "masked_patch"]), QUICK)
+    assert found.answer == "No fine-tuning has finished yet." and not found.tables and json.loads(found.dumps())

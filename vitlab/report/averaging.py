@@ -44,7 +44,8 @@ def averaged(rows: pd.DataFrame, keys: Sequence[str], value: str, unit: Sequence
     left out, as are rows without a value. Without `unit` every row is one. Raises ValueError as `check`.
     """
     check(rows, *keys, value, *unit)
-    rows = rows.dropna(subset=[value])
+    needed = [name for name in dict.fromkeys([*keys, *unit, value, SETS, "run"]) if name in rows.columns]
+    rows = rows[needed].dropna(subset=[value])
     check(rows, value)
     groups = [*dict.fromkeys([*keys, *unit]), *([] if unit else ["_row"])]
     rows = rows.assign(_row=range(len(rows)), _set=rows[SETS] if SETS in rows.columns else "")

@@ -118,7 +118,8 @@ def drawable(rows: pd.DataFrame, plan: Collection[str] = ()) -> pd.DataFrame:
         return rows
     rows = rows[rows["run"].isin(plan)] if plan else rows
     named = [name for name in FIRST if not name.endswith(".")]
-    return with_init(rows.reindex(columns=list(dict.fromkeys([*rows.columns, *named]))))
+    rows = with_init(rows.reindex(columns=list(dict.fromkeys([*rows.columns, *named]))))
+    return rows.copy()  # in few blocks of memory: pandas warns of slow work on a hundred
 
 
 def merged(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:

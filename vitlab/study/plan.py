@@ -73,4 +73,4 @@ def best_rate(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     best = best.drop(columns="score").merge(about, on=list(by))
     best["tried"] = best.pop("nunique")
     best["at_edge"] = (best[RATE] == best.pop("min")) | (best[RATE] == best.pop("max"))
-    return rows.merge(best, on=[*by, RATE], how="inner")
+    return rows.merge(best, on=[*by, RATE], how="inner").copy()  # a merge leaves every column apart in memory
