@@ -184,6 +184,7 @@ STUDY = Study(
     name="again",
     section="-",
     question="Do stored results come out again, when their runs are drawn at random and made anew?",
+    protocol=__doc__,
     presets={"quick": Again()},
     measure=measure,
     draw=draw,

@@ -11,8 +11,7 @@ Subsets are nested, and a seed has a subset of its own. `--measure few_shot` is 
 upstream, and what counts is few-shot linear accuracy on `downstream` sets.
 
 `quick` takes 2.5 minutes on two cores of an AMD EPYC; `cifar10_cpu` 5 core-hours a seed there, 3 of them ViT-Micro's.
-Peak rates: `experiments/recipes.py`; those of the GPU presets are not tuned. The primary claims (few, catch_up,
-large_few, large_many; smallest matched pair, smallest and largest ViT) were fixed before the first long run.
+The primary claims (few, catch_up, large_few, large_many) were fixed before the first long run.
 """
 
 from __future__ import annotations
@@ -74,9 +73,7 @@ LONG = replace(CIFAR, recipe=recipes.CIFAR_LONG)
 FIGURE_4: dict[str, Any] = {"data": "tiny_imagenet_32", "measure": "few_shot", "downstream": recipes.DOWNSTREAM}
 PRESETS = {
     "quick": DataScaling(
-        train_sizes=(50, 100, 200, 400, 800, 1149),
-        recipe=recipes.DIGITS_RECIPE,
-        learning_rates=recipes.DIGITS.chosen,
+        train_sizes=(50, 100, 200, 400, 800, 1149), recipe=recipes.DIGITS_RECIPE, learning_rates=recipes.DIGITS.chosen
     ),
     "cifar10": replace(
         CIFAR, sizes=("Micro", "Small"), train_sizes=(500, 1000, 2000, 5000, 10_000, 20_000, 49_000), seeds=5
@@ -170,7 +167,8 @@ def _verdicts(scored: pd.DataFrame, untrained: pd.DataFrame | None, few_shot: bo
 
     def add(how: Callable[..., Verdict | None], claim: Claim, first: str, second: str, **point: Any) -> None:
         doubts = recipes.rate_doubts(scored[scored["model"].isin((first, second))], "upstream.name")
-        found.append(how(claim, scored, first, second, untrained=untrained, doubts=doubts, **point))
+        point |= {"untrained": untrained, "doubts": doubts, "data": scored["upstream"].iloc[0]}
+        found.append(how(claim, scored, first, second, **point))
 
     for place, (vit, cnn) in enumerate(matched_pairs(scored["model"])):
         if few_shot:
@@ -191,6 +189,7 @@ STUDY = Study(
     name="data_scaling",
     section="4.3, Figures 3 and 4",
     question="ViT or CNN: how does accuracy grow with the number of training images?",
+    protocol=__doc__,
     presets=PRESETS,
     plan=plan,
     draw=draw,

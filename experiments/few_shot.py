@@ -74,7 +74,7 @@ def plan(settings: FewShotStudy) -> list[Run]:
 def draw(rows: pd.DataFrame, settings: FewShotStudy) -> Evidence:
     """Accuracy by every measure, against shots, and the rank correlation of few-shot with fine-tuned accuracy."""
     from vitlab.report.build import curves, dots, pivot
-    from vitlab.report.captions import describe
+    from vitlab.report.captions import describe, means
     from vitlab.report.evidence import Evidence, Table
 
     scored = measured(rows)
@@ -94,7 +94,9 @@ def draw(rows: pd.DataFrame, settings: FewShotStudy) -> Evidence:
         title, xlabel = "Does few-shot accuracy predict fine-tuning?", f"{settings.proxy}-shot accuracy (%)"
         axes = {"title": title, "xlabel": xlabel, "ylabel": "fine-tuned accuracy (%)"}
         figures["correlation"] = dots(pairs, x="few_shot", y="score", panel="title", **axes)
-    return Evidence(verdicts(scored, settings.proxy) if len(pairs) else (), (table,), figures)
+    best = few[(few["shots"] == settings.proxy) & (few["title"].eq(MEAN) | (scored["title"].nunique() < 2))]
+    summary = f"{settings.proxy}-shot accuracy, {MEAN}: {means(best)}." if len(best) else ""
+    return Evidence(verdicts(scored, settings.proxy) if len(pairs) else (), (table,), figures, summary)
 
 
 def measured(rows: pd.DataFrame) -> pd.DataFrame:

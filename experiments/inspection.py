@@ -154,6 +154,7 @@ STUDY = Study(
     name="inspection",
     section="4.5, Figures 6, 7, 11, 14",
     question="What does a trained Vision Transformer look like inside?",
+    protocol=__doc__,
     presets=PRESETS,
     plan=plan,
     measure=measure,
@@ -161,7 +162,6 @@ STUDY = Study(
     claims=evidence.CLAIMS,
     folder=folder,
     pictures=pictures,
-    page=evidence.page,
 )
 
 if __name__ == "__main__":

@@ -6,9 +6,8 @@ attention is nearly uniform, so that "some heads are global" is true of random w
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from vitlab.claims.claim import Claim, Verdict
@@ -92,7 +91,7 @@ def draw(rows: pd.DataFrame, settings: Asked) -> Evidence:
     """Distances, summaries over training, and the verdicts."""
     from vitlab.report import inspected
     from vitlab.report.evidence import Evidence
-    from vitlab.report.inspection_page import shapes_table
+    from vitlab.report.inspection import captions, shapes_table
 
     seen = inspections(rows)
     drawn = drawn_model(seen, settings)
@@ -102,7 +101,12 @@ def draw(rows: pd.DataFrame, settings: Asked) -> Evidence:
     if inspected.has_course(seen):
         figures["over_training"] = inspected.over_training(seen)
     tables = (inspected.summary_table(seen), shapes_table(seen, drawn))
-    return Evidence(tuple(verdicts(rows, seen, drawn)), tuple(table for table in tables if len(table.frame)), figures)
+    return Evidence(
+        tuple(verdicts(rows, seen, drawn)),
+        tuple(table for table in tables if len(table.frame)),
+        figures,
+        pictures=captions(seen, drawn),
+    )
 
 
 def inspections(rows: pd.DataFrame) -> pd.DataFrame:
@@ -185,19 +189,3 @@ def _judged(
     titles = seen.loc[seen["model"].isin(models), "title"].dropna()
     where = ", ".join(dict.fromkeys(titles)) or "images"
     return judge(claim, values, data=where, subject=" against ".join(models), failed=doubts, about=about)
-
-
-def page(rows: pd.DataFrame, settings: Asked, evidence: Evidence, names: Collection[str]) -> str:
-    """The page that explains every picture in `names`; empty where the rows do not say enough of the model drawn."""
-    from vitlab.report import inspection_page
-    from vitlab.report.page import to_html
-
-    seen = inspections(rows)
-    drawn = drawn_model(seen, settings)
-    if not drawn or seen[(seen["part"] == "model") & (seen["model"] == drawn)].empty:
-        return ""
-    footer = "Numbers are in rows.csv, where they come from in provenance.json."
-    made = inspection_page.page(
-        seen, names, list(evidence.verdicts), model=drawn, title=f"Inside {drawn}", footer=footer
-    )
-    return to_html(made, base=Path())

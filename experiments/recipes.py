@@ -65,7 +65,7 @@ def rate_doubts(rows: pd.DataFrame, data: str = "data.name") -> list[str]:
     at the edge of those that were tried.
     """
     doubts = []
-    for name, model, rate in rows[[data, "model", "recipe.lr"]].drop_duplicates().itertuples(index=False):
+    for name, model, rate in rows[[data, "model", "recipe.lr"]].dropna().drop_duplicates().itertuples(index=False):
         words = [trials.doubt(model, rate) for trials in TRIALS if trials.data == name.partition("@")[0]]
         if not words:
             doubts.append(f"no rates were tried on {name}")

@@ -139,6 +139,7 @@ STUDY = Study(
     name="throughput",
     section="D.5, Figure 12",
     question="How fast are training and inference here, and how much memory do they take?",
+    protocol=__doc__,
     presets=PRESETS,
     measure=measure,
     draw=lambda rows, settings: evidence.draw(rows),

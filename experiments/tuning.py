@@ -125,6 +125,7 @@ STUDY = Study(
     name="tuning",
     section="-",
     question="Which learning rate for which family?",
+    protocol=__doc__,
     presets=PRESETS,
     plan=plan,
     draw=draw,

@@ -42,7 +42,7 @@ def test_what_was_understood_of_a_folder(tmp_path: Path, folder: Folder) -> None
         "  test: 8 images (carved: 20% of train, seed 2010)\n"
         "  Shorter side 20 px; 32 px by default.\n"
         "  Chance is 50.0%; always saying 'cat' is right for 75.0% of the test split.\n"
-        "  Not used: 4 files that are no images read here (2 .heic, 1 .cr2, 1 .txt); 1 images in Train/, outside of "
+        "  Not used: 4 files of other kinds (2 .heic, 1 .cr2, 1 .txt); 1 image in Train/, outside of "
         "class folders; 3 images in more/, which is no split."
     )
 
@@ -75,7 +75,7 @@ def test_images_that_a_load_left_out_are_told_afterwards(animals: Path, tmp_path
     load_data(str(animals), cache=tmp_path / "cache", skip_bad_images=True)
     info = describe(str(animals), tmp_path / "cache")
     assert list(info.unread) == [str(animals / "dog" / "003.jpg")]
-    assert "1 images that could not be read" in lines(info)[-1] and "003.jpg" in lines(info)[-1]
+    assert "1 image that could not be read" in lines(info)[-1] and "003.jpg" in lines(info)[-1]
 
 
 @pytest.mark.parametrize("classes", [4, pytest.param(40, marks=pytest.mark.fault)])

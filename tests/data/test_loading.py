@@ -278,7 +278,7 @@ def bad_sources(root: Path) -> dict[str, tuple[Path | str, str]]:
         "class of the test folder alone": (root / "strange", "'dgo', which the train folder lacks.*'dog'"),
         "no table": (root / "broken", "not a readable parquet file"),
         "table without images": (root / "columns", "has the columns text, label; an image column"),
-        "several data sets": (root / "two", "give the folder of a single data set"),
+        "several data sets": (root / "two", "give the folder of a single data set.*Did you mean .*two/a, .*two/b"),
         "a card without a hub": ("flowers89", "not on the hub. Give the path"),
     }
 

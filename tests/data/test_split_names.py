@@ -84,7 +84,7 @@ def strange(root: Path, folder: Folder) -> dict[str, tuple[Path, str]]:
         "two folders down": (root / "archive", "one class folder, 'data'.*Did you mean .*archive/data/images"),
         "beside annotations": (root / "notes", "annotations holds no images.*Did you mean .*notes/images"),
         "splits below classes": (root / "upside down", "splits in its class folders.*Put them above.*train/cat"),
-        "a test split without labels": (root / "unlabelled", "test holds no images in class folders.* 7 images lie in"),
+        "a test split without labels": (root / "unlabelled", "test holds no images in class folders.* 7 images in"),
     }
 
 

@@ -59,7 +59,7 @@ def test_a_test_split_of_links_into_train_is_refused(tmp_path: Path, folder: Fol
     (tmp_path / "set" / "test").mkdir()
     for name in ("cat", "dog"):
         (tmp_path / "set" / "test" / name).symlink_to(f"../train/{name}")
-    with pytest.raises(ValueError, match=r"test holds no images.* 2 links lead to files that were found before"):
+    with pytest.raises(ValueError, match=r"test holds no images.* 2 links to files found before"):
         describe(str(tmp_path / "set"))
 
 

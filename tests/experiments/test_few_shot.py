@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
+from experiments.few_shot_evidence import MEAN, both_measures, correlations, with_mean
+from experiments.upstream import fine_tuned, some_classes, starts
 
 from experiments import data_scaling
 from experiments.few_shot import PRESETS, STUDY, plan
-from experiments.few_shot_evidence import MEAN, both_measures, correlations, with_mean
-from experiments.upstream import fine_tuned, some_classes, starts
 from vitlab.study.command_line import parse
 from vitlab.study.study import main
 from vitlab.tasks.settings import FewShot

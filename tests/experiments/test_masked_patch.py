@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from experiments.masked_patch_evidence import ARMS, LONG, MASKED, SCRATCH, SUPERVISED, best_rates, judged
 
 from experiments.masked_patch import PRESETS, STUDY, MaskedPatches, draw, labelled, plan
-from experiments.masked_patch_evidence import ARMS, LONG, MASKED, SCRATCH, SUPERVISED, best_rates, judged
 from vitlab.runs.run import Data
 from vitlab.runs.stored import read_rows
 from vitlab.study.command_line import parse

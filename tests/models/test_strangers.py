@@ -25,7 +25,7 @@ from vitlab.models.checkpoint import KEY
 from vitlab.models.save import translated
 
 FEW = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-MANY = settings(max_examples=6000, deadline=None, suppress_health_check=list(HealthCheck))
+MANY = settings(max_examples=2000, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def small(**options: Any) -> models.ViT:

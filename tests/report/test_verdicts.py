@@ -9,7 +9,7 @@ from vitlab.claims.interval import Interval
 from vitlab.report.evidence import Evidence
 from vitlab.report.verdicts import cells, format_p, to_html, to_markdown
 
-CLAIM = Claim("data.few", "4.3, Fig. 3", "with few images the CNN is ahead")
+CLAIM = Claim("data.few", "4.3, Fig. 3", "with few images the CNN is ahead", paper="B/16 1")
 FOUND = Interval(0.093, 0.061, 0.125, 5)
 
 
@@ -26,6 +26,7 @@ def test_a_verdict_that_holds() -> None:
         "+9.3 [+6.1, +12.5] points",
         "0.012",
         "5",
+        "B/16 1",
         "4.3, Fig. 3",
     ]
 
@@ -51,11 +52,13 @@ def test_p_for_reading(p: float, text: str) -> None:
 def test_markdown_and_html_are_escaped() -> None:
     found = [verdict(), verdict(subject="<b>", outcome="does not hold")]
     text = to_markdown(found)
-    assert text.splitlines()[0] == "| statement | outcome | effect [95% interval] | adjusted p | seeds | section |"
+    assert (
+        text.splitlines()[0] == "| statement | outcome | effect [95% interval] | adjusted p | seeds | paper | section |"
+    )
     assert "(ViT \\| ResNet) | **holds** | +9.3 [+6.1, +12.5] points | 0.012 | 5 |" in text
     html = to_html(found)
     assert '<span class="badge does-not-hold">does not hold</span>' in html and "(&lt;b&gt;)" in html
-    assert html.count('<th scope="col">') == 6 and html.count('<th scope="row">') == 2
+    assert html.count('<th scope="col">') == 7 and html.count('<th scope="row">') == 2
 
 
 def test_verdicts_are_part_of_the_evidence() -> None:

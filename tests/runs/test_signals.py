@@ -6,10 +6,10 @@ import time
 
 import pytest
 from filelock import FileLock
-from vitlab.command_line import parse
 
 from experiments.data_scaling import PRESETS, plan
 from tests.runs.processes import SLOW_STEPS, TINY, alive, at_work, start, until, workers
+from vitlab.study.command_line import parse
 
 LIMIT = 5.0
 

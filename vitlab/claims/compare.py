@@ -27,6 +27,7 @@ def compare(
     untrained: pd.DataFrame | None = None,
     doubts: Iterable[str] = (),
     about: Mapping[str, Any] | None = None,
+    data: str = "",
 ) -> Verdict | None:
     """The verdict on score(`first`) - score(`second`), values of column `by`, at one point of the rows.
 
@@ -48,6 +49,7 @@ def compare(
         untrained=untrained,
         doubts=doubts,
         about={**(at or {}), "first": first, "second": second, **(about or {})},
+        data=data,
     )
 
 
@@ -71,7 +73,8 @@ def last_gain(claim: Claim, rows: pd.DataFrame, first: Any, second: Any, *, x: s
 def gains(claim: Claim, rows: pd.DataFrame, first: Any, second: Any, *, x: str, **more: Any) -> Verdict | None:
     """The verdict on the lead of `first` over `second` at the largest `x` minus that at the smallest, in points."""
     few, many = rows[x].min(), rows[x].max()
-    if few == many:
+    there = rows[rows[x].isin((few, many))].groupby("model")[x].nunique()
+    if few == many or not all(there.get(name) == 2 for name in (first, second)):
         return None
     values = paired(*(gap(rows, first, second, at={x: size}) for size in (many, few)))
     ends = [rows[(rows["model"] == name) & (rows[x] == size)] for name in (first, second) for size in (few, many)]
@@ -103,11 +106,12 @@ def judged(
     untrained: pd.DataFrame | None = None,
     doubts: Iterable[str] = (),
     about: Mapping[str, Any] | None = None,
+    data: str = "",
     **more: Any,
 ) -> Verdict:
     """`rule.judge` on any statistic of some arms (their rows), after the preconditions of each of them.
 
-    `more` goes to `judge`: log-odds, sampling errors. Data sets go by their titles.
+    `more` goes to `judge`: log-odds, sampling errors. `data` is what the claim is about, by default the rows' own sets.
     """
     arms = list(arms)
     failed = list(doubts)
@@ -118,7 +122,7 @@ def judged(
     return judge(
         claim,
         values,
-        data=", ".join(titles),
+        data=data or ", ".join(titles),
         subject=" against ".join(names),
         failed=tuple(dict.fromkeys(failed)),
         about=about,

@@ -1,9 +1,9 @@
-"""All claims against all data sets: every results/*/*/evidence.json read, each data set decided as one family."""
+"""All claims against all data sets, from the verdicts of every evidence.json, each data set decided as one family."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,8 @@ class Line:
         """The line for reading: effect and interval in `unit`, null where there is none."""
         claim, verdict = self.claim, self.verdict
         said = {"claim": claim.id, "section": claim.section, "statement": claim.statement, "paper": claim.paper}
-        line: dict[str, Any] = said | {"primary": claim.primary, "data": self.data, "outcome": self.outcome}
+        primary = (verdict.claim if verdict else claim).primary  # of several pairs of models only the first is
+        line: dict[str, Any] = said | {"primary": primary, "data": self.data, "outcome": self.outcome}
         if verdict is None:
             return line
         interval = verdict.interval
@@ -66,8 +67,8 @@ class Ledger:
 
     def to_json(self) -> dict[str, Any]:
         """`{"claims": [...], "data": [...], "lines": [...]}`, lines in the order of claims, then data sets."""
-        ids = [claim.id for claim in self.claims]
-        return {"claims": ids, "data": list(self.data), "lines": [line.to_json() for line in self.lines]}
+        claims = [claim.to_json() for claim in self.claims]
+        return {"claims": claims, "data": list(self.data), "lines": [line.to_json() for line in self.lines]}
 
 
 def collect(results: Path) -> list[tuple[str, list[Verdict]]]:
@@ -95,24 +96,34 @@ def _read(path: Path) -> list[Verdict]:
         raise ValueError(f"{path}: {error} Draw it again with --redraw.") from error
 
 
-def ledger(results: Path, claims: Sequence[Claim]) -> Ledger:
+def catalogue(path: Path) -> list[Claim]:
+    """The claims of an earlier ledger.json; none where there is no such file. Raises ValueError for another file."""
+    if not path.exists():
+        return []
+    try:
+        return [Claim.from_json(claim) for claim in json.loads(path.read_text(encoding="utf-8"))["claims"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is no ledger ({error!r}); delete it, and the next study writes it anew.") from None
+
+
+def ledger(found: Iterable[tuple[str, Sequence[Verdict]]], claims: Sequence[Claim]) -> Ledger:
     """The ledger of all known `claims`, in their order; claims that only a folder has come after them.
 
-    Raises ValueError for an id that stands twice, for a file that cannot be read, and for a verdict by another rule
-    (test, bound, margin) than its claim has now.
+    `found` are the decided verdicts of each folder, as `collect` gives them. Raises ValueError for an id that stands
+    twice, and for a verdict by another rule (test, bound, margin) than its claim has now.
     """
     known = {claim.id: claim for claim in claims}
     if len(known) < len(claims):
         twice = sorted({claim.id for claim in claims if sum(claim.id == other.id for other in claims) > 1})
         raise ValueError(f"Claims have ids of their own; {', '.join(twice)} stand twice.")
-    found: dict[tuple[str, str], list[Line]] = {}
-    for folder, verdicts in collect(results):
+    cells: dict[tuple[str, str], list[Line]] = {}
+    for folder, verdicts in found:
         for verdict in verdicts:
             claim = known.setdefault(verdict.claim.id, verdict.claim)
             _check(claim, verdict, folder)
-            found.setdefault((claim.id, verdict.data), []).append(Line(claim, verdict.data, folder, verdict))
-    data = tuple(sorted({name for _, name in found}))
-    lines = [found.get((claim.id, name), [Line(claim, name)]) for claim in known.values() for name in data or ("",)]
+            cells.setdefault((claim.id, verdict.data), []).append(Line(claim, verdict.data, folder, verdict))
+    data = tuple(sorted({name for _, name in cells}))
+    lines = [cells.get((claim.id, name), [Line(claim, name)]) for claim in known.values() for name in data or ("",)]
     return Ledger(tuple(known.values()), data, tuple(line for cell in lines for line in cell))
 
 

@@ -124,13 +124,17 @@ def _to_bytes(values: npt.NDArray[np.generic]) -> Pixels:
     """Grey levels of more than 8 bits: 16-bit integers lose their lower byte; floats are in [0, 1] or in [0, 255]."""
     flat, out = values.reshape(-1), np.empty(values.size, dtype=np.uint8)
     pieces = [slice(start, start + PIECE) for start in range(0, values.size, PIECE)]
-    numbers = (lambda piece: np.nan_to_num(flat[piece].astype(np.float64))) if values.dtype.kind == "f" else None
-    if numbers:
-        scale = 255 if max(numbers(piece).max() for piece in pieces) <= 1 else 1
+    if values.dtype.kind == "f":
+        scale = 255 if max(_numbers(flat[piece]).max() for piece in pieces) <= 1 else 1
         for piece in pieces:
-            out[piece] = np.clip(np.round(numbers(piece) * scale), 0, 255)
+            out[piece] = np.clip(np.round(_numbers(flat[piece]) * scale), 0, 255)
     else:
-        shift = 8 if int(flat.max()) > 255 else 0  # type: ignore[call-overload]
+        shift = 8 if max(flat[piece].astype(np.int64).max() for piece in pieces) > 255 else 0
         for piece in pieces:
             out[piece] = np.clip(flat[piece].astype(np.int64) >> shift, 0, 255)
     return out.reshape(values.shape)
+
+
+def _numbers(levels: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
+    with np.errstate(invalid="ignore"):  # some patterns of bits are no number
+        return np.nan_to_num(levels.astype(np.float64))

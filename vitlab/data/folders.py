@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from vitlab.data.encoded import FileRows, Rows
-from vitlab.data.walk import IMAGE_SUFFIXES, LeftOut, Walk, few, shown
+from vitlab.data.walk import IMAGE_SUFFIXES, LeftOut, Walk, counted, few, shown
 from vitlab.data.words import named_splits, split_word
 from vitlab.errors import suggest
 
@@ -184,9 +184,9 @@ def _rows(folder: Path, classes: Sequence[str], images: Mapping[str, list[Path]]
 
 def _elsewhere(walk: Walk) -> str:
     """Where images lie that were looked for in vain."""
-    some = f" {len(walk.repeated):,} links lead to files that were found before: {few(walk.repeated, 1)}."
-    other = f" {len(walk.broken):,} images cannot be opened: {few(walk.broken, 1)}."
-    outside = "".join(f" {count:,} images lie {place}." for place, count in walk.unused.items())
+    some = f" {counted(len(walk.repeated), 'link')} to files found before: {few(walk.repeated, 1)}."
+    other = f" {counted(len(walk.broken), 'image')} that cannot be opened: {few(walk.broken, 1)}."
+    outside = "".join(f" {counted(count, 'image')} {place}." for place, count in walk.unused.items())
     return (some if walk.repeated else "") + (other if walk.broken else "") + outside
 
 

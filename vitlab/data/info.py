@@ -13,7 +13,7 @@ from vitlab.data.cards import Card
 from vitlab.data.layout import Layout, Native, default_size, fingerprint, resolve, title
 from vitlab.data.memo import recall
 from vitlab.data.sources import find_source
-from vitlab.data.walk import LeftOut, few
+from vitlab.data.walk import LeftOut, counted, few
 
 CHEAP_BYTES = 256 * 2**20  # more than this is not hashed for a dry run
 
@@ -134,6 +134,8 @@ def _class_sizes(info: DataInfo) -> str:
     if len(ordered) <= 12:
         return ": " + ", ".join(f"{name} {count:,}" for name, count in ordered)
     (most, largest), (least, smallest) = ordered[0], ordered[-1]
+    if smallest == largest:
+        return f", {smallest:,} images each"
     return f", from {smallest:,} ({least}) to {largest:,} ({most}) images each"
 
 
@@ -154,11 +156,11 @@ def _floors(info: DataInfo) -> list[str]:
 
 def _left_out(info: DataInfo) -> list[str]:
     ignored, unused, repeated = info.left_out.ignored, info.left_out.unused, info.left_out.repeated
-    told = [f"{sum(ignored.values()):,} files that are no images read here ({_by_suffix(ignored)})"] if ignored else []
-    told += [f"{count:,} images {place}" for place, count in unused.items()]
+    told = [f"{counted(sum(ignored.values()), 'file')} of other kinds ({_by_suffix(ignored)})"] if ignored else []
+    told += [f"{counted(count, 'image')} {place}" for place, count in unused.items()]
     for what, some in (("cannot be opened", info.left_out.broken), ("could not be read", info.unread)):
-        told += [f"{len(some):,} images that {what} ({few(_reasons(some), 2)})"] if some else []
-    told += [f"{len(repeated):,} links to what is there already ({few(repeated, 2)})"] if repeated else []
+        told += [f"{counted(len(some), 'image')} that {what} ({few(_reasons(some), 2)})"] if some else []
+    told += [f"{counted(len(repeated), 'link')} to what is there already ({few(repeated, 2)})"] if repeated else []
     return [f"  Not used: {'; '.join(told)}."] if told else []
 
 

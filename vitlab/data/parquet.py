@@ -14,6 +14,7 @@ import pyarrow.parquet as parquet
 
 from vitlab.data.cards import Card
 from vitlab.data.encoded import ArrowRows, ParquetRows, Rows
+from vitlab.data.walk import few, shown
 from vitlab.data.words import EITHER, SPLIT_WORDS, named_splits
 
 MOST_CLASSES = 100_000  # that a set of fewer images may have
@@ -171,8 +172,14 @@ def _check_same_classes(folder: Path, files: Sequence[Path], label: str, schema:
         if label not in other.names or _class_names(other, label) != _class_names(schema, label):
             raise ValueError(
                 f"{folder} holds tables with different columns or classes, such as {file}; "
-                "give the folder of a single data set."
+                f"give the folder of a single data set.{_likely(folder, files)}"
             )
+
+
+def _likely(folder: Path, files: Sequence[Path]) -> str:
+    """The folders right below `folder` that hold tables, as a hint."""
+    below = dict.fromkeys(file.relative_to(folder).parts[0] for file in files if file.parent != folder)
+    return f" Did you mean {few(shown(folder / name) for name in below)}?" if len(below) > 1 else ""
 
 
 def _column(files: Sequence[Path], name: str) -> arrow.ChunkedArray:

@@ -192,6 +192,11 @@ def _unfit(path: str, status: os.stat_result) -> str:
     return "" if os.access(path, os.R_OK) else "there is no permission to read it"
 
 
+def counted(count: int, thing: str) -> str:
+    """A number and what it counts: "1 image", "2,000 images"."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
 def few(names: Iterable[str], limit: int = 3) -> str:
     """The first few names, for a message."""
     some = list(names)

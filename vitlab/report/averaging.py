@@ -12,7 +12,7 @@ from vitlab.claims.interval import Interval, mean_interval
 from vitlab.claims.statistics import SETS, sampling_error
 from vitlab.report.evidence import Point
 from vitlab.report.families import in_order
-from vitlab.report.plain import number
+from vitlab.report.plain import NothingToShow, number
 
 SEED = ("seed",)
 
@@ -25,7 +25,7 @@ def check(rows: pd.DataFrame, *columns: str) -> None:
             f"The rows have no column {', '.join(missing)}; they have {', '.join(map(str, rows.columns))}."
         )
     if rows.empty:
-        raise ValueError("There are no finished runs to show.")
+        raise NothingToShow("There are no finished runs to show.")
 
 
 def ordered(values: pd.Series) -> list[Any]:
@@ -120,7 +120,9 @@ def gap_points(
     check(rows, by)
     for name in (first, second):
         if not (rows[by] == name).any():
-            raise ValueError(f"There are no rows of {name!r}; there are rows of {', '.join(map(str, set(rows[by])))}.")
+            raise NothingToShow(
+                f"There are no rows of {name!r}; there are rows of {', '.join(map(str, set(rows[by])))}."
+            )
     arms = [rows[rows[by] == name].dropna(subset=[value]) for name in (first, second)]
     one, other = (averaged(arm, [x], value, unit) for arm in arms)
     both = one.merge(other, on=list(dict.fromkeys([x, *unit])), suffixes=("", " of second"))

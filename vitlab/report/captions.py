@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from vitlab.report.families import in_order
 from vitlab.report.plain import number
 from vitlab.report.provenance import short_commit
 
@@ -35,6 +36,12 @@ def lengths(rows: pd.DataFrame, x: str) -> str:
     steps = rows.groupby(x)["steps"].first()
     each = "; ".join(f"{number(size)}: {number(n)} steps" for size, n in steps.items())
     return f"The same recipe but for its length ({each})" if steps.nunique() > 1 else "The same recipe"
+
+
+def means(rows: pd.DataFrame, series: str = "model", value: str = "score") -> str:
+    """`ViT-Nano/4 27.8, ResNet-Nano 21.6 %`: the mean of accuracies of each series, in its usual order."""
+    found = rows.groupby(series)[value].mean()
+    return ", ".join(f"{name} {100 * found[name]:.1f}" for name in in_order(found.index)) + " %"
 
 
 def seeds_line(rows: pd.DataFrame, unit: Sequence[str] = ("seed",), *, dots: bool = True) -> str:

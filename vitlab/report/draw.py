@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vitlab.report.evidence import Chart, Panel, Point
-from vitlab.report.plain import number
+from vitlab.report.plain import tick_labels
 from vitlab.report.style import (
     COLUMN,
     GREY,
@@ -158,26 +158,15 @@ def _limits(axes: Axes, values: Sequence[float], ends: Sequence[float]) -> None:
 
 
 def _value_ticks(axes: Axes, chart: Chart, found: Sequence[float | str], inches: float) -> None:
-    """A tick at every value that occurs; a label is left out where it would touch the one before or the last."""
+    """A tick at every value that occurs."""
     values = sorted({float(x) * chart.x_scale for x in found})
     if chart.log_x:
         axes.set_xscale("log")
     if not values:
         return
-    places = [math.log(value) if chart.log_x else value for value in values]
-    span, texts = (places[-1] - places[0]) or 1.0, [number(value) for value in values]
-
-    def free(a: int, b: int) -> bool:
-        """Whether the labels of two ticks do not touch."""
-        return (places[b] - places[a]) / span * inches > LETTER * ((len(texts[a]) + len(texts[b])) / 2 + 1.5)
-
-    shown = [0]
-    for place in range(1, len(values)):
-        if free(shown[-1], place) and (place == len(values) - 1 or free(place, len(values) - 1)):
-            shown.append(place)
     if len(values) == 1:
         axes.set_xlim((values[0] / 2, values[0] * 2) if chart.log_x else (values[0] - 0.5, values[0] + 0.5))
-    axes.set_xticks(values, [text if place in shown else "" for place, text in enumerate(texts)])
+    axes.set_xticks(values, tick_labels(values, log=chart.log_x, letters=inches / LETTER))
     axes.minorticks_off()
 
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 import pandas as pd
 
 from vitlab.claims.interval import Interval
-from vitlab.report.plain import number, to_cell, to_float, to_interval, to_plain
+from vitlab.report.plain import NothingToShow, number, to_cell, to_float, to_interval, to_plain
 
 if TYPE_CHECKING:
     from vitlab.claims.claim import Verdict
@@ -180,7 +180,7 @@ class Chart:
         if self.kind not in get_args(Kind):
             raise ValueError(f"A chart is one of {', '.join(get_args(Kind))}, not {self.kind!r}.")
         if not any(series.points for series in self.series):
-            raise ValueError("There are no finished runs to draw.")
+            raise NothingToShow("There are no finished runs to draw.")
 
     @property
     def series(self) -> list[Series]:
@@ -231,21 +231,35 @@ class Chart:
         return cls(**{**plain, "panels": panels})
 
 
+@dataclass(frozen=True)
+class Picture:
+    """A heading for an image file, and what to see in it."""
+
+    title: str
+    caption: str
+
+
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What the rows of a study say: verdicts of its claims, tables, and figures by file name, the main one first."""
+    """What the rows of a study say: verdicts of its claims, tables, and figures by file name, the main one first.
+
+    `pictures` says what to see in image files, by name: those of `figures`, and those that are drawn of weights; a
+    name is that of `name_1.png`, `name_2.png`, ... too.
+    """
 
     verdicts: tuple[Verdict, ...] = ()
     tables: tuple[Table, ...] = ()
     figures: Mapping[str, Chart] = field(default_factory=dict)
-    summary: str = "Nothing has been compared yet."
+    summary: str = ""
+    pictures: Mapping[str, Picture] = field(default_factory=dict)
 
     @property
     def answer(self) -> str:
         """What it comes to, in one or two sentences; the verdicts must have been decided."""
         from vitlab.claims.sentences import answer
 
-        return answer(self.verdicts) if self.verdicts else self.summary
+        said = [self.summary] * bool(self.summary) + [answer(self.verdicts)] * bool(self.verdicts)
+        return " ".join(said) or "Nothing has been compared yet."
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -254,6 +268,7 @@ class Evidence:
             "tables": [table.to_json() for table in self.tables],
             "figures": {name: chart.to_json() for name, chart in self.figures.items()},
             "summary": self.summary,
+            "pictures": to_plain(self.pictures),
         }
 
     @classmethod
@@ -264,6 +279,7 @@ class Evidence:
             tuple(Table.from_json(table) for table in plain["tables"]),
             {name: Chart.from_json(chart) for name, chart in plain["figures"].items()},
             plain["summary"],
+            {name: Picture(**one) for name, one in plain.get("pictures", {}).items()},
         )
 
     def dumps(self) -> str:

@@ -6,28 +6,40 @@ The plotly package is not needed: a page that loads plotly.js draws it by `Plotl
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from textwrap import fill
 from typing import Any
 
 from vitlab.report.evidence import Chart, Panel, Point, Series
-from vitlab.report.plain import number
-from vitlab.report.style import DASHES, GREY, INK, MARKERS, SeriesStyle, bar_colour, chart_styles
+from vitlab.report.plain import number, tick_labels
+from vitlab.report.style import DASHES, FAINT, GREY, INK, MARKERS, SeriesStyle, bar_colour, chart_styles
 
 DASH = dict(zip(map(str, DASHES), ("solid", "dash", "dot", "dashdot"), strict=True))
 SYMBOL = dict(zip(MARKERS, ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross"), strict=True))
-AXIS = {"showgrid": True, "gridcolor": "#E8E8E8", "zeroline": False, "linecolor": "#888888", "ticks": "outside"}
-APART = (0.08, 0.14)  # shares of the figure's width and height between panels
+AXIS = {"showgrid": True, "gridcolor": FAINT, "zeroline": False, "linecolor": GREY, "ticks": "outside"}
+WIDE, NARROW = 900, 350  # pixels of the figure, by which labels are thinned out and long names broken
+PANEL, GAP_PANEL, BAR = 270, 130, 24  # pixels of heights
+APART = 0.07  # share of the width between panels
+BETWEEN, BELOW_HEAD = 76, 34  # pixels between rows of panels, and between one and the gaps of the same axes
+MARGIN = {"l": 56, "r": 12, "t": 30, "b": 50}
+LETTER = 7.5  # pixels of a letter of a label
 MOST = 12  # seeds that are named where the pointer is on their mean
 
 
-def to_plotly(chart: Chart) -> dict[str, Any]:
-    """`data` (traces) and `layout` of the chart, ready for `json.dumps`; `layout.meta.alt` describes it in words."""
+def to_plotly(chart: Chart, *, narrow: bool = False) -> dict[str, Any]:
+    """`data` (traces) and `layout` of the chart, ready for `json.dumps`; `layout.meta.alt` describes it in words.
+
+    Its title and subtitle are the page's to show. `narrow`: for a telephone, panels one below the other.
+    """
+    chart = _stacked(chart) if narrow else chart
     styles = chart_styles(chart)
     traces: list[dict[str, Any]] = []
+    heights = _heights(chart)
     layout: dict[str, Any] = {
-        "title": {"text": _html(chart.title), "subtitle": {"text": _html(chart.subtitle)}, "x": 0.01},
-        "font": {"family": "DejaVu Sans, Verdana, sans-serif", "size": 12, "color": INK},
-        "plot_bgcolor": "white",
+        "font": {"family": "system-ui, Segoe UI, Helvetica, Arial, sans-serif", "size": 12, "color": INK},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
         "hovermode": "closest",
         "barmode": "group",
         "annotations": [],
@@ -37,14 +49,60 @@ def to_plotly(chart: Chart) -> dict[str, Any]:
     in_legend: set[str] = set()
     for (row, column), end in _ends(chart).items():
         panel = chart.panels[row][column]
-        _place(layout, chart, (row, column), end)
+        _place(layout, chart, (row, column), end, NARROW if narrow else WIDE)
         told = panel.gap and len(panel.series) == 1  # by the panel's title
         for series in panel.series:
             made = _traces(chart, panel, series, styles)
             made[-1]["showlegend"] = bool(series.name) and series.name not in in_legend and not told
             in_legend |= {series.name} if made[-1]["showlegend"] else set()
             traces += [{**trace, "xaxis": f"x{end}", "yaxis": f"y{end}"} for trace in made]
-    return {"data": traces, "layout": {**layout, "showlegend": len(in_legend) > 1}}
+    lines = _legend_lines(in_legend, NARROW if narrow else WIDE) if len(in_legend) > 1 else 0
+    below = MARGIN["b"] + 22 * lines
+    layout["margin"] = {**MARGIN, "b": below}
+    layout["height"] = sum(heights) + MARGIN["t"] + below
+    layout["legend"] = {
+        "orientation": "h",
+        "x": 0,
+        "xref": "container",
+        "y": 0,
+        "yref": "container",
+        "yanchor": "bottom",
+    }
+    return {"data": traces, "layout": {**layout, "showlegend": lines > 0}}
+
+
+def _stacked(chart: Chart) -> Chart:
+    """The panels one below the other, each followed by the gaps of its axes."""
+    order: list[tuple[Panel, ...]] = []
+    for at, row in enumerate(chart.panels):
+        if at and row[0].gap:
+            continue
+        below = chart.panels[at + 1] if _has_gaps_below(chart, at) else ()
+        for column, panel in enumerate(row):
+            order += [(panel,), *((gap,) for gap in below[column : column + 1])]
+    return replace(chart, panels=tuple(order))
+
+
+def _has_gaps_below(chart: Chart, row: int) -> bool:
+    return row + 1 < len(chart.panels) and chart.panels[row + 1][0].gap
+
+
+def _legend_lines(names: Collection[str], pixels: float) -> int:
+    widths = [50 + LETTER * len(name) for name in names]
+    return max(1, math.ceil(1.15 * sum(widths) / pixels))
+
+
+def _heights(chart: Chart) -> list[float]:
+    """Pixels of each row of panels, with the room below it."""
+    found = []
+    for at, row in enumerate(chart.panels):
+        height = float(GAP_PANEL if row[0].gap else PANEL)
+        if chart.kind == "bar":
+            counts = [sum(len(series.points) for series in panel.series) for panel in row]
+            height = BAR * (max(counts) + 1.5)
+        last = at == len(chart.panels) - 1
+        found.append(height + (0 if last else BELOW_HEAD if _has_gaps_below(chart, at) else BETWEEN))
+    return found
 
 
 def _ends(chart: Chart) -> dict[tuple[int, int], str]:
@@ -58,21 +116,22 @@ def _html(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\n", "<br>")
 
 
-def _place(layout: dict[str, Any], chart: Chart, place: tuple[int, int], end: str) -> None:
+def _place(layout: dict[str, Any], chart: Chart, place: tuple[int, int], end: str, pixels: float) -> None:
     """Give a panel its share of the figure, its axes, its title and its horizontal lines."""
     (row, column), panel = place, chart.panels[place[0]][place[1]]
     (left, right), (bottom, top) = _domains(chart, row, column)
     value = {"text": _html(panel.ylabel or chart.ylabel if column == 0 or panel.ylabel else "")}
-    below = row + 1 < len(chart.panels) and chart.panels[row + 1][0].gap  # and has the label
     across: dict[str, Any] = {**AXIS, "domain": [left, right], "anchor": f"y{end}"}
     up: dict[str, Any] = {**AXIS, "domain": [bottom, top], "anchor": f"x{end}", "title": value}
-    across["title"] = {"text": "" if below else _html(chart.xlabel)}
+    across["title"] = {"text": "" if _has_gaps_below(chart, row) else _html(chart.xlabel), "standoff": 8}
     if chart.kind == "bar":
-        across["title"], up["title"] = value, across["title"]
-        up |= {"autorange": "reversed", "showgrid": False}
+        across["title"], up["title"] = value, {"text": _html(chart.xlabel)}
+        up |= {"autorange": "reversed", "showgrid": False, "automargin": True, **_broken(panel, pixels)}
     elif chart.kind == "line":
         ticks = sorted({float(point.x) * chart.x_scale for series in panel.series for point in series.points})
-        across |= {"tickvals": ticks, "ticktext": [number(tick) for tick in ticks]}
+        letters = (right - left) * (pixels - MARGIN["l"]) / LETTER
+        labels = tick_labels(ticks, log=chart.log_x, letters=letters) if ticks else []
+        across |= {"tickvals": ticks, "ticktext": labels, "tickangle": 0}
     if chart.log_x:
         across["type"] = "log"
     if chart.same_y and column:
@@ -80,9 +139,16 @@ def _place(layout: dict[str, Any], chart: Chart, place: tuple[int, int], end: st
     layout |= {f"xaxis{end}": across, f"yaxis{end}": up}
     if panel.title:
         where = {"xref": "paper", "yref": "paper", "x": left, "y": top, "xanchor": "left", "yanchor": "bottom"}
-        layout["annotations"].append({"text": _html(panel.title), "showarrow": False, **where})
+        layout["annotations"].append({"text": f"<b>{_html(panel.title)}</b>", "showarrow": False, **where})
     for label, level in [*([("", 0.0)] if panel.gap else []), *panel.references]:
         layout["shapes"].append(_level(chart, label, level * chart.scale, end))
+
+
+def _broken(panel: Panel, pixels: float) -> dict[str, Any]:
+    """Names of bars, over several lines where they would take more than a third of the width."""
+    names = list(dict.fromkeys(str(point.x) for series in panel.series for point in series.points))
+    shown = [_html(fill(name, width=max(12, int(pixels / 3 / LETTER)), break_long_words=False)) for name in names]
+    return {"tickvals": names, "ticktext": shown}
 
 
 def _level(chart: Chart, label: str, level: float, end: str) -> dict[str, Any]:
@@ -98,14 +164,14 @@ def _level(chart: Chart, label: str, level: float, end: str) -> dict[str, Any]:
 
 
 def _domains(chart: Chart, row: int, column: int) -> tuple[tuple[float, float], tuple[float, float]]:
-    """The panel's ends in the figure's width and height, from the bottom; a gap is half as high as what it is below."""
-    across, heights = max(map(len, chart.panels)), [1.0 if panels[0].gap else 2.1 for panels in chart.panels]
-    free = 1 - APART[1] * (len(heights) - 1)
-    share = [free * height / sum(heights) for height in heights]
-    top = 1 - sum(share[:row]) - APART[1] * row
-    wide = (1 - APART[0] * (across - 1)) / across
-    left = column * (wide + APART[0])
-    return (left, left + wide), (max(0.0, top - share[row]), top)
+    """The panel's ends as shares of the width and height that the margins leave, from the left and the bottom."""
+    across, heights = max(map(len, chart.panels)), _heights(chart)
+    last = row == len(heights) - 1
+    free = 0 if last else BELOW_HEAD if _has_gaps_below(chart, row) else BETWEEN
+    top = 1 - sum(heights[:row]) / sum(heights)
+    wide = (1 - APART * (across - 1)) / across
+    left = column * (wide + APART)
+    return (left, left + wide), (max(0.0, top - (heights[row] - free) / sum(heights)), top)
 
 
 def _traces(chart: Chart, panel: Panel, series: Series, styles: Mapping[str, SeriesStyle]) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any
 
@@ -18,6 +18,25 @@ def number(value: object) -> str:
         return str(value)
     plain = float(value)
     return f"{int(plain):,}" if plain.is_integer() else f"{plain:.4g}"
+
+
+def tick_labels(values: Sequence[float], *, log: bool, letters: float) -> list[str]:
+    """A label for each of the rising `values` on an axis of so many letters; empty where it would touch another.
+
+    The first is always there, and the last where it fits beside it.
+    """
+    places = [math.log(value) if log else value for value in values]
+    span, texts = (places[-1] - places[0]) or 1.0, [number(value) for value in values]
+
+    def free(a: int, b: int) -> bool:
+        """Whether the labels of two ticks do not touch."""
+        return (places[b] - places[a]) / span * letters > (len(texts[a]) + len(texts[b])) / 2 + 1.5
+
+    shown, last = [0], len(values) - 1
+    for place in range(1, len(values)):
+        if free(shown[-1], place) and (place == last or free(place, last)):
+            shown.append(place)
+    return [text if place in shown else "" for place, text in enumerate(texts)]
 
 
 def to_plain(value: Any) -> Any:
@@ -49,3 +68,7 @@ def to_cell(plain: Any) -> Interval | int | float | str:
     if isinstance(plain, Mapping) and "mean" in plain:
         return to_interval(plain)
     return to_float(plain) if plain is None or isinstance(plain, Mapping) else plain
+
+
+class NothingToShow(ValueError):
+    """The rows that are there do not suffice for a table or a figure."""

@@ -128,4 +128,5 @@ def to_html(table: Table) -> str:
     body = "\n".join(line(row, False) for row in table.text())
     caption = f"<caption>{escape(table.caption)}</caption>" if table.caption else ""
     head = f"<thead>{line(table.titles, True)}</thead>"
-    return f'<div class="scroll"><table class="data">{caption}{head}<tbody>\n{body}\n</tbody></table></div>'
+    scroll = f'<div class="scroll" tabindex="0" role="region" aria-label="Table: {escape(table.name)}">'
+    return f'{scroll}<table class="data">{caption}{head}<tbody>\n{body}\n</tbody></table></div>'

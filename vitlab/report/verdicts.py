@@ -12,7 +12,7 @@ from vitlab.report.tables import markdown_rows, markdown_text
 if TYPE_CHECKING:
     from vitlab.claims.claim import Verdict
 
-TITLES = ("statement", "outcome", "effect [95% interval]", "adjusted p", "seeds", "section")
+TITLES = ("statement", "outcome", "effect [95% interval]", "adjusted p", "seeds", "paper", "section")
 
 
 def format_p(p: float) -> str:
@@ -21,7 +21,7 @@ def format_p(p: float) -> str:
 
 
 def cells(verdict: Verdict) -> list[str]:
-    """Statement, outcome, effect, adjusted p, seeds and section of one verdict, as text.
+    """Statement, outcome, effect, adjusted p, seeds, the paper's numbers and section of one verdict, as text.
 
     The statement says on what subject it was tested; the outcome of an undecided verdict how many seeds would decide,
     and that of one that cannot be tested why.
@@ -40,6 +40,7 @@ def cells(verdict: Verdict) -> list[str]:
         f"{effect} {claim.unit}{bound}" if verdict.interval.n else "–",
         format_p(verdict.adjusted_p),
         str(verdict.interval.n),
+        claim.paper,
         claim.section,
     ]
 
@@ -50,7 +51,7 @@ def to_markdown(verdicts: Sequence[Verdict]) -> str:
     for verdict in verdicts:
         row = [markdown_text(cell) for cell in cells(verdict)]
         rows.append([row[0], row[1].replace(verdict.outcome, f"**{verdict.outcome}**", 1), *row[2:]])
-    return markdown_rows(TITLES, [True] * 3 + [False] * 2 + [True], rows)
+    return markdown_rows(TITLES, [True] * 3 + [False] * 2 + [True] * 2, rows)
 
 
 def badge(outcome: str) -> str:
@@ -59,13 +60,20 @@ def badge(outcome: str) -> str:
 
 
 def to_html(verdicts: Sequence[Verdict]) -> str:
-    """An HTML table of the verdicts with a badge for each outcome."""
+    """An HTML table of the verdicts with a badge for each outcome; cells carry their title, for narrow screens."""
     head = "".join(f'<th scope="col">{escape(title)}</th>' for title in TITLES)
     rows = []
     for verdict in verdicts:
         statement, outcome, *rest = map(escape, cells(verdict))
-        shown = outcome.replace(escape(verdict.outcome), badge(verdict.outcome), 1)
-        others = "".join(f"<td>{cell}</td>" for cell in (shown, *rest))
+        why = outcome.removeprefix(escape(verdict.outcome)).strip()
+        shown = badge(verdict.outcome) + (f"<small>{why[1:-1]}</small>" if why else "")
+        others = "".join(
+            f'<td data-label="{escape(title)}">{cell}</td>'
+            for title, cell in zip(TITLES[1:], (shown, *rest), strict=True)
+        )
         rows.append(f'<tr><th scope="row">{statement}</th>{others}</tr>')
     body, shown = "\n".join(rows), f"<thead><tr>{head}</tr></thead>"
-    return f'<div class="scroll"><table class="verdicts">{shown}<tbody>\n{body}\n</tbody></table></div>'
+    return (
+        '<div class="scroll" tabindex="0" role="region" aria-label="Verdicts">'
+        f'<table class="verdicts">{shown}<tbody>\n{body}\n</tbody></table></div>'
+    )

@@ -11,7 +11,8 @@ from vitlab.report.files import Damaged
 from vitlab.runs.place import NonFiniteLoss
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO}
-NO_MEMORY = ("out of memory", "not enough memory", "allocate memory", "bad_alloc")  # as torch's messages have it
+# The words of torch, oneDNN and Python for it.
+NO_MEMORY = ("out of memory", "not enough memory", "allocate memory", "create a primitive", "start new thread")
 PASSING = ("CUDA error", "DataLoader worker", "No space left on device", "Stale file handle")
 
 
@@ -47,7 +48,7 @@ class Failure:
         if out_of_memory(error):
             return cls("passing", _line(error))
         if isinstance(error, NonFiniteLoss | ValueError):
-            return cls("certain", str(error))
+            return cls("certain", _line(error))
         return cls("unknown", "".join(traceback.format_exception(error)))
 
 

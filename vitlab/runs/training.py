@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import logging
 import math
 import time
 from functools import cache, partial
@@ -16,13 +18,18 @@ from vitlab.data.loading import ImageData
 from vitlab.data.module import DataModule
 from vitlab.data.splits import nested_subset
 from vitlab.models import Count, Model, ResNet, ViT, count, create, load
+from vitlab.runs.failures import out_of_memory
 from vitlab.runs.keep import Keeper, Kept, csv_bytes, npz_bytes, weights_bytes
 from vitlab.runs.place import Listener, NonFiniteLoss, Stopped
 from vitlab.runs.run import Run
 from vitlab.runs.store import Store
-from vitlab.tasks.classification import Classification
+from vitlab.tasks.classification import Classification, TrainingTask
 from vitlab.tasks.masked_patch import MaskedPatchPrediction
 from vitlab.tasks.settings import Classify, MaskedPatch
+
+log = logging.getLogger("vitlab.training")
+
+EVALUATION_BATCH = 500  # images
 
 
 class Rounds(pl.Callback):
@@ -116,11 +123,31 @@ def build_model(run: Run, data: ImageData, store: Store) -> ViT | ResNet:
 def train(run: Run, data: ImageData, store: Store, listener: Listener, device: str) -> list[dict[str, Any]]:
     """Train `run` to its end, from its last checkpoint if there is one; return a row of results for each split.
 
+    What does not fit into memory goes on with smaller micro-batches, whose gradients add up to the same; the row then
+    has their size as `micro_batch`.
+
     Raises:
         Stopped: when `listener` says so; what was done up to the last round is kept.
         NonFiniteLoss: names the step.
         ValueError: for settings that do not fit together.
     """
+    micro: int | None = None
+    while True:
+        try:
+            rows = _train(run, data, store, listener, device, micro)
+            return [{**row, "micro_batch": micro} for row in rows] if micro else rows
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error) or micro == 1:
+                raise
+        micro = max(1, (micro or run.recipe.batch_size) // 4)
+        log.warning("%s is too large for the memory here; it goes on with %d images at a time.", run, micro)
+        gc.collect()  # The trainer that failed still holds what it had.
+        torch.cuda.empty_cache()
+
+
+def _train(
+    run: Run, data: ImageData, store: Store, listener: Listener, device: str, micro: int | None
+) -> list[dict[str, Any]]:
     indices = run_indices(run, data)
     rounds, steps_per_round = run.recipe.rounds(len(indices))
     model = build_model(run, data, store)
@@ -132,8 +159,11 @@ def train(run: Run, data: ImageData, store: Store, listener: Listener, device: s
         steps_per_round=steps_per_round,
         seed=run.seed,
         augment=run.recipe.augment,
+        # Masked patch prediction draws what it corrupts by batches, and so keeps them in evaluation.
+        evaluation_batch_size=micro if micro and isinstance(run.task, Classify) else EVALUATION_BATCH,
     )
     module = _module(run, model, data, rounds * steps_per_round)
+    module.micro_batch = micro
     with Keeper() as keeper:
         callback = Rounds(run, store, listener, keeper, metadata, rounds)
         trainer = _trainer(run, rounds, callback, device)
@@ -164,7 +194,7 @@ def run_indices(run: Run, data: ImageData) -> torch.Tensor:
     return nested_subset(data.train.labels, run.data.train_size, run.data.subset_seed)
 
 
-def _module(run: Run, model: nn.Module, data: ImageData, steps: int) -> pl.LightningModule:
+def _module(run: Run, model: nn.Module, data: ImageData, steps: int) -> TrainingTask:
     if isinstance(run.task, MaskedPatch):
         return MaskedPatchPrediction(model, run.task, run.recipe, data=data, steps=steps, seed=run.seed)
     assert isinstance(run.task, Classify)

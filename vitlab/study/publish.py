@@ -13,11 +13,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vitlab.claims.ledger import catalogue, ledger
 from vitlab.claims.rule import decide
 from vitlab.report import tables, verdicts
+from vitlab.report.entries import entry
 from vitlab.report.evidence import Evidence
 from vitlab.report.files import write_all
+from vitlab.report.plain import NothingToShow
 from vitlab.report.provenance import provenance, read_provenance
+from vitlab.report.readme import readme
+from vitlab.report.site import SCRIPT, plotly_script, site
 from vitlab.runs.run import Run
 from vitlab.runs.stored import checksum, drawable, frame, merged, to_csv
 from vitlab.study.command_line import plain
@@ -26,6 +31,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+    from vitlab.claims.claim import Claim
     from vitlab.study.study import Study
 
 
@@ -51,17 +57,30 @@ def conclude(
     `record` says where the rows come from, with the ids of the plan's runs: the evidence is drawn from these alone, and
     rows that an earlier plan asked for stay in the file. Raises OSError where the folder cannot be written.
     """
-    shown = drawable(rows, record.get("plan", ()))
-    drawn = study.draw(shown, settings)
-    text = to_csv(rows)
-    record = {**record, "rows": {**record["rows"], "count": len(rows), "checksum": checksum(text)}}
-    files = _figures(drawn, pictures or {})
-    files |= {"rows.csv": text.encode(), "provenance.json": (json.dumps(record, indent=2) + "\n").encode()}
+    drawn, files = made(study, settings, rows, record, pictures or {})
     write_all({folder / name: content for name, content in files.items()})
     evidence = publish(folder.parents[1], {folder: drawn})[folder]
-    if html := study.page(shown, settings, evidence, sorted(path.stem for path in folder.glob("*.png"))):
-        write_all({folder / "index.html": html.encode()})
     return Written(folder, evidence, [folder / name for name in (*files, "evidence.json", "evidence.md")])
+
+
+def made(
+    study: Study,
+    settings: Any,
+    rows: pd.DataFrame,
+    record: Mapping[str, Any],
+    pictures: Mapping[str, Figure],
+) -> tuple[Evidence, dict[str, bytes]]:
+    """The evidence of `rows`, its verdicts not decided yet; and the files of rows, provenance and figures by name."""
+    try:
+        drawn = study.draw(drawable(rows, record.get("plan", ())), settings)
+    except NothingToShow:
+        drawn = Evidence(summary="Too few runs have finished to compare anything.")
+    text = to_csv(rows)
+    about = {**record["rows"], "count": len(rows), "checksum": checksum(text)}
+    record = {**record, **study.about(), "rows": about}
+    files = _figures(drawn, pictures)
+    files |= {"rows.csv": text.encode(), "provenance.json": (json.dumps(record, indent=2) + "\n").encode()}
+    return drawn, files
 
 
 def recorded(
@@ -69,9 +88,8 @@ def recorded(
 ) -> dict[str, Any]:
     """What `provenance.json` says: who asked for what, which runs were meant, who made the rows."""
     command = ["python", "-m", f"experiments.{study.name}", *arguments]
-    about = {"study": study.name, "section": study.section, "question": study.question}
     ids = list(dict.fromkeys(link.id for run in plan for link in run.chain()))
-    return {**about, **provenance(plain(settings), command, rows), "plan": ids}
+    return {**study.about(), **provenance(plain(settings), command, rows), "plan": ids}
 
 
 def together(old: pd.DataFrame | None, rows: Sequence[Mapping[str, Any]], study: str) -> pd.DataFrame:
@@ -80,16 +98,48 @@ def together(old: pd.DataFrame | None, rows: Sequence[Mapping[str, Any]], study:
     return new if old is None else merged(old, new)
 
 
-def publish(results: Path, fresh: Mapping[Path, Evidence] | None = None) -> dict[Path, Evidence]:
-    """Decide the verdicts of all evidence below `results` together; write what is `fresh`, or changed by it."""
+def publish(
+    results: Path, fresh: Mapping[Path, Evidence] | None = None, claims: Sequence[Claim] | None = None
+) -> dict[Path, Evidence]:
+    """Decide the verdicts of all evidence below `results` together; write what is `fresh`, or changed by it.
+
+    The ledger and the pages are made of all evidence. `claims` is the catalogue of all that could have been run; by
+    default that of the last ledger.
+    """
     stored = _stored(results)
     decided = _decided(stored | dict(fresh or {}))
+    files: dict[Path, str] = {}
     for folder, evidence in decided.items():
         if folder in (fresh or {}) or evidence.verdicts != stored[folder].verdicts:
             question = read_provenance(folder)["question"]
-            texts = {"evidence.json": evidence.dumps(), "evidence.md": in_markdown(evidence, question)}
-            write_all({folder / name: text.encode() for name, text in texts.items()})
+            files |= {
+                folder / "evidence.json": evidence.dumps(),
+                folder / "evidence.md": in_markdown(evidence, question),
+            }
+    write_all({path: text.encode() for path, text in files.items()})
+    try:
+        write_all(_pages(results, decided, claims))
+    except ValueError as error:  # what was just measured is written, and must not be lost for a page
+        print(f"The ledger and the pages of {results} are left as they are: {error}", file=sys.stderr)
     return decided
+
+
+def _pages(results: Path, decided: Mapping[Path, Evidence], claims: Sequence[Claim] | None) -> dict[Path, bytes]:
+    """`ledger.json`, `README.md`, and the pages with the script that they share."""
+    entries = [entry(folder, evidence) for folder, evidence in sorted(decided.items())]
+    if claims is None:
+        known = {claim.id: claim for claim in catalogue(results / "ledger.json")}
+        known |= {verdict.claim.id: verdict.claim for one in entries for verdict in one.evidence.verdicts}
+        claims = list(known.values())
+    found = ledger([(one.place, one.evidence.verdicts) for one in entries], claims)
+    texts = {"ledger.json": json.dumps(found.to_json(), indent=1, allow_nan=False) + "\n"}
+    texts |= {"README.md": readme(entries, found)}
+    pages = {results / name: text for name, text in texts.items()} | site(entries, found, results)
+    files = {path: text.encode() for path, text in pages.items()}
+    script, there = plotly_script(), results / SCRIPT
+    if not there.exists() or there.stat().st_size != script.stat().st_size:
+        files[there] = script.read_bytes()
+    return files
 
 
 def _stored(results: Path) -> dict[Path, Evidence]:

@@ -7,7 +7,7 @@ the rows. Nothing here imports torch, so that help, a dry run's arithmetic and a
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,7 +41,7 @@ class Study:
     `results/<study>/`. `measure(settings, how)` gives rows that are not of runs, and nothing on a dry run, of which it
     says what would be done. `pictures(settings, store)` gives figures of what runs kept beside their rows; a redraw,
     which has rows alone, leaves them as they are. `wrong(measured)` says whether they are not as they should be,
-    which is exit code 1. `page(rows, settings, evidence, names)` gives an index.html for the pictures `names`.
+    which is exit code 1. `protocol` says what is done and how, as the study's module does.
     """
 
     name: str
@@ -54,8 +54,12 @@ class Study:
     folder: Callable[[Any], str] = by_data
     measure: Callable[[Any, Execution], list[dict[str, Any]]] | None = None
     pictures: Callable[[Any, Store], Mapping[str, Figure]] = lambda settings, store: {}
-    page: Callable[[pd.DataFrame, Any, Evidence, Collection[str]], str] = lambda rows, settings, evidence, names: ""
     wrong: Callable[[list[dict[str, Any]]], bool] = lambda measured: False
+    protocol: str = ""
+
+    def about(self) -> dict[str, str]:
+        """What its evidence records of the study itself."""
+        return {"study": self.name, "section": self.section, "question": self.question, "protocol": self.protocol}
 
     def place(self, settings: Any, how: Execution) -> Path:
         """The folder of the evidence, `results/<study>/<name>`.

@@ -26,10 +26,41 @@ class TrainingTask(pl.LightningModule):
     def __init__(self, recipe: Recipe, *, steps: int, seed: int) -> None:
         super().__init__()
         self.recipe, self.steps, self.seed = recipe, steps, seed
+        self.micro_batch: int | None = None  # images at a time, where the memory is too small for a batch
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Seed the global streams (dropout, stochastic depth, corruption) for this step."""
         torch.manual_seed(derived_seed(self.seed, "step", self.global_step))
+        self.optimizers(use_pl_optimizer=False).zero_grad()  # type: ignore[union-attr]  # there is one
+
+    def optimizer_zero_grad(self, *_: Any) -> None:
+        """Nothing: Lightning asks for this after `training_step`, when micro-batches have left their gradients."""
+
+    def inputs(self, batch: Batch) -> tuple[Tensor, ...]:
+        """What the loss is a function of, each with the images along its first axis."""
+        raise NotImplementedError
+
+    def loss_of(self, *inputs: Tensor) -> Tensor:
+        """Mean loss over the images of `inputs`."""
+        raise NotImplementedError
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Loss of one batch. With micro-batches the gradients of all but the last one are added up in here.
+
+        These are the gradients of the whole batch up to rounding, for models whose images know nothing of each other,
+        which all of ours are; dropout and stochastic depth draw other masks.
+        """
+        inputs, size = self.inputs(batch), self.micro_batch or len(batch.images)
+        *first, last = zip(*(x.split(size) for x in inputs), strict=True)
+        done = torch.zeros((), device=self.device)
+        for part in first:
+            loss = self.loss_of(*part) * (len(part[0]) / len(batch.images))
+            with torch.autocast(self.device.type, enabled=False):
+                loss.backward()
+            torch.clear_autocast_cache()
+            done += loss.detach()
+        loss = self.loss_of(*last)
+        return loss if not first else loss * (len(last[0]) / len(batch.images)) + done
 
     def configure_gradient_clipping(
         self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
@@ -67,9 +98,14 @@ class Classification(TrainingTask):
         # The authors sum the binary cross-entropies over the classes and average over the images.
         return F.binary_cross_entropy_with_logits(logits, soft, reduction="none").sum(-1).mean()
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Loss of one batch."""
-        return self.loss(self.model(batch.images), batch.targets)
+    def inputs(self, batch: Batch) -> tuple[Tensor, ...]:
+        """Images and targets."""
+        return batch.images, batch.targets
+
+    def loss_of(self, *inputs: Tensor) -> Tensor:
+        """Mean loss over images (B, 3, H, W) with targets (B,) or (B, K)."""
+        images, targets = inputs
+        return self.loss(self.model(images), targets)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Count the right answers of one batch; `score` is logged at the end of the split."""

@@ -142,11 +142,17 @@ class MaskedPatchPrediction(TrainingTask):
         """Normalised images (B, 3, H, W) -> patches (B, N, 3, s, s) in [0, 1]: targets know no normalisation."""
         return patches_of(denormalise(images, self.data.mean, self.data.std).clamp(0, 1), self.model.grid, self.side)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Loss of one batch, under a corruption of its own."""
+    def inputs(self, batch: Batch) -> tuple[Tensor, ...]:
+        """Images, and the patches that are corrupted and shown in others' places; each step draws its own."""
         corruption = self.corruption(len(batch.images), self.seed, "corruption", self.global_step)
-        truth = _at(self.target.truth(self.cut(batch.images)), corruption)
-        return self.target.loss(self.outputs(batch.images, corruption), truth)
+        return batch.images, corruption.places, corruption.sources
+
+    def loss_of(self, *inputs: Tensor) -> Tensor:
+        """Mean loss over the corrupted patches of images (B, 3, H, W)."""
+        images, places, sources = inputs
+        corruption = Corruption(places, sources, round(self.task.mask * places.shape[1]))
+        truth = _at(self.target.truth(self.cut(images)), corruption)
+        return self.target.loss(self.outputs(images, corruption), truth)
 
     def on_validation_epoch_start(self) -> None:
         """Forget the sums of the last evaluation."""

@@ -1,0 +1,132 @@
+"""`results/README.md`: contents, the ledger of claims, then each study; single seeds and checks come last."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from vitlab.claims.ledger import Ledger, Line
+from vitlab.report.entries import Entry, ordered
+from vitlab.report.tables import markdown_rows, markdown_text
+from vitlab.report.verdicts import format_p
+
+LEAD = """# Results
+
+What real runs gave. Each folder holds `rows.csv` (a flat row per run and split: the evidence), `provenance.json`
+(settings, versions, hardware, commit; `--config` asks for the same again), and what is made of the rows: verdicts and
+tables (`evidence.md`, `evidence.json`) and figures. Intervals: 95%, over seeds. The same with figures that answer to
+the pointer: [index.html](index.html), to be opened from a checkout. `python -m experiments.paper --redraw` makes this
+page from the rows; nothing in it is typed but the notes.
+"""
+LEDGER = """## The ledger of claims
+
+What the paper claims, held against these runs. A claim *holds* or *does not hold* where its 95% interval over seeds,
+corrected for all claims on the same data set (Holm), says so; it is *undecided* where it does not, and *cannot be
+tested here* where what it takes is missing (a model above chance, a training that was not cut short, a tuned rate).
+"""
+APART = "Single seeds and checks"
+
+
+def readme(entries: Sequence[Entry], ledger: Ledger) -> str:
+    """The text of the page; ends in a newline."""
+    studies, apart = ordered(entries)
+    heads = [(f"{group[0].study}: {_line(group[0].record['question'])}", group) for group in studies]
+    heads += [(APART, apart)] if apart else []
+    contents = ["- [The ledger of claims](#the-ledger-of-claims)"]
+    for head, group in heads:
+        contents.append(f"- [{head}](#{anchor(head)})")
+        contents += [f"  - [{one.place}](#{anchor(one.place)})" for one in group]
+    parts = [LEAD, "\n".join(contents) + "\n", LEDGER, _overview(ledger), _details(ledger)]
+    for head, group in heads:
+        parts += [f"## {head}\n", *(_section(one, head == APART) for one in group)]
+    return "\n".join(part for part in parts if part)
+
+
+def anchor(title: str) -> str:
+    """The link target that a forge makes of a heading."""
+    return re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _overview(ledger: Ledger) -> str:
+    """Claims by data sets; a cell has its outcomes with their effects."""
+    rows = [
+        [
+            markdown_text(f"{claim.statement} ({claim.id})"),
+            *(_cell(ledger.cell(claim.id, name)) for name in ledger.data),
+        ]
+        for claim in ledger.claims
+    ]
+    return markdown_rows(["claim", *map(markdown_text, ledger.data)], [True] * (1 + len(ledger.data)), rows)
+
+
+def _cell(lines: Sequence[Line]) -> str:
+    said = {line.outcome: [one for one in lines if one.outcome == line.outcome] for line in lines}
+    return "<br>".join(
+        " ".join([f"**{outcome}**" if line.verdict else outcome, *(f"×{len(same)}" for _ in same[1:2]), *_effect(same)])
+        for outcome, same in said.items()
+        for line in same[:1]
+    )
+
+
+def _effect(lines: Sequence[Line]) -> list[str]:
+    """The effect of the one verdict that was decided."""
+    shown = [line for line in lines if line.outcome in ("holds", "does not hold", "undecided")]
+    return [markdown_text(f"{effect(line)}") for line in shown[:1] if len(shown) == 1]
+
+
+def effect(line: Line) -> str:
+    """The effect with interval and unit; "–" where no seed has it."""
+    if line.verdict is None or not line.verdict.interval.n:
+        return "–"
+    claim = line.claim
+    return f"{line.verdict.interval.format(digits=claim.digits, scale=claim.scale, sign=True)} {claim.unit}"
+
+
+def why(line: Line) -> str:
+    """What keeps a verdict from being decided, or what would decide it; empty for one that is decided."""
+    if line.verdict is None:
+        return ""
+    decides = f"{line.verdict.would_decide} would decide" if line.verdict.would_decide else ""
+    return "; ".join(note for note in (*line.verdict.failed, line.verdict.disagreement, decides) if note)
+
+
+def _details(ledger: Ledger) -> str:
+    """Every verdict with the numbers that decided it, and the paper's own beside them."""
+    rows = [
+        [
+            *map(markdown_text, (line.claim.id, line.verdict.subject, line.data)),
+            f"**{line.outcome}**",
+            *map(markdown_text, (effect(line), format_p(line.verdict.adjusted_p), str(line.verdict.interval.n))),
+            markdown_text(why(line)),
+            markdown_text(line.claim.paper),
+            f"[{line.folder}](#{anchor(line.folder)})",
+        ]
+        for line in ledger.lines
+        if line.verdict
+    ]
+    titles = "claim,of,data,outcome,effect [95% interval],adjusted p,seeds,why; what would decide,paper,evidence".split(
+        ","
+    )
+    return (
+        "### Verdict by verdict\n\n" + markdown_rows(titles, [True] * 4 + [False] * 3 + [True] * 3, rows)
+        if rows
+        else ""
+    )
+
+
+def _section(one: Entry, named: bool) -> str:
+    """One piece of evidence: answer, figure, command, circumstances, links and notes."""
+    question = f"{_line(one.record['question'])}\n\n" if named else ""
+    figure = next(
+        (f"![{_line(chart.title)}]({one.place}/{name}.png)\n\n" for name, chart in one.evidence.figures.items()), ""
+    )
+    facts = "; ".join(f"{title}: {text}" for title, text in one.facts().items())
+    links = ", ".join(f"[{name}]({one.place}/{name})" for name in ("index.html", *one.files))
+    notes = f"\n{one.notes.replace('](../../', '](')}\n" if one.notes else ""
+    return (
+        f"### {one.place}\n\n{question}{one.evidence.answer}\n\n{figure}    {one.command}\n\n{facts}.\n{links}\n{notes}"
+    )

@@ -1,0 +1,147 @@
+"""The pages: `results/index.html` with the ledger, and one for each piece of evidence, from templates of jinja2.
+
+    site(results, entries, ledger)      the text of every page by its path
+    plotly_script()                     plotly.js of the installed Python package, one file that all pages share
+
+Everything that comes from rows, notes or docstrings is escaped. A page works from disk and asks for nothing from
+elsewhere; where plotly.js is missing, or on paper, its figures are the drawn ones.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vitlab.claims.ledger import Ledger
+from vitlab.report import tables, verdicts
+from vitlab.report.entries import Entry, ordered
+from vitlab.report.evidence import Chart, Picture
+from vitlab.report.interactive import to_plotly
+from vitlab.report.readme import effect, why
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+SCRIPT = "plotly.min.js"
+NAMED = re.compile(r"(.+?)(?:_\d+)?")  # attention_2.png is one of the pictures "attention"
+
+
+def site(entries: Sequence[Entry], ledger: Ledger, results: Path) -> dict[Path, str]:
+    """The pages of a results folder by their path."""
+    studies, apart = ordered(entries)
+    shared: dict[str, Any] = {"places": {one.place for one in entries}, "script": SCRIPT}
+    outcomes = [line.outcome for line in ledger.lines if line.verdict]
+    index = _template("index.html").render(
+        ledger=ledger,
+        studies=studies,
+        apart=apart,
+        counts={name: outcomes.count(name) for name in outcomes},
+        root="",
+        **shared,
+    )
+    pages = {results / "index.html": index}
+    for one in entries:
+        figures, pictures = _shown(one)
+        pages[one.folder / "index.html"] = _template("evidence.html").render(
+            one=one, figures=figures, pictures=pictures, root="../../", **shared
+        )
+    return pages
+
+
+def plotly_script() -> Path:
+    """plotly.js as the installed plotly package has it. Raises ValueError without that package."""
+    found = find_spec("plotly")
+    path = Path(next(iter(found.submodule_search_locations or [""])), "package_data", SCRIPT) if found else Path()
+    if not path.is_file():
+        raise ValueError("The pages' figures need plotly, which is not installed: pip install plotly.")
+    return path
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A figure or an image file on a page; `drawn` has plotly's JSON, for a "wide" and, if it differs, a "narrow" one."""
+
+    name: str
+    title: str
+    caption: str
+    alt: str
+    drawn: Mapping[str, Any] | None = None
+
+
+def _shown(one: Entry) -> tuple[list[Shown], list[Shown]]:
+    """Figures without a caption of their own, and then everything that has one; image files that are neither last."""
+    files = {path.stem for path in one.folder.glob("*.png")}
+    words = one.evidence.pictures
+    first = [_figure(name, chart) for name, chart in one.evidence.figures.items() if name not in words]
+    rest: list[Shown] = []
+    for name, picture in words.items():
+        if name in one.evidence.figures:
+            rest.append(_figure(name, one.evidence.figures[name], picture))
+        else:
+            rest += [_picture(file, picture) for file in sorted(files) if _stem(file) == name and file != name]
+            rest += [_picture(name, picture)] if name in files else []
+    known = {shown.name for shown in (*first, *rest)}
+    rest += [_picture(file, Picture(_stem(file).replace("_", " "), "")) for file in sorted(files - known)]
+    return first, rest
+
+
+def _stem(file: str) -> str:
+    found = NAMED.fullmatch(file)
+    return found[1] if found else file
+
+
+def _figure(name: str, chart: Chart, picture: Picture | None = None) -> Shown:
+    """A chart for both widths, with its words."""
+    drawn = {"wide": to_plotly(chart)}
+    if chart.kind == "bar" or max(map(len, chart.panels)) > 1:
+        drawn["narrow"] = to_plotly(chart, narrow=True)
+    words = picture or Picture(chart.title, chart.subtitle)
+    return Shown(name, words.title, words.caption, chart.alt(), drawn)
+
+
+def _picture(name: str, picture: Picture) -> Shown:
+    return Shown(name, picture.title, picture.caption, f"{picture.title} ({name})")
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    made = Environment(
+        loader=PackageLoader("vitlab.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {
+        "table": lambda table: Markup(tables.to_html(table)),
+        "verdicts": lambda found: Markup(verdicts.to_html(found)),
+        "badge": lambda outcome: Markup(verdicts.badge(outcome)),
+        "markdown": lambda text, places: Markup(markdown(text, places)),
+        "effect": effect,
+        "why": why,
+        "p": verdicts.format_p,
+    }
+    return made
+
+
+def _template(name: str) -> Any:
+    return _environment().get_template(name)
+
+
+def markdown(text: str, places: Collection[str] = ()) -> str:
+    """Notes and docstrings as HTML, in which HTML is text; links to other evidence in `places` lead to its page."""
+    from markdown_it import MarkdownIt
+
+    def page(found: re.Match[str]) -> str:
+        return f'"{found[1]}index.html"' if found[2] in places else found[0]
+
+    html = str(MarkdownIt("commonmark", {"html": False}).enable("table").render(text))
+    return re.sub(r'"(\.\./\.\./([\w.-]+/[\w.-]+)/)(?:evidence|NOTES)\.md"', page, html)
