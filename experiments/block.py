@@ -21,7 +21,7 @@ from vitlab.claims.claim import Claim
 from vitlab.claims.phrases import not_worse
 from vitlab.claims.preconditions import LEAST
 from vitlab.runs.run import Run
-from vitlab.study.arms import ARM, NOTHING, Ablation, at_own_rate, rate_table
+from vitlab.study.arms import ARM, Ablation, at_own_rate, rate_table
 from vitlab.study.plan import RATE
 from vitlab.study.study import Study, main
 
@@ -70,7 +70,7 @@ def draw(rows: pd.DataFrame, settings: Block) -> Evidence:
 
     trained = settings.named(rows, ARMS, aside=(DEPTH,))
     if trained.empty:
-        return Evidence(summary=NOTHING)
+        return Evidence()
     trained = trained.assign(layers=trained[DEPTH].astype(int)).sort_values(["model", LAYERS], kind="stable")
     test = trained[trained["split"] == "test"]
     where = test["title"].iloc[0]
@@ -91,7 +91,7 @@ def draw(rows: pd.DataFrame, settings: Block) -> Evidence:
         same_y=True,
     )
     tables = (rate_table("rates", trained, by=BY, caption=caption), trains(test))
-    return Evidence(verdicts(trained), tables, {"figure": figure}, NOTHING)
+    return Evidence(verdicts(trained), tables, {"figure": figure})
 
 
 def trains(test: pd.DataFrame) -> Table:

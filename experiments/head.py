@@ -22,7 +22,7 @@ from vitlab.claims.claim import Claim
 from vitlab.claims.phrases import alike
 from vitlab.report.families import in_order
 from vitlab.runs.run import Run
-from vitlab.study.arms import ARM, NOTHING, Ablation, at_own_rate, rate_table
+from vitlab.study.arms import ARM, Ablation, at_own_rate, rate_table
 from vitlab.study.plan import RATE
 from vitlab.study.study import Study, main
 
@@ -74,7 +74,7 @@ def draw(rows: pd.DataFrame, settings: Ablation) -> Evidence:
 
     trained = settings.named(rows, ARMS)
     if trained.empty:
-        return Evidence(summary=NOTHING)
+        return Evidence()
     test = trained[trained["split"] == "test"]
     where = test["title"].iloc[0]
     caption = (
@@ -91,7 +91,7 @@ def draw(rows: pd.DataFrame, settings: Ablation) -> Evidence:
         ylabel="test accuracy (%)",
         log_x=True,
     )
-    return Evidence(verdicts(trained), (rate_table("rates", trained, caption=caption),), {"figure": figure}, NOTHING)
+    return Evidence(verdicts(trained), (rate_table("rates", trained, caption=caption),), {"figure": figure})
 
 
 def verdicts(trained: pd.DataFrame) -> tuple[Verdict, ...]:

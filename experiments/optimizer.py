@@ -21,7 +21,7 @@ from vitlab.claims.claim import Claim
 from vitlab.claims.phrases import not_worse
 from vitlab.report.families import in_order
 from vitlab.runs.run import Run
-from vitlab.study.arms import ARM, NOTHING, Ablation, at_own_rate, rate_table
+from vitlab.study.arms import ARM, Ablation, at_own_rate, rate_table
 from vitlab.study.plan import RATE, grid
 from vitlab.study.settings import data_of
 from vitlab.study.study import Study, main
@@ -98,7 +98,7 @@ def draw(rows: pd.DataFrame, settings: Optimizer) -> Evidence:
     trained = settings.named(rows, ARMS)
     every = probed(rows, trained)
     if every.empty:
-        return Evidence(summary=NOTHING)
+        return Evidence()
     own, upstream = probed(rows, at_own_rate(trained)), trained["title"].iloc[0]
     words = f"mean over seeds [95% interval]. {describe(trained)}."
     tables = [rate_table("rates", trained, caption=f"Test accuracy on {upstream} in % at each peak rate; {words}")]
@@ -108,7 +108,7 @@ def draw(rows: pd.DataFrame, settings: Optimizer) -> Evidence:
     axes: dict[str, Any] = {"xlabel": "peak learning rate of pre-training (log scale)", "ylabel": "5-shot accuracy (%)"}
     title = f"5-shot accuracy after pre-training on {upstream}"
     figure = curves(every, x=RATE, series="weights", panel="title", first=MEAN, title=title, log_x=True, **axes)
-    return Evidence(verdicts(rows, own), tuple(tables), {"figure": figure}, NOTHING)
+    return Evidence(verdicts(rows, own), tuple(tables), {"figure": figure})
 
 
 def probed(rows: pd.DataFrame, trained: pd.DataFrame) -> pd.DataFrame:

@@ -22,8 +22,7 @@ from vitlab.claims.claim import Claim
 from vitlab.claims.phrases import alike
 from vitlab.report.families import in_order
 from vitlab.runs.run import Run
-from vitlab.study.arms import ARM, NOTHING, Ablation, at_own_rate
-from vitlab.study.plan import RATE
+from vitlab.study.arms import ARM, Ablation, at_own_rate
 from vitlab.study.study import Study, main
 
 if TYPE_CHECKING:
@@ -89,7 +88,7 @@ def draw(rows: pd.DataFrame, settings: Ablation) -> Evidence:
 
     test = at_own_rate(settings.named(rows, ARMS)).query("split == 'test'")
     if test.empty:
-        return Evidence(summary=NOTHING)
+        return Evidence()
     where = test[ARM].str.split(" at ")
     test = test.assign(positions=where.str[0], place=where.str[1].fillna("the stem"))
     caption = (
@@ -97,7 +96,7 @@ def draw(rows: pd.DataFrame, settings: Ablation) -> Evidence:
         f"(columns); mean over seeds [95% interval]. {describe(test)}."
     )
     table = Table("positions", pivot(test, ["model", "positions"], "place"), caption, digits=2)
-    return Evidence(verdicts(test), (table,), figures(test), NOTHING)
+    return Evidence(verdicts(test), (table,), figures(test))
 
 
 def figures(test: pd.DataFrame) -> dict[str, Chart]:
@@ -127,8 +126,7 @@ def verdicts(test: pd.DataFrame) -> tuple[Verdict, ...]:
     found = []
     for model in in_order(test["model"]):
         own = test[test["model"] == model]
-        pairs = zip(own["model"], own[RATE], strict=True)
-        doubts = recipes.rate_doubts(own["data.name"].iloc[0], pairs) if (own["tried"] == 1).all() else []
+        doubts = recipes.rate_doubts(own) if (own["tried"] == 1).all() else []
         found += [compare(claim, own, BASE, other, by=ARM, doubts=doubts) for claim, other in COMPARED]
     return tuple(verdict for verdict in found if verdict)
 

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from vitlab.report.evidence import Table
 
 ARM = "arm"
-NOTHING = "Nothing has been compared yet."
 Arms = Mapping[str, Mapping[str, Any]]  # name, and what it changes, by the names that rows have
 
 
