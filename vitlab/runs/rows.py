@@ -86,7 +86,7 @@ def complete(rows: pd.DataFrame) -> pd.DataFrame:
 
     if "task.kind" not in rows.columns:  # measurements that are not of runs
         return rows
-    missing = {}
+    missing: dict[str, pd.Series] = {}
     for name, value in defaults().items():
         if name not in rows.columns:
             part, _, setting = name.partition(".")
