@@ -52,7 +52,9 @@ def test_p_for_reading(p: float, text: str) -> None:
 def test_markdown_and_html_are_escaped() -> None:
     found = [verdict(), verdict(subject="<b>", outcome="does not hold")]
     text = to_markdown(found)
-    assert text.splitlines()[0] == "| statement | outcome | effect [95% interval] | adjusted p | seeds | paper | section |"
+    assert (
+        text.splitlines()[0] == "| statement | outcome | effect [95% interval] | adjusted p | seeds | paper | section |"
+    )
     assert "(ViT \\| ResNet) | **holds** | +9.3 [+6.1, +12.5] points | 0.012 | 5 |" in text
     html = to_html(found)
     assert '<span class="badge does-not-hold">does not hold</span>' in html and "(&lt;b&gt;)" in html

@@ -108,7 +108,10 @@ def publish(
     for folder, evidence in decided.items():
         if folder in (fresh or {}) or evidence.verdicts != stored[folder].verdicts:
             question = read_provenance(folder)["question"]
-            files |= {folder / "evidence.json": evidence.dumps(), folder / "evidence.md": in_markdown(evidence, question)}
+            files |= {
+                folder / "evidence.json": evidence.dumps(),
+                folder / "evidence.md": in_markdown(evidence, question),
+            }
     write_all({path: text.encode() for path, text in files.items()})
     try:
         write_all(_pages(results, decided, claims))
