@@ -80,7 +80,7 @@ def draw(rows: pd.DataFrame, settings: FewShotStudy) -> Evidence:
     scored = measured(rows)
     if scored.empty:
         return Evidence(summary="No weights have been evaluated yet.")
-    shown = with_mean(scored, ["weights", "measure"])
+    shown = with_mean(scored)
     caption = (
         f"Test accuracy in %, {origin(scored)}; linear probe, neighbours and fine-tuning (validation's rate) on "
         f"{settings.finetune_size or 'all'} images of a set; mean over seeds [95% interval]. {describe(scored)}."
@@ -103,7 +103,6 @@ def measured(rows: pd.DataFrame) -> pd.DataFrame:
     """Test rows with the name of their `measure`, and that of the weights; draws of one number of shots averaged."""
     import pandas as pd
 
-    rows = rows.reindex(columns=dict.fromkeys([*rows.columns, "shots"]))
     test = rows[rows["split"] == "test"]
     few = test[test["task.kind"] == "few_shot"].sort_values("shots")
     few = few.assign(score=few.groupby(["run", "shots"])["score"].transform("mean")).drop_duplicates(["run", "shots"])

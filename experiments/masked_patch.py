@@ -166,7 +166,7 @@ def measured(rows: pd.DataFrame, tuned: pd.DataFrame) -> pd.DataFrame:
     few, predicted = (test[test["task.kind"] == kind] for kind in ("few_shot", "masked_patch"))
     way = few[WAY].fillna(few["init"].isna().map({True: "untrained", False: SUPERVISED}))
     later = tuned.assign(measure=tuned[LABELS].map("{:,} labels".format)).dropna(subset=[WAY])
-    scores = {name: test[column].clip(lower=0) for name, column in SCORES.items() if column in test}
+    scores = {name: predicted[column].clip(lower=0) for name, column in SCORES.items() if column in predicted}
     parts = [predicted.assign(measure=name, score=score) for name, score in scores.items()]
     return pd.concat([few.assign(measure="5-shot", **{WAY: way}), later, *parts], ignore_index=True)
 

@@ -69,7 +69,7 @@ def test_an_unknown_preset_is_one_message_and_exit_code_2(name):
 
 @pytest.mark.parametrize("name", STUDIES)
 def test_every_preset_of_every_study_parses(name):
-    from vitlab.command_line import parse
+    from vitlab.study.command_line import parse
 
     presets = importlib.import_module(f"experiments.{name}").PRESETS
     for preset, settings in presets.items():

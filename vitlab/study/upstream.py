@@ -6,7 +6,6 @@ fine-tuning) is the same Run with data and a task.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -84,13 +83,11 @@ class Upstream(Settings):
         return grid(changed(base, {HEAD: None}), {RATE: self.rates})
 
 
-def with_mean(rows: pd.DataFrame, by: Sequence[str], **names: str) -> pd.DataFrame:
-    """`rows`, and once more as one set those of each `by` and seed that has all of several sets, with `names` given."""
+def with_mean(rows: pd.DataFrame, **names: str) -> pd.DataFrame:
+    """`rows`, and all of them once more as one set, if there are several; averages leave out seeds that lack a set."""
     import pandas as pd
 
-    sets = rows.groupby([*by, "seed"])["title"].transform("nunique")
-    complete = rows[(sets == rows["title"].nunique()) & (sets > 1)]
-    return pd.concat([rows, complete.assign(title=MEAN, **names)])
+    return pd.concat([rows, rows.assign(title=MEAN, **names)]) if rows["title"].nunique() > 1 else rows
 
 
 def folder(settings: Upstream) -> str:
