@@ -83,7 +83,7 @@ PRESETS = {
         models=("ViT-Pico/4", "ViT-Micro/4", "ResNet-Pico"),
         train_sizes=(500, 2000, 8000, 49_000),
         steps_by_size={500: 3000, 2000: 6000, 8000: 12_000, 49_000: 24_000},
-        learning_rates=recipes.CIFAR10_SHORT.chosen,
+        learning_rates=recipes.CIFAR10_LONG.chosen,
     ),
     "tiny_imagenet": replace(
         CIFAR, **FIGURE_4, sizes=("Micro", "Small"), train_sizes=(1000, 3000, 10_000, 30_000, 95_000)

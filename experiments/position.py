@@ -114,9 +114,9 @@ def figures(test: pd.DataFrame) -> dict[str, Chart]:
         panels += [Panel((Series("", bars),), model)] if bars else []
     if not panels:
         return {}
-    about = {"ylabel": f"difference from {BASE} (points)", "subtitle": seeds_line(test, dots=False)}
-    title = f"What position embeddings are worth on {test['title'].iloc[0]}"
-    return {"figure": Chart(title, (tuple(panels),), kind="bar", **about)}
+    title, words = f"What position embeddings are worth on {test['title'].iloc[0]}", seeds_line(test, dots=False)
+    ylabel = f"difference from {BASE} (points)"
+    return {"figure": Chart(title, (tuple(panels),), kind="bar", ylabel=ylabel, subtitle=words)}
 
 
 def verdicts(test: pd.DataFrame) -> tuple[Verdict, ...]:

@@ -75,8 +75,7 @@ PAPER = "ViT-B/32 ViT-B/16 ViT-L/32 ViT-L/16 R50x1 R50x2 R101x1 R152x2 R50+ViT-B
 PRESETS = {
     "quick": Throughput(batch=16, script_batch=64, script_steps=6),
     "peers": Throughput(models=(), precisions=("bf16",)),
-    # Figure 12: 16 GiB is the memory of a core there.
-    "paper": Throughput(
+    "paper": Throughput(  # Figure 12, where a core has 16 GiB
         tuple(PAPER), (64, 128, 224, 384, 512), batch=8, memory_gib=16, least_seconds=2, scripts=(), repeats=5
     ),
 }

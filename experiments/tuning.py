@@ -46,8 +46,9 @@ PRESETS = {
         train_sizes=(500, 49_000),
         steps_by_size={500: 3000, 49_000: 6000},
         seeds=1,
-        rates=(3e-4, 1e-3, 3e-3),
-        rates_by_family={"ResNet": (1e-2, 3e-2, 1e-1)},
+        models=("ViT", "ResNet"),
+        rates=recipes.CIFAR10_LONG.tried["ViT"],
+        rates_by_family={"ResNet": recipes.CIFAR10_LONG.tried["ResNet"]},
         recipe=recipes.CIFAR_LONG,
     ),
     "tiny_imagenet_cpu": Tuning(

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from experiments.inspection import PRESETS, STUDY
-from experiments.inspection_evidence import draw, page
+from experiments.inspection_evidence import draw
 from vitlab.claims.rule import decide
 from vitlab.gallery import exhibits
 from vitlab.gallery.exhibits import open_all, portrait
@@ -63,10 +63,9 @@ def done(tmp_path_factory) -> Path:
 
 def test_the_page_shows_every_picture_that_was_drawn(done):
     folder = done / "results" / "inspection" / "digits"
-    shown = set(re.findall(r'<img src="([^"]+)"', (folder / "index.html").read_text()))
-    assert shown == {path.name for path in folder.glob("*.png")}
-    assert {path.stem for path in folder.glob("*.png")} == {path.stem for path in folder.glob("*.svg")}
-    assert {"positions_over_training.png", "attention_2.png", "distance.png", "over_training.png"} <= shown
+    shown = {Path(name).stem for name in re.findall(r'<img src="([^"]+)"', (folder / "index.html").read_text())}
+    assert shown == {path.stem for path in folder.glob("*.png")} == {path.stem for path in folder.glob("*.svg")}
+    assert {"positions_over_training", "attention_2", "distance", "over_training"} <= shown
 
 
 def test_rows_hold_every_head_of_every_snapshot(done):
@@ -112,9 +111,8 @@ def test_any_part_of_the_rows_is_drawn_or_declined_in_one_sentence(done, seed):
         runs = rows["run"].unique()
         kept = rows["run"].isin(runs[chance.random(len(runs)) < 0.4])
     drawn = draw(with_init(rows[kept]), PRESETS["quick"])
-    assert bool(drawn.tables) != bool(drawn.summary)
+    assert drawn.tables or drawn.answer == "No model with attention has been inspected yet."
     assert Evidence.loads(drawn.dumps()).to_json() == drawn.to_json()
-    assert page(rows[kept], PRESETS["quick"], drawn, ["distance"]).startswith(("<!doctype html>", ""))
 
 
 def test_a_redraw_needs_rows_alone(done, tmp_path):
@@ -205,8 +203,8 @@ def test_given_weights_and_a_file_become_a_page(tmp_path):
     )
     assert inspect(*words, "--wandb", "off") == 0
     folder = tmp_path / "inspection" / "x"
-    shown = set(re.findall(r'<img src="([^"]+)"', (folder / "index.html").read_text()))
-    assert shown == {path.name for path in folder.glob("*.png")}
+    shown = {Path(name).stem for name in re.findall(r'<img src="([^"]+)"', (folder / "index.html").read_text())}
+    assert shown == {path.stem for path in folder.glob("*.png")}
     assert "4 × 6 patches" in (folder / "evidence.md").read_text()
     rows = read_rows(folder)
     assert set(rows["init"]) == {str(source)} and set(rows["stage"]) == {"snapshot", "selected"}

@@ -52,7 +52,7 @@ def test_a_make_target_of_the_readme_exists(target):
 @pytest.mark.parametrize("name", STUDIES)
 def test_help_comes_without_torch_and_names_the_presets(name):
     code = (
-        f"import sys\nfrom experiments.{name} import STUDY\nfrom vitlab.study import main\n"
+        f"import sys\nfrom experiments.{name} import STUDY\nfrom vitlab.study.study import main\n"
         "try: main(STUDY, ['--help'])\nexcept SystemExit as end: assert end.code == 0\n"
         "assert 'torch' not in sys.modules"
     )
@@ -69,8 +69,8 @@ def test_an_unknown_preset_is_one_message_and_exit_code_2(name):
 
 @pytest.mark.parametrize("name", STUDIES)
 def test_every_preset_of_every_study_parses(name):
-    from vitlab.command_line import parse
+    from vitlab.study.command_line import parse
 
-    presets = importlib.import_module(f"experiments.{name}").PRESETS
+    presets = importlib.import_module(f"experiments.{name}").STUDY.presets
     for preset, settings in presets.items():
         assert parse(name, "", presets, ["--preset", preset])[0] == settings

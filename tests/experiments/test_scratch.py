@@ -39,7 +39,7 @@ def test_the_ladder_runs(tmp_path):
 def test_one_step_alone_has_a_table_and_no_chart(tmp_path):
     assert run(scratch.STUDY, ["--steps", "4", "--seeds", "1", "--ladder", "tutorial"], tmp_path) == 0
     written = {path.name for path in (tmp_path / "results" / "scratch" / "digits_4_steps").iterdir()}
-    assert written == {"rows.csv", "evidence.md", "evidence.json", "provenance.json"}
+    assert written == {"rows.csv", "evidence.md", "evidence.json", "index.html", "provenance.json"}
 
 
 def test_evidence_is_kept_by_the_length_of_training():

@@ -17,7 +17,8 @@ def named(figure: dict, name: str) -> list[dict]:
     return [trace for trace in figure["data"] if trace.get("name") == name]
 
 
-def test_every_trace_has_axes_in_the_layout(rows, two_sizes) -> None:
+@pytest.mark.parametrize("narrow", [False, True])
+def test_every_trace_has_axes_in_the_layout(rows, two_sizes, narrow: bool) -> None:
     table = rows(models=two_sizes)
     one = table[table["train_images"] == 500]
     for chart in (
@@ -26,17 +27,34 @@ def test_every_trace_has_axes_in_the_layout(rows, two_sizes) -> None:
         bars(table, category="train_images", series="model", **LABELS),
         dots(one, x="score", y="score", **LABELS),
     ):
-        figure = json.loads(json.dumps(to_plotly(chart), allow_nan=False))
+        figure = json.loads(json.dumps(to_plotly(chart, narrow=narrow), allow_nan=False))
         layout = figure["layout"]
         for trace in figure["data"]:
             assert trace["xaxis"].replace("x", "xaxis") in layout and trace["yaxis"].replace("y", "yaxis") in layout
             assert len(trace["x"]) == len(trace["y"])
-        assert layout["title"]["text"] == "T &lt;b&gt;" and layout["meta"]["alt"] == chart.alt()
+        assert layout["meta"]["alt"] == chart.alt() and 200 < layout["height"] < 4000
         domains = [
             (layout[key]["domain"], layout[f"y{key[1:]}"]["domain"]) for key in layout if key.startswith("xaxis")
         ]
         assert len(domains) == sum(map(len, chart.panels)) == len({str(domain) for domain in domains})
         assert all(0 <= low < high <= 1.0001 for pair in domains for low, high in pair)
+
+
+def test_on_a_narrow_screen_each_panel_is_followed_by_its_gap_and_one_axis_has_the_labels(rows, two_sizes) -> None:
+    chart = curves_and_gaps(rows(models=two_sizes), x="train_images", **LABELS)
+    layout = to_plotly(chart, narrow=True)["layout"]
+    titles = [note["text"] for note in layout["annotations"]]
+    assert len(titles) == 4 and [title.startswith("<b>gap") for title in titles] == [False, True] * 2
+    assert {tuple(layout[f"xaxis{end}"]["domain"]) for end in ("", "2", "3", "4")} == {(0, 1)}
+    assert layout["xaxis"]["showticklabels"] is False and layout["xaxis2"]["title"]["text"] == "images"
+    labels = layout["xaxis2"]["ticktext"]
+    assert len(labels) == 5 and labels[0] == "500" and labels[-1] == "10,000"
+
+
+def test_long_names_of_bars_take_several_lines(rows) -> None:
+    table = rows().assign(step="colour, shear and erasing")
+    layout = to_plotly(bars(table, category="step", **LABELS), narrow=True)["layout"]
+    assert layout["yaxis"]["ticktext"] == ["colour, shear<br>and erasing"]
 
 
 def test_the_pointer_says_mean_interval_seed_run_and_value(rows) -> None:

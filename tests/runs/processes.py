@@ -1,13 +1,16 @@
 """Studies as real processes: starting them, finding what they started, and waiting with a deadline."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 TINY = "--models ViT --train_sizes 50 --seeds 1 --steps 12 --evaluations 3 --wandb off --jobs 1".split()
+STARTED: list[subprocess.Popen] = []
 SLOW_STEPS = "--models ViT --sizes Small --train_sizes 1149 --batch_size 1149 --seeds 2 --wandb off --jobs 1".split()
 
 
@@ -16,10 +19,19 @@ def start(folder: Path, *words: str, **options) -> subprocess.Popen:
     command = [sys.executable, "-m", "experiments.data_scaling", *words]
     command += ["--results", str(folder / "results"), "--runs", str(folder / "runs")]
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, **options}
-    return subprocess.Popen(command, start_new_session=True, **options)
+    STARTED.append(subprocess.Popen(command, start_new_session=True, **options))
+    return STARTED[-1]
 
 
-def until(what: Callable[[], object], seconds: float = 120.0) -> object:
+def end_all() -> None:
+    """Kill what is left of all that was started."""
+    while STARTED:
+        for number in alive(STARTED.pop().pid):
+            with suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)
+
+
+def until(what: Callable[[], object], seconds: float = 300.0) -> object:
     """Wait until `what()` is true, and return it; an assertion fails after `seconds`."""
     deadline = time.monotonic() + seconds
     while not (found := what()):

@@ -34,7 +34,7 @@ def trained(place):
     """A small ResNet that knows the digits after two seconds."""
     outcome = execute(TRAINED, place, SILENT)
     assert outcome.status == "finished", outcome.reason
-    assert outcome.rows[0]["test_best"] > 0.9
+    assert outcome.rows[1]["score"] > 0.9
     return TRAINED
 
 
@@ -129,7 +129,7 @@ def test_trained_weights_beat_random_ones_under_every_evaluator(place, trained):
         for init in (trained, None):
             run = Run(trained.model, trained.data, task=task, init=init)
             rows = probe(run, images_of(run, place), place.store, SILENT, "cpu")
-            accuracy[init is None] = sum(row["test_accuracy"] for row in rows) / len(rows)
+            accuracy[init is None] = sum(row["score"] for row in rows) / len(rows)
         assert 0.85 < accuracy[False] <= 1 and accuracy[False] > accuracy[True] + 0.03, task
 
 
@@ -138,8 +138,8 @@ def test_rows_say_where_the_weights_come_from(place, trained):
     rows = execute(run, place, SILENT).rows
     assert [(row["shots"], row["draw"]) for row in rows] == [(k, draw) for k in (1, 2) for draw in range(3)]
     for row in rows:
-        assert (row["init"], row["upstream"], row["upstream_size"]) == (trained.id, "digits", 1149)
-        assert (row["task"], row["l2"], row["seed"], row["run"], row["status"]) == (
+        assert (row["init"], row["data.name"], row["split"]) == (trained.id, "digits", "test")
+        assert (row["task.kind"], row["l2"], row["seed"], row["run"], row["status"]) == (
             "few_shot",
             1024,
             3,
@@ -159,7 +159,7 @@ def test_few_shot_looks_at_the_images_of_its_draws_alone_and_says_what_all_of_th
     whole = frozen_features(run, model, data, "train", pixels, place.store, SILENT, batch=256)
     train = whole[chosen], data.train.labels[chosen]
     full = few_shot_rows(task, train, (features(run, place), data.test.labels), run.seed)
-    assert [row["test_accuracy"] for row in rows] == [row["test_accuracy"] for row in full]
+    assert [row["score"] for row in rows] == [row["score"] for row in full]
     assert len(rows) == 4 + 3
 
 
@@ -170,7 +170,7 @@ def test_one_shot_draws_go_on_until_the_interval_is_narrow_and_l2_is_chosen_on_s
     task = FewShot(shots=(1, 10), draws=3, width=0.1, l2=(1.0, 1024.0))
     rows = few_shot_rows(task, (x[:100], labels[:100]), (x[100:], labels[100:]), seed=0)
     ones, tens = ([row for row in rows if row["shots"] == k] for k in (1, 10))
-    values = torch.tensor([row["test_accuracy"] for row in ones])
+    values = torch.tensor([row["score"] for row in ones])
     assert 3 < len(ones) <= 100 and 2 * 2.2 * float(values.std()) / len(ones) ** 0.5 < 0.12
     assert {row["l2_choice"] for row in ones} == {"default"} and {row["l2"] for row in ones} == {1024.0}
     assert len(tens) == 3 and {row["l2_choice"] for row in tens} == {"held-out shots"}

@@ -56,4 +56,4 @@ def test_a_study_that_waits_for_another_ones_run_can_be_stopped(tmp_path):
         assert gone_after(study, signal.SIGTERM) < LIMIT
     assert study.wait() == 3, study.stdout.read()
     again = start(tmp_path, *TINY)
-    assert again.wait(120) == 0, again.stdout.read()
+    assert again.wait(600) == 0, again.stdout.read()

@@ -225,8 +225,8 @@ RUN = Run("ViT-Pico/4", Data("digits"), Recipe(steps=6, evaluations=3, batch_siz
 def test_a_run_trains_saves_the_model_alone_and_starts_a_classifier(place):
     outcome = execute(RUN, place, QUIET)
     assert outcome.status == "finished", outcome.reason
-    row = outcome.rows[0]
-    assert {"test_loss", "test_color_accuracy", "test_floor_frequent", "test_floor_neighbours"} <= set(row)
+    (row,) = (row for row in outcome.rows if row["split"] == "test")
+    assert {"score", "loss", "color_accuracy", "floor_frequent", "floor_neighbours"} <= set(row)
     assert list(place.store.path(RUN).glob("pictures_*.npz")) == [place.store.path(RUN, "pictures_0000006.npz")]
     saved = read_weights(place.store.weights(RUN))
     data = load_data("digits", cache=place.cache)

@@ -4,10 +4,10 @@ import dataclasses
 import re
 
 import pytest
-from vitlab.command_line import parse
 
 from experiments.data_scaling import PRESETS
 from vitlab.runs.run import build, from_settings
+from vitlab.study.command_line import parse
 from vitlab.tasks.settings import Classify, MaskedPatch, Recipe, choices
 
 

@@ -58,7 +58,8 @@ def draw(rows: pd.DataFrame) -> Evidence:
             scale=1.0,
             digits=0,
         )
-    return Evidence(tuple(verdicts(trained)), tuple(tables), figures, script_summary(scripts))
+    summary = script_summary(scripts) or Evidence().summary
+    return Evidence(tuple(verdicts(trained)), tuple(tables), figures, summary)
 
 
 def verdicts(trained: pd.DataFrame) -> Iterator[Verdict]:

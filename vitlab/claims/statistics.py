@@ -56,6 +56,13 @@ def arm(rows: pd.DataFrame, name: Any, *, by: str = "model", at: Mapping[str, An
     return chosen
 
 
+def whole_seeds(rows: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    """The rows of the seeds that have every combination of `keys` that occurs: their means are of the same things."""
+    points = rows[list(keys)].apply(tuple, axis=1) if len(rows) else rows["seed"]
+    had = points.groupby(rows["seed"]).nunique()
+    return rows[rows["seed"].isin(had.index[had == points.nunique()])]
+
+
 def means(rows: pd.DataFrame, keys: Sequence[str], value: str) -> pd.Series:
     """Mean of `value` for each combination of `keys`: over draws within a data set, then over data sets.
 

@@ -1,4 +1,4 @@
-"""What lies in a results folder: each piece of evidence with where it comes from, and the order in which pages show it."""
+"""What lies in a results folder: each piece of evidence, where it comes from, and the order of pages."""
 
 from __future__ import annotations
 

@@ -19,10 +19,10 @@ DASH = dict(zip(map(str, DASHES), ("solid", "dash", "dot", "dashdot"), strict=Tr
 SYMBOL = dict(zip(MARKERS, ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross"), strict=True))
 AXIS = {"showgrid": True, "gridcolor": FAINT, "zeroline": False, "linecolor": GREY, "ticks": "outside"}
 WIDE, NARROW = 900, 350  # pixels of the figure, by which labels are thinned out and long names broken
-PANEL, GAP_PANEL, BAR = 270, 130, 24  # pixels of heights
+PANEL, GAP_PANEL, BAR, BROKEN_BAR = 270, 130, 26, 36  # pixels of heights
 APART = 0.07  # share of the width between panels
-BETWEEN, BELOW_HEAD = 76, 34  # pixels between rows of panels, and between one and the gaps of the same axes
-MARGIN = {"l": 56, "r": 12, "t": 30, "b": 50}
+BETWEEN, BELOW_HEAD = 84, 34  # pixels between rows of panels, and between one and the gaps of the same axes
+MARGIN = {"l": 56, "r": 12, "t": 30, "b": 58}
 LETTER = 7.5  # pixels of a letter of a label
 MOST = 12  # seeds that are named where the pointer is on their mean
 
@@ -32,10 +32,11 @@ def to_plotly(chart: Chart, *, narrow: bool = False) -> dict[str, Any]:
 
     Its title and subtitle are the page's to show. `narrow`: for a telephone, panels one below the other.
     """
-    chart = _stacked(chart) if narrow else chart
+    alt, chart = chart.alt(), _stacked(chart) if narrow else chart
     styles = chart_styles(chart)
     traces: list[dict[str, Any]] = []
-    heights = _heights(chart)
+    pixels = NARROW if narrow else WIDE
+    heights = _heights(chart, pixels)
     layout: dict[str, Any] = {
         "font": {"family": "system-ui, Segoe UI, Helvetica, Arial, sans-serif", "size": 12, "color": INK},
         "paper_bgcolor": "rgba(0,0,0,0)",
@@ -44,19 +45,19 @@ def to_plotly(chart: Chart, *, narrow: bool = False) -> dict[str, Any]:
         "barmode": "group",
         "annotations": [],
         "shapes": [],
-        "meta": {"alt": chart.alt()},
+        "meta": {"alt": alt},
     }
     in_legend: set[str] = set()
     for (row, column), end in _ends(chart).items():
         panel = chart.panels[row][column]
-        _place(layout, chart, (row, column), end, NARROW if narrow else WIDE)
+        _place(layout, chart, (row, column), end, pixels)
         told = panel.gap and len(panel.series) == 1  # by the panel's title
         for series in panel.series:
             made = _traces(chart, panel, series, styles)
             made[-1]["showlegend"] = bool(series.name) and series.name not in in_legend and not told
             in_legend |= {series.name} if made[-1]["showlegend"] else set()
             traces += [{**trace, "xaxis": f"x{end}", "yaxis": f"y{end}"} for trace in made]
-    lines = _legend_lines(in_legend, NARROW if narrow else WIDE) if len(in_legend) > 1 else 0
+    lines = _legend_lines(in_legend, pixels) if len(in_legend) > 1 else 0
     below = MARGIN["b"] + 22 * lines
     layout["margin"] = {**MARGIN, "b": below}
     layout["height"] = sum(heights) + MARGIN["t"] + below
@@ -92,14 +93,15 @@ def _legend_lines(names: Collection[str], pixels: float) -> int:
     return max(1, math.ceil(1.15 * sum(widths) / pixels))
 
 
-def _heights(chart: Chart) -> list[float]:
+def _heights(chart: Chart, pixels: float) -> list[float]:
     """Pixels of each row of panels, with the room below it."""
     found = []
     for at, row in enumerate(chart.panels):
         height = float(GAP_PANEL if row[0].gap else PANEL)
         if chart.kind == "bar":
             counts = [sum(len(series.points) for series in panel.series) for panel in row]
-            height = BAR * (max(counts) + 1.5)
+            broken = any("<br>" in name for panel in row for name in _broken(panel, pixels)["ticktext"])
+            height = (BROKEN_BAR if broken else BAR) * (max(counts) + 1.5)
         last = at == len(chart.panels) - 1
         found.append(height + (0 if last else BELOW_HEAD if _has_gaps_below(chart, at) else BETWEEN))
     return found
@@ -119,11 +121,14 @@ def _html(text: str) -> str:
 def _place(layout: dict[str, Any], chart: Chart, place: tuple[int, int], end: str, pixels: float) -> None:
     """Give a panel its share of the figure, its axes, its title and its horizontal lines."""
     (row, column), panel = place, chart.panels[place[0]][place[1]]
-    (left, right), (bottom, top) = _domains(chart, row, column)
+    (left, right), (bottom, top) = _domains(chart, row, column, pixels)
     value = {"text": _html(panel.ylabel or chart.ylabel if column == 0 or panel.ylabel else "")}
     across: dict[str, Any] = {**AXIS, "domain": [left, right], "anchor": f"y{end}"}
     up: dict[str, Any] = {**AXIS, "domain": [bottom, top], "anchor": f"x{end}", "title": value}
-    across["title"] = {"text": "" if _has_gaps_below(chart, row) else _html(chart.xlabel), "standoff": 8}
+    label = fill(chart.xlabel, width=int((right - left) * (pixels - MARGIN["l"]) / LETTER), break_long_words=False)
+    across["title"] = {"text": _html(label), "standoff": 8}
+    if _has_gaps_below(chart, row):  # whose axis has the labels
+        across |= {"title": {"text": ""}, "showticklabels": False}
     if chart.kind == "bar":
         across["title"], up["title"] = value, {"text": _html(chart.xlabel)}
         up |= {"autorange": "reversed", "showgrid": False, "automargin": True, **_broken(panel, pixels)}
@@ -163,9 +168,9 @@ def _level(chart: Chart, label: str, level: float, end: str) -> dict[str, Any]:
     }
 
 
-def _domains(chart: Chart, row: int, column: int) -> tuple[tuple[float, float], tuple[float, float]]:
+def _domains(chart: Chart, row: int, column: int, pixels: float) -> tuple[tuple[float, float], tuple[float, float]]:
     """The panel's ends as shares of the width and height that the margins leave, from the left and the bottom."""
-    across, heights = max(map(len, chart.panels)), _heights(chart)
+    across, heights = max(map(len, chart.panels)), _heights(chart, pixels)
     last = row == len(heights) - 1
     free = 0 if last else BELOW_HEAD if _has_gaps_below(chart, row) else BETWEEN
     top = 1 - sum(heights[:row]) / sum(heights)
@@ -230,7 +235,7 @@ def _errors(chart: Chart, points: Sequence[Point]) -> dict[str, Any]:
     cells = [point.interval for point in points]
     ends = {"array": [cell.high - cell.mean for cell in cells], "arrayminus": [cell.mean - cell.low for cell in cells]}
     shown = {name: _shown(values, chart.scale) for name, values in ends.items()}
-    return {"type": "data", "symmetric": False, **shown, "thickness": 1.1, "width": 3}
+    return {"type": "data", "symmetric": False, **shown, "thickness": 1.1, "width": 3, "color": INK}
 
 
 def _words(chart: Chart, series: Series, point: Point) -> str:

@@ -30,7 +30,7 @@ APART = "Single seeds and checks"
 def readme(entries: Sequence[Entry], ledger: Ledger) -> str:
     """The text of the page; ends in a newline."""
     studies, apart = ordered(entries)
-    heads = [(f"{group[0].study}: {_line(group[0].record['question'])}", group) for group in studies]
+    heads = [(f"{group[0].study}: {markdown_text(group[0].record['question'])}", group) for group in studies]
     heads += [(APART, apart)] if apart else []
     contents = ["- [The ledger of claims](#the-ledger-of-claims)"]
     for head, group in heads:
@@ -45,10 +45,6 @@ def readme(entries: Sequence[Entry], ledger: Ledger) -> str:
 def anchor(title: str) -> str:
     """The link target that a forge makes of a heading."""
     return re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
-
-
-def _line(text: str) -> str:
-    return " ".join(text.split())
 
 
 def _overview(ledger: Ledger) -> str:
@@ -120,13 +116,14 @@ def _details(ledger: Ledger) -> str:
 
 def _section(one: Entry, named: bool) -> str:
     """One piece of evidence: answer, figure, command, circumstances, links and notes."""
-    question = f"{_line(one.record['question'])}\n\n" if named else ""
-    figure = next(
-        (f"![{_line(chart.title)}]({one.place}/{name}.png)\n\n" for name, chart in one.evidence.figures.items()), ""
-    )
+    question = f"{markdown_text(one.record['question'])}\n\n" if named else ""
+    figures = [
+        f"![{markdown_text(chart.title)}]({one.place}/{name}.png)\n\n" for name, chart in one.evidence.figures.items()
+    ]
     facts = "; ".join(f"{title}: {text}" for title, text in one.facts().items())
     links = ", ".join(f"[{name}]({one.place}/{name})" for name in ("index.html", *one.files))
     notes = f"\n{one.notes.replace('](../../', '](')}\n" if one.notes else ""
     return (
-        f"### {one.place}\n\n{question}{one.evidence.answer}\n\n{figure}    {one.command}\n\n{facts}.\n{links}\n{notes}"
+        f"### {one.place}\n\n{question}{markdown_text(one.evidence.answer)}\n\n{''.join(figures[:1])}"
+        f"    {one.command}\n\n{markdown_text(facts)}.\n{links}\n{notes}"
     )

@@ -22,7 +22,7 @@ from vitlab.report import tables, verdicts
 from vitlab.report.entries import Entry, ordered
 from vitlab.report.evidence import Chart, Picture
 from vitlab.report.interactive import to_plotly
-from vitlab.report.readme import effect, why
+from vitlab.report.readme import effect
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -64,7 +64,7 @@ def plotly_script() -> Path:
 
 @dataclass(frozen=True)
 class Shown:
-    """A figure or an image file on a page; `drawn` has plotly's JSON, for a "wide" and, if it differs, a "narrow" one."""
+    """A figure or an image file on a page; `drawn`: plotly's JSON for a "wide" and, if it differs, a "narrow" one."""
 
     name: str
     title: str
@@ -82,9 +82,10 @@ def _shown(one: Entry) -> tuple[list[Shown], list[Shown]]:
     for name, picture in words.items():
         if name in one.evidence.figures:
             rest.append(_figure(name, one.evidence.figures[name], picture))
-        else:
-            rest += [_picture(file, picture) for file in sorted(files) if _stem(file) == name and file != name]
-            rest += [_picture(name, picture)] if name in files else []
+            continue
+        for number, file in enumerate(sorted(file for file in files if name in (file, _stem(file))), 1):
+            again = Picture(f"{picture.title}, {number}", "")
+            rest.append(_picture(file, picture if number == 1 else again))
     known = {shown.name for shown in (*first, *rest)}
     rest += [_picture(file, Picture(_stem(file).replace("_", " "), "")) for file in sorted(files - known)]
     return first, rest
@@ -126,7 +127,6 @@ def _environment() -> Environment:
         "badge": lambda outcome: Markup(verdicts.badge(outcome)),
         "markdown": lambda text, places: Markup(markdown(text, places)),
         "effect": effect,
-        "why": why,
         "p": verdicts.format_p,
     }
     return made

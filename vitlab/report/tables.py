@@ -126,7 +126,7 @@ def to_html(table: Table) -> str:
         return f"<tr>{''.join(made)}</tr>"
 
     body = "\n".join(line(row, False) for row in table.text())
-    caption = f"<caption>{escape(table.caption)}</caption>" if table.caption else ""
+    caption = f"<caption><span>{escape(table.caption)}</span></caption>" if table.caption else ""
     head = f"<thead>{line(table.titles, True)}</thead>"
     scroll = f'<div class="scroll" tabindex="0" role="region" aria-label="Table: {escape(table.name)}">'
     return f'{scroll}<table class="data">{caption}{head}<tbody>\n{body}\n</tbody></table></div>'

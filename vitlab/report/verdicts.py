@@ -68,7 +68,7 @@ def to_html(verdicts: Sequence[Verdict]) -> str:
         why = outcome.removeprefix(escape(verdict.outcome)).strip()
         shown = badge(verdict.outcome) + (f"<small>{why[1:-1]}</small>" if why else "")
         others = "".join(
-            f'<td data-label="{escape(title)}">{cell}</td>'
+            f'<td data-label="{escape(title)}"{_empty(cell)}>{cell}</td>'
             for title, cell in zip(TITLES[1:], (shown, *rest), strict=True)
         )
         rows.append(f'<tr><th scope="row">{statement}</th>{others}</tr>')
@@ -77,3 +77,8 @@ def to_html(verdicts: Sequence[Verdict]) -> str:
         '<div class="scroll" tabindex="0" role="region" aria-label="Verdicts">'
         f'<table class="verdicts">{shown}<tbody>\n{body}\n</tbody></table></div>'
     )
+
+
+def _empty(cell: str) -> str:
+    """The class of a cell that a narrow screen leaves out."""
+    return ' class="none"' if cell in ("", "–") else ""

@@ -89,7 +89,8 @@ class Launcher:
             OSError: if the disk is full or can no longer be written; all that was kept until then is whole.
             WorkerDied: if no worker can be started.
         """
-        place.store.check_writable()
+        if runs:
+            place.store.check_writable()
         with ending.gently():
             yield from _Schedule(self, runs, place, listen, deadline).outcomes()
 
@@ -110,7 +111,7 @@ class _Schedule:
         self.waiting = list(dict.fromkeys(link for run in runs for link in run.chain()))
         self.working: dict[Worker, Run] = {}
         self.finished: set[str] = set()
-        self.kills: Counter[Run] = Counter()
+        self.kills: Counter[str] = Counter()
         self.no_room = ""
 
     def outcomes(self) -> Iterator[Outcome]:
@@ -129,19 +130,19 @@ class _Schedule:
     def _begin(self) -> None:
         if ending.asked or time.time() >= self.deadline:
             self.launcher.stop()
-        if self.launcher._stopped_at is not None:
+        if self.launcher._stopped_at is not None or len(self.working) == self.launcher.jobs:
             return
         ready = [run for run in self.waiting if not isinstance(run.init, Run) or run.init.id in self.finished]
-        first = [run for run in ready if not self.kills[run]]
+        first = [run for run in ready if not self.kills[run.id]]
         if not first and not self.working:
             first = ready[:1]  # Where memory was short, a run that was killed is tried again by itself.
-        if any(self.kills[run] for run in self.working.values()):
+        if any(self.kills[run.id] for run in self.working.values()):
             return
         most = min(len(first), self.launcher.jobs - len(self.working))
         for run, worker in zip(first, self.launcher._idle(set(self.working), most), strict=False):
             self.waiting.remove(run)
             self.working[worker] = run
-            worker.call(_mark if self.kills[run] >= TRIES else _work, run, self.place, self.deadline)
+            worker.call(_mark if self.kills[run.id] >= TRIES else _work, run, self.place, self.deadline)
 
     def _take(self, worker: Worker, kind: str, value: Any) -> Iterator[Outcome]:
         if kind == "event":
@@ -169,12 +170,12 @@ class _Schedule:
         self.launcher.workers.remove(worker)
         if not worker.ready:
             raise WorkerDied(f"A worker process ended ({how}) before it could begin.")
-        self.kills[run] += 1
-        if self.kills[run] > TRIES:
+        self.kills[run.id] += 1
+        if self.kills[run.id] > TRIES:
             yield Outcome(run.id, "failed", [], f"the worker was killed ({how})", "killed")
             return
         self.waiting.insert(0, run)
-        then = "it is tried once more, by itself" if self.kills[run] < TRIES else "it is given up for now"
+        then = "it is tried once more, by itself" if self.kills[run.id] < TRIES else "it is given up for now"
         log.warning("The worker at %s was killed (%s), perhaps for want of memory; %s.", run, how, then)
 
     def _enforce(self) -> Iterator[Outcome]:

@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from vitlab.errors import suggest
@@ -56,7 +57,7 @@ class Run:
     options: tuple[tuple[str, Any], ...] = ()
     snapshots: int = 0
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Twelve hexadecimal digits that name the run."""
         text = json.dumps(settings(self), sort_keys=True, separators=(",", ":"))

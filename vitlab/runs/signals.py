@@ -63,6 +63,7 @@ class Ending:
             act()
         if sys.stderr.isatty():
             os.write(2, SHOW_CURSOR)
+        os.write(2, b"Stopped. The same command goes on from the last checkpoints.\n")
         os._exit(code)
 
     def _handle(self, number: int, frame: Any) -> None:

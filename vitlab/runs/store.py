@@ -129,7 +129,7 @@ class Store:
             self._drop(run, CHECKPOINTS)
 
     def check_writable(self) -> None:
-        """Write a little into the store.
+        """Write a little into the store, and sweep what killed processes left there.
 
         Raises:
             ValueError: if that cannot be.
@@ -137,7 +137,8 @@ class Store:
         probe = self.folder / ".writable"
         try:
             write_all({probe: b"x" * 4096})
-            probe.unlink()
+            probe.unlink(missing_ok=True)
+            sweep(self.folder)
         except OSError as error:
             raise ValueError(
                 f"The run store {self.folder} cannot be written ({error.strerror}); make room, or name another folder "

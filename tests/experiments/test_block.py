@@ -1,0 +1,45 @@
+"""The deck's block: both at the same rates, a verdict for each depth, and how many runs train at all."""
+
+from dataclasses import replace
+
+import pytest
+
+from experiments.block import PRESETS, STUDY, plan
+from vitlab.claims.rule import decide
+
+SETTINGS = replace(PRESETS["quick"], depths=(2, 6), rates=(0.001, 0.003, 0.01))
+
+
+def post(run) -> bool:
+    return dict(run.options).get("norm") == "post"
+
+
+def score(run) -> float:
+    """Post-norm with many layers trains at the smallest two rates alone, and worse."""
+    if post(run) and dict(run.options)["depth"] == 6 and run.recipe.lr == 0.01:
+        return 0.1
+    lost = 0.05 if post(run) and dict(run.options)["depth"] == 6 else 0.0
+    return 0.8 - lost - (run.recipe.lr != 0.003) * 0.02 + 0.001 * (int(run.id, 16) % 3)
+
+
+def test_every_depth_has_its_verdict_and_runs_that_train_are_counted(as_if_made):
+    runs = plan(SETTINGS)
+    assert len(runs) == 2 * 2 * 3 * 5 and {run.options for run in runs if post(run)} == {
+        (("depth", depth), ("norm", "post"), ("activation", "relu")) for depth in (2, 6)
+    }
+    found = STUDY.draw(as_if_made(runs, score), SETTINGS)
+    verdicts = {verdict.about["layers"]: verdict for verdict in decide(found.verdicts)}
+    assert verdicts[2].outcome == verdicts[6].outcome == "holds"
+    assert verdicts[6].interval.mean == pytest.approx(0.05, abs=0.002)
+    trains = found.tables[1].frame
+    assert trains["rate 0.01"].tolist() == ["5 of 5", "5 of 5", "5 of 5", "0 of 5"]
+    assert [panel.title for panel in found.figures["figure"].panels[0]] == [
+        "ViT-Pico/2, 2 layers",
+        "ViT-Pico/2, 6 layers",
+    ]
+    assert dict(found.figures["figure"].panels[0][0].references) == {"chance": 0.1}
+
+
+def test_post_norm_ahead_speaks_against_the_claim(as_if_made):
+    rows = as_if_made(plan(SETTINGS), lambda run: score(run) - 0.2 * (not post(run)))
+    assert {verdict.outcome for verdict in decide(STUDY.draw(rows, SETTINGS).verdicts)} == {"does not hold"}

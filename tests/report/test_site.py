@@ -1,0 +1,157 @@
+"""README, ledger and pages are made of all evidence, in order, escaped, with links that lead somewhere."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from vitlab.claims.claim import Claim, Verdict
+from vitlab.claims.interval import mean_interval
+from vitlab.claims.ledger import ledger
+from vitlab.report.build import curves_and_gaps, scaling_table
+from vitlab.report.entries import Entry, entry, ordered
+from vitlab.report.evidence import Evidence, Picture
+from vitlab.report.readme import anchor, readme
+from vitlab.report.site import markdown, plotly_script, site
+
+EVIL = '<script>alert("x")</script> & <b>'
+CLAIM = Claim("data.few", "4.3", "with few images the CNN is ahead", paper="B/16 77.91")
+OTHER = Claim("block.pre", "deck", "nobody ran this")
+
+
+def stored(results: Path, place: str, evidence: Evidence, seeds: int = 3, section: str = "4.3") -> Entry:
+    """An entry with its files in `results`."""
+    folder = results / place
+    folder.mkdir(parents=True)
+    about = {"count": 12, "wall_s": 7200.0, "seed": list(range(seeds)), "hardware": ["2 x CPU"], "commit": ["1" * 40]}
+    record = {
+        **{"question": f"Why {EVIL}?", "section": section, "protocol": f"As said.\n\n    python {EVIL}\n"},
+        **{"command": ["python", "-m", "experiments.x", "a b", "--time_budget", "9m"], "settings": {}},
+        **{"date": "2026-11-24T00:00:00", "rows": about},
+    }
+    (folder / "provenance.json").write_text(json.dumps(record))
+    for name in ("rows.csv", "evidence.json", "evidence.md"):
+        (folder / name).write_text(EVIL)
+    for name in (*evidence.figures, "patches_1", "patches_2", "left_over"):
+        for kind in ("png", "svg"):
+            (folder / f"{name}.{kind}").write_bytes(b"")
+    return entry(folder, evidence)
+
+
+@pytest.fixture
+def results(tmp_path: Path, rows) -> tuple[Path, list[Entry]]:
+    interval = mean_interval([0.02, 0.025, 0.023])
+    verdict = Verdict(CLAIM, "Digits", EVIL, {0: 0.02}, interval, 0.01, outcome="holds", adjusted_p=0.01)
+    chart = curves_and_gaps(rows(), x="train_images", title=EVIL, ylabel="accuracy (%)")
+    found = Evidence(
+        (verdict,),
+        (scaling_table("accuracy", rows(), "train_images", caption=EVIL),),
+        {"figure": chart},
+        pictures={"patches": Picture("Patches", EVIL)},
+    )
+    (tmp_path / "data_scaling" / "digits").mkdir(parents=True)
+    (tmp_path / "data_scaling" / "digits" / "NOTES.md").write_text(
+        f"**So** {EVIL} [one](../../tuning/one/evidence.md)."
+    )
+    (tmp_path / "data_scaling" / "digits").rename(tmp_path / "kept")
+    entries = [
+        stored(tmp_path, "again/draw_0", Evidence(summary="3 agree."), 0, "-"),
+        stored(tmp_path, "data_scaling/digits", found),
+        stored(tmp_path, "tuning/one", Evidence(summary="One."), 1, "-"),
+        stored(tmp_path, "few_shot/digits", Evidence(summary="Few."), 2, "4.1"),
+    ]
+    (tmp_path / "kept" / "NOTES.md").rename(tmp_path / "data_scaling" / "digits" / "NOTES.md")
+    entries[1] = entry(entries[1].folder, found)
+    return tmp_path, entries
+
+
+def test_sections_come_in_the_order_of_the_paper_and_single_seeds_and_checks_last(results):
+    studies, apart = ordered(results[1])
+    assert [[one.place for one in group] for group in studies] == [["few_shot/digits"], ["data_scaling/digits"]]
+    assert [one.place for one in apart] == ["tuning/one", "again/draw_0"]
+
+
+def test_the_readme_has_contents_then_the_ledger_then_each_study(results):
+    folder, entries = results
+    text = readme(entries, ledger([(one.place, one.evidence.verdicts) for one in entries], [OTHER, CLAIM]))
+    places = [
+        text.index(part) for part in ("- [The ledger", "## The ledger", "### Verdict", "## few_shot", "## Single")
+    ]
+    assert places == sorted(places)
+    assert "nobody ran this" in text and "not run" in text and "B/16 77.91" in text and "2 h of training" in text
+    assert "experiments.x 'a b'" in text and "9m" not in text and EVIL not in text.replace(f"**So** {EVIL}", "")
+    headings = {anchor(line.lstrip("# ")) for line in text.splitlines() if line.startswith("#")}
+    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", text):
+        assert (
+            target[1:] in headings
+            if target.startswith("#")
+            else target.endswith((".html", ".md", ".csv", ".json", ".png"))
+        )
+
+
+class Checker(HTMLParser):
+    """Collects what a browser would load and follow, and that every tag is closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.links: list[str] = []
+        self.ids: list[str] = []
+        self.pictures: list[dict[str, str | None]] = []
+
+    def handle_starttag(self, tag: str, attrs) -> None:
+        found = dict(attrs)
+        self.links += [found[name] for name in ("href", "src") if found.get(name)]
+        self.ids += [found["id"]] if "id" in found else []
+        if tag == "img":
+            self.pictures.append(found)
+        if tag not in ("img", "meta", "link", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_pages_are_escaped_closed_described_and_linked(results):
+    folder, entries = results
+    found = ledger([(one.place, one.evidence.verdicts) for one in entries], [OTHER, CLAIM])
+    pages = site(entries, found, folder)
+    assert len(pages) == 5
+    (folder / "README.md").write_text("")
+    (folder / "ledger.json").write_text("")
+    (folder / "plotly.min.js").write_text("")
+    for path, text in pages.items():
+        path.write_text(text)
+    for path, text in pages.items():
+        checker = Checker()
+        checker.feed(text)
+        scripts = {folder / "index.html": 0, folder / "data_scaling" / "digits" / "index.html": 3}.get(path, 2)
+        assert text.count("<script") == scripts and "<b>?" not in text
+        assert checker.open == [] and len(checker.ids) == len(set(checker.ids))
+        assert all(picture["alt"] for picture in checker.pictures)
+        for link in checker.links:
+            target, _, fragment = link.partition("#")
+            if link == "data:,":
+                continue
+            assert not target.startswith(("http", "//", "javascript")), link
+            assert (path.parent / target).exists() and (target or fragment in (*checker.ids, "content")), link
+    text = pages[folder / "data_scaling" / "digits" / "index.html"]
+    assert 'href="../../tuning/one/index.html"' in text and "<strong>So</strong>" in text
+    order = [text.index(part) for part in ("Patches<", "Patches, 2<", ">left over<", "As said.")]
+    assert order == sorted(order)
+    data = json.loads(re.search(r'<script type="application/json">(.*?)</script>', text)[1])
+    assert "seed 0, run" in json.dumps(data["wide"]) and len(data["wide"]["data"]) > 5
+    index = pages[folder / "index.html"]
+    assert "1 × " in index and "nobody ran this" in index and index.index("nobody ran") < index.index("Few.")
+
+
+def test_notes_cannot_bring_markup_or_scripts():
+    html = markdown("<img src=x onerror=y> [a](javascript:alert(1)) `b` [n](../../x/y/NOTES.md)", {"x/y"})
+    assert "<img" not in html and 'href="javascript' not in html and "<code>b</code>" in html
+    assert 'href="../../x/y/index.html"' in html
+
+
+def test_plotly_comes_with_its_python_package():
+    assert plotly_script().stat().st_size < 5_500_000
