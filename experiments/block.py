@@ -1,6 +1,6 @@
 """The Transformer's block (course deck): norms after each sum and ReLU, or norms before each branch and GELU (eq. 2-3)?
 
-    python -m experiments.block                                             # 1,149 digits, no network
+    python -m experiments.block                                             # 200 digits, no network
     python -m experiments.block --preset cifar10_cpu --data images/cifar10
 
 The deck writes z' = z + MSA(z), z'' = LN(z') and an MLP with ReLU, as the original Transformer does; the ViT has LN in
