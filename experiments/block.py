@@ -121,6 +121,7 @@ STUDY = Study(
     name="block",
     section="deck",
     question="Post-norm with ReLU or pre-norm with GELU: does it train, and how far?",
+    protocol=__doc__,
     presets=PRESETS,
     plan=plan,
     draw=draw,

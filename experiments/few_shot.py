@@ -139,6 +139,7 @@ STUDY = Study(
     name="few_shot",
     section="4.1",
     question="How good are representations after a few images a class, and does that predict fine-tuning?",
+    protocol=__doc__,
     presets=PRESETS,
     plan=plan,
     draw=draw,

@@ -123,6 +123,7 @@ STUDY = Study(
     name="head",
     section="D.3, Figure 9",
     question="Class token or mean pooling, each at its own learning rate?",
+    protocol=__doc__,
     presets=PRESETS,
     plan=plan,
     draw=draw,

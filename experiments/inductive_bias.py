@@ -167,6 +167,7 @@ STUDY = Study(
     name="inductive_bias",
     section="3.1 (ours)",
     question="How much does a CNN owe to the layout of images, and a ViT?",
+    protocol=__doc__,
     presets=PRESETS,
     plan=plan,
     draw=draw,

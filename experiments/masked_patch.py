@@ -201,6 +201,7 @@ STUDY = Study(
     name="masked_patch",
     section="4.6, B.1.2",
     question="Does masked patch prediction beat training from scratch, and does supervised pre-training beat it?",
+    protocol=__doc__,
     presets=PRESETS,
     plan=plan,
     draw=draw,

@@ -140,6 +140,7 @@ STUDY = Study(
     name="optimizer",
     section="D.1, Table 7",
     question="Adam or SGD for pre-training a ResNet, each at its own rate?",
+    protocol=__doc__,
     presets=PRESETS,
     plan=plan,
     draw=draw,

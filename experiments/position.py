@@ -135,6 +135,7 @@ STUDY = Study(
     name="position",
     section="D.4",
     question="Does a ViT need position embeddings, and does it matter which and where?",
+    protocol=__doc__,
     presets=PRESETS,
     plan=plan,
     draw=draw,

@@ -139,6 +139,7 @@ STUDY = Study(
     name="transfer",
     section="3.2",
     question="What does fine-tuning at a higher resolution bring, and how well do the models transfer from few images?",
+    protocol=__doc__,
     presets=PRESETS,
     plan=plan,
     draw=draw,

@@ -22,7 +22,7 @@ def test_report_imports_no_torch_and_draws_without_it() -> None:
             "found = evidence.Evidence(tables=(table,), figures={'figure': chart})",
             "back = evidence.Evidence.loads(found.dumps())",
             "assert 'matplotlib' not in sys.modules",
-            "draw.files('figure', back.figures['figure'])",
+            "draw.for_column(back.figures['figure'])",
             f"print([name for name in {HEAVY} if name in sys.modules])",
         ]
     )

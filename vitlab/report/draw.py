@@ -61,12 +61,10 @@ def draw(chart: Chart, width: float | None = None) -> Figure:
     return figure
 
 
-def files(name: str, chart: Chart) -> dict[str, bytes]:
-    """PNG, SVG and, at the width of a paper's column, PDF of a chart, by file name."""
-    wide = draw(chart)
-    made = {f"{name}.{kind}": render(wide, kind) for kind in ("png", "svg")}
-    narrow = COLUMN if max(map(len, chart.panels)) == 1 else 2 * COLUMN
-    return {**made, f"{name}.pdf": render(draw(chart, narrow), "pdf")}
+def for_column(chart: Chart) -> bytes:
+    """PDF at the width of a paper's column; of two columns for several panels side by side."""
+    width = COLUMN if max(map(len, chart.panels)) == 1 else 2 * COLUMN
+    return render(draw(chart, width), "pdf")
 
 
 def _has_gaps(chart: Chart) -> bool:

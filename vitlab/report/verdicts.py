@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
+from vitlab.report.evidence import Table
 from vitlab.report.tables import markdown_rows, markdown_text
 
 if TYPE_CHECKING:
@@ -52,6 +55,12 @@ def to_markdown(verdicts: Sequence[Verdict]) -> str:
         row = [markdown_text(cell) for cell in cells(verdict)]
         rows.append([row[0], row[1].replace(verdict.outcome, f"**{verdict.outcome}**", 1), *row[2:]])
     return markdown_rows(TITLES, [True] * 3 + [False] * 2 + [True] * 2, rows)
+
+
+def to_tables(verdicts: Sequence[Verdict]) -> list[Table]:
+    """The same as a table of text for the other renderings; none without verdicts."""
+    frame = pd.DataFrame([cells(verdict) for verdict in verdicts], columns=list(TITLES))
+    return [Table("verdicts", frame, "Claims of the paper, held against these runs.")] if verdicts else []
 
 
 def badge(outcome: str) -> str:

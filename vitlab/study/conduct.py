@@ -18,7 +18,7 @@ from vitlab.runs.run import Run, build
 from vitlab.runs.stored import read_rows, rows_by_run
 from vitlab.runs.tracking import Tracker
 from vitlab.study.command_line import Execution, seconds
-from vitlab.study.publish import conclude, recorded, show, together
+from vitlab.study.publish import Written, conclude, export, recorded, show, together
 
 if TYPE_CHECKING:
     from vitlab.study.study import Study
@@ -49,13 +49,24 @@ class Work:
         store = self.place.store
         return [run for run in self.every if not store.finished(run) and run.id not in self.kept]
 
+    def seconds(self, runs: Sequence[Run]) -> tuple[float, str]:
+        """About how long `runs` will take, and what that rests on."""
+        return estimate(runs, {run: self.rows(run) for run in self.every}, self.prepared, self.jobs)
+
 
 def redraw(study: Study, settings: Any, how: Execution) -> int:
     """Remake the evidence of stored rows, as the settings that were asked for say; returns the exit code."""
     folder = study.place(settings, how)
     rows, record = read_rows(folder, accept_edited=how.accept_edited), read_provenance(folder)
-    show(conclude(study, build(type(settings), record["settings"]), folder, rows, record))
+    finished(conclude(study, build(type(settings), record["settings"]), folder, rows, record), how)
     return 0
+
+
+def finished(written: Written, how: Execution) -> None:
+    """Show what was written, and write what a paper takes where that was asked for."""
+    show(written)
+    if how.export:
+        export(written)
 
 
 def conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[str]) -> int:
@@ -82,7 +93,7 @@ def conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[str
         written = conclude(study, settings, folder, table, record, study.pictures(settings, work.place.store))
         figures = {path.stem: path for path in written.files if path.suffix == ".png"}
         tracker.evidence(rows, figures, written.evidence.answer)
-        show(written)
+        finished(written, how)
     else:
         console.print("No run has finished yet.")
     tracker.close()
@@ -123,7 +134,7 @@ def announce(console: Console, study: Study, work: Work) -> None:
         return
     left = work.left()
     flops = sum(work.prepared.flops[run.id] for run in left)
-    time_left, basis = estimate(left, {run: work.rows(run) for run in work.every}, work.prepared, work.jobs)
+    time_left, basis = work.seconds(left)
     console.print(
         f"{len(work.every)} runs: {len(work.every) - len(left)} done, {len(left)} to do; {flops:.2e} FLOPs, about "
         f"{duration(time_left)} on {work.jobs} x {work.prepared.device} ({basis}).",

@@ -72,7 +72,7 @@ def made(
 ) -> tuple[Evidence, dict[str, bytes]]:
     """The evidence of `rows`, its verdicts not decided yet; and the files of rows, provenance and figures by name."""
     try:
-        drawn = study.draw(drawable(rows, record.get("plan", ())), settings)
+        drawn = study.draw(drawable(rows, record.get("plan", ())).copy(), settings)  # in one piece, which is quick
     except NothingToShow:
         drawn = Evidence(summary="Too few runs have finished to compare anything.")
     text = to_csv(rows)
@@ -118,7 +118,8 @@ def publish(
             }
     write_all({path: text.encode() for path, text in files.items()})
     try:
-        write_all(_pages(results, decided, claims))
+        pages = _pages(results, decided, claims)
+        write_all({path: text for path, text in pages.items() if not path.exists() or path.read_bytes() != text})
     except ValueError as error:  # what was just measured is written, and must not be lost for a page
         print(f"The ledger and the pages of {results} are left as they are: {error}", file=sys.stderr)
     return decided
@@ -136,10 +137,7 @@ def _pages(results: Path, decided: Mapping[Path, Evidence], claims: Sequence[Cla
     texts |= {"README.md": readme(entries, found)}
     pages = {results / name: text for name, text in texts.items()} | site(entries, found, results)
     files = {path: text.encode() for path, text in pages.items()}
-    script, there = plotly_script(), results / SCRIPT
-    if not there.exists() or there.stat().st_size != script.stat().st_size:
-        files[there] = script.read_bytes()
-    return files
+    return files | {results / SCRIPT: plotly_script().read_bytes()}
 
 
 def _stored(results: Path) -> dict[Path, Evidence]:
@@ -178,8 +176,24 @@ def _figures(evidence: Evidence, pictures: Mapping[str, Figure]) -> dict[str, by
     from vitlab.report.draw import draw
     from vitlab.report.style import render
 
-    drawn = {name: draw(chart) for name, chart in evidence.figures.items()} | dict(pictures)
-    return {f"{name}.{kind}": render(figure, kind) for name, figure in drawn.items() for kind in ("png", "svg")}
+    files = {}
+    for name, figure in ({name: draw(chart) for name, chart in evidence.figures.items()} | dict(pictures)).items():
+        files[f"{name}.png"] = render(figure, "png")
+        figure.set_layout_engine("none")  # its parts have their places now, and finding these is half of the time
+        files[f"{name}.svg"] = render(figure, "svg")
+    return files
+
+
+def export(written: Written) -> None:
+    """What a paper takes, in `export/` of the folder: tables as LaTeX and CSV, figures as PDF in a column's width."""
+    from vitlab.report.draw import for_column
+
+    shown = [*written.evidence.tables, *verdicts.to_tables(written.evidence.verdicts)]
+    files = {f"{table.name}.tex": tables.to_latex(table).encode() for table in shown}
+    files |= {f"{table.name}.csv": tables.to_csv(table).encode() for table in shown}
+    files |= {f"{name}.pdf": for_column(chart) for name, chart in written.evidence.figures.items()}
+    write_all({written.folder / "export" / name: content for name, content in files.items()})
+    print(f"\nFor a paper, in {written.folder / 'export'}: {', '.join(sorted(files))}")
 
 
 def show(written: Written) -> None:

@@ -80,12 +80,21 @@ def main(study: Study, arguments: Sequence[str] | None = None) -> None:
     end.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
-    try:
+
+    def conducted() -> int:
         settings, how = parse(f"experiments.{study.name}", study.question, study.presets, arguments)
         from vitlab.study.conduct import conduct, redraw  # after parsing, so that help comes at once
 
         with ending:
-            raise SystemExit(redraw(study, settings, how) if how.redraw else conduct(study, settings, how, arguments))
+            return redraw(study, settings, how) if how.redraw else conduct(study, settings, how, arguments)
+
+    end_with(conducted)
+
+
+def end_with(work: Callable[[], int]) -> None:
+    """End the program with the exit code of `work`, and with one message and its code where that raises."""
+    try:
+        raise SystemExit(work())
     except ValueError as error:
         fail(str(error))
     except (WorkerDied, OSError) as error:
