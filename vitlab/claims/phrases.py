@@ -24,6 +24,16 @@ def alike(where: str = "") -> Mapping[str, str]:
     }
 
 
+def not_worse(where: str = "", plural: bool = False) -> Mapping[str, str]:
+    """Clauses on `first` - `second` above a bound below 0: how much worse would still do."""
+    verb = "are" if plural else "is"
+    return {
+        "holds": f"{where}{{first}} {verb} not worse than {{second}} ({{effect}} {{unit}})",
+        "does not hold": f"{where}{{first}} {verb} worse than {{second}} ({{effect}} {{unit}})",
+        "undecided": f"{where}whether {{first}} {verb} worse than {{second}} is not decided",
+    }
+
+
 def catches_up(over: str) -> Mapping[str, str]:
     """Clauses on whether `first` comes nearer to `second`; `over`: along what, "from {few:,} to {many:,} images"."""
     return {

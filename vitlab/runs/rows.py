@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -109,8 +109,11 @@ def with_init(rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def labelled(rows: pd.DataFrame, column: str, named: Mapping[str, Run]) -> pd.DataFrame:
-    """The rows whose settings are those of a run in `named`, with its name in `column`; data, seed and init aside."""
+def labelled(rows: pd.DataFrame, column: str, named: Mapping[str, Run], *, aside: Collection[str] = ()) -> pd.DataFrame:
+    """The rows whose settings are those of a run in `named`, with its name in `column`.
+
+    Data, seed and init count for nothing, nor do the columns that `aside` names.
+    """
     import pandas as pd
 
     found = pd.Series(pd.NA, index=rows.index, dtype=object)
@@ -118,7 +121,7 @@ def labelled(rows: pd.DataFrame, column: str, named: Mapping[str, Run]) -> pd.Da
         wanted = {key: value for key, value in flat(run).items() if not key.startswith("data.")}
         wanted |= dict.fromkeys(key for key in rows.columns if key.startswith(OPTION) and key not in wanted)
         same = pd.Series(True, index=rows.index)
-        for key in wanted.keys() - {"seed", "init"}:
+        for key in wanted.keys() - {"seed", "init", *aside}:
             cells = rows[key] if key in rows.columns else pd.Series(None, index=rows.index, dtype=object)
             same &= (cells.isna() | (cells == "")) if _empty(wanted[key]) else cells == wanted[key]
         found = found.where(~same, name)

@@ -1,0 +1,129 @@
+"""The Transformer's block (course deck): norms after each sum and ReLU, or norms before each branch and GELU (eq. 2-3)?
+
+    python -m experiments.block                                             # 1,149 digits, no network
+    python -m experiments.block --preset cifar10_cpu --data images/cifar10
+
+The deck writes z' = z + MSA(z), z'' = LN(z') and an MLP with ReLU, as the original Transformer does; the ViT has LN in
+front of MSA and MLP, and GELU. Both are trained at the same rates with few and with many layers: does
+each train (5 points above chance), how far does it come at its own rate, and how narrow is the choice of rates?
+
+`quick` takes 4 minutes on two cores; `cifar10_cpu` (ViT-Pico/4 with 2 and 6 layers, 16 trainings of 6,000 steps on
+2,000 images) 2.1 core-hours a seed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from experiments import recipes
+from vitlab.claims.claim import Claim
+from vitlab.claims.phrases import not_worse
+from vitlab.claims.preconditions import LEAST
+from vitlab.runs.run import Run
+from vitlab.study.arms import ARM, NOTHING, Ablation, at_own_rate, rate_table
+from vitlab.study.plan import RATE
+from vitlab.study.study import Study, main
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from vitlab.claims.claim import Verdict
+    from vitlab.report.evidence import Evidence, Table
+
+PRE, POST, DEPTH, LAYERS = "pre-norm, GELU", "post-norm, ReLU", "options.depth", "layers"
+BY = ("model", LAYERS, ARM)
+ARMS: dict[str, dict[str, Any]] = {PRE: {}, POST: {"options.norm": "post", "options.activation": "relu"}}
+
+BLOCK = Claim(
+    "block.pre", "deck", "pre-norm with GELU is not worse than post-norm with ReLU", bound=-0.01,
+    says=not_worse("with {layers} layers "),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Block(Ablation):
+    """Settings of the study."""
+
+    depths: tuple[int, ...] = (2, 6)
+    """Numbers of layers."""
+
+
+CIFAR = Block("cifar10", patch=4, seeds=3, rates=(1e-4, 3e-4, 1e-3, 3e-3))
+PRESETS = {
+    "quick": Block(recipe=replace(recipes.DIGITS_RECIPE, batch_size=32), rates=(1e-3, 3e-3, 1e-2, 3e-2)),
+    "cifar10_cpu": replace(CIFAR, train_size=2000, recipe=replace(recipes.CIFAR_LONG, steps=6000)),
+    "cifar10": replace(CIFAR, sizes=("Small",), depths=(6, 12, 24), recipe=recipes.CIFAR_GPU),
+}
+
+
+def plan(settings: Block) -> list[Run]:
+    """Both blocks, of every depth, at every rate with every seed."""
+    return settings.trainings(ARMS, {DEPTH: settings.depths})
+
+
+def draw(rows: pd.DataFrame, settings: Block) -> Evidence:
+    """Accuracy of both blocks against the rate at each depth, how many runs train at all, and the verdicts."""
+    from vitlab.report.build import curves
+    from vitlab.report.captions import describe
+    from vitlab.report.evidence import Evidence
+
+    trained = settings.named(rows, ARMS, aside=(DEPTH,))
+    if trained.empty:
+        return Evidence(summary=NOTHING)
+    trained = trained.assign(layers=trained[DEPTH].astype(int)).sort_values(["model", LAYERS], kind="stable")
+    test = trained[trained["split"] == "test"]
+    where = test["title"].iloc[0]
+    caption = (
+        f"Test accuracy on {where} in % at each peak rate; the own rate is that of the best mean validation accuracy; "
+        f"mean over seeds [95% interval]. {describe(test)}."
+    )
+    figure = curves(
+        test.assign(panel=test["model"] + test[LAYERS].map(", {} layers".format)),
+        x=RATE,
+        series=ARM,
+        panel="panel",
+        references={"chance": 1 / test["classes"].iloc[0]},
+        title=f"Post-norm with ReLU and pre-norm with GELU on {where}",
+        xlabel="peak learning rate (log scale)",
+        ylabel="test accuracy (%)",
+        log_x=True,
+        same_y=True,
+    )
+    tables = (rate_table("rates", trained, by=BY, caption=caption), trains(test))
+    return Evidence(verdicts(trained), tables, {"figure": figure}, NOTHING)
+
+
+def trains(test: pd.DataFrame) -> Table:
+    """How many runs of each block learn anything at each rate."""
+    from vitlab.report.evidence import Table
+
+    learned = test.assign(learned=test["score"] - 1 / test["classes"] >= LEAST)
+    counts = learned.groupby([*BY, RATE], sort=False)["learned"].agg(["sum", "count"])
+    cells = counts.apply("{0[sum]} of {0[count]}".format, axis=1).unstack(RATE).sort_index(axis=1).fillna("–")
+    caption = f"Runs that train: test accuracy {100 * LEAST:.0f} points above chance or more."
+    return Table("trains", cells.rename(columns="rate {:g}".format), caption)
+
+
+def verdicts(trained: pd.DataFrame) -> tuple[Verdict, ...]:
+    """The claim at each depth of each model, every block at its own rate."""
+    from vitlab.claims.compare import compare
+
+    own = at_own_rate(trained, BY).query("split == 'test'")
+    points = own[["model", LAYERS]].drop_duplicates().to_dict("records")
+    found = [compare(BLOCK, own, PRE, POST, by=ARM, at=point) for point in points]
+    return tuple(verdict for verdict in found if verdict)
+
+
+STUDY = Study(
+    name="block",
+    section="deck",
+    question="Post-norm with ReLU or pre-norm with GELU: does it train, and how far?",
+    presets=PRESETS,
+    plan=plan,
+    draw=draw,
+    claims=(BLOCK,),
+)
+
+if __name__ == "__main__":
+    main(STUDY)
