@@ -39,9 +39,10 @@ class Study:
     `plan(settings)` lists the Runs and `draw(rows, settings)` makes the evidence of their finished rows, each with the
     columns of the run that it starts from (`init.data.name`); `folder(settings)` names the evidence in
     `results/<study>/`. `measure(settings, how)` gives rows that are not of runs, and nothing on a dry run, of which it
-    says what would be done. `pictures(settings, store)` gives figures of what runs kept beside their rows; a redraw,
-    which has rows alone, leaves them as they are. `wrong(measured)` says whether they are not as they should be,
-    which is exit code 1. `page(rows, settings, evidence, names)` gives an index.html for the pictures `names`.
+    says what would be done. `known(settings)` gives rows, by run, of what other studies did, which counts as done.
+    `pictures(settings, store)` gives figures of what runs kept beside their rows; a redraw, which has rows alone,
+    leaves them as they are. `wrong(measured)` says whether they are not as they should be, which is exit code 1.
+    `page(rows, settings, evidence, names)` gives an index.html for the pictures `names`.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Study:
     claims: tuple[Claim, ...] = ()
     folder: Callable[[Any], str] = by_data
     measure: Callable[[Any, Execution], list[dict[str, Any]]] | None = None
+    known: Callable[[Any], Mapping[str, list[dict[str, Any]]]] = lambda settings: {}
     pictures: Callable[[Any, Store], Mapping[str, Figure]] = lambda settings, store: {}
     page: Callable[[pd.DataFrame, Any, Evidence, Collection[str]], str] = lambda rows, settings, evidence, names: ""
     wrong: Callable[[list[dict[str, Any]]], bool] = lambda measured: False
