@@ -15,8 +15,9 @@ subsets are those of the images as they are.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from experiments import recipes
 from vitlab.claims.claim import Claim
@@ -38,17 +39,17 @@ AT, HOW, PLAIN = "train_images", "arrangement", "as they are"
 LOCALITY = Claim(
     "bias.locality", "3.1 (ours)", "the CNN's lead is its inductive bias",
     says={
-        "holds": "with {how} {first} loses {amount} more than {second}",
-        "does not hold": "with {how} {second} loses {amount} more than {first}",
-        "undecided": "with {how} it is not decided whether {first} loses more than {second}",
+        "holds": "with {after} {first} loses {amount} more than {second}",
+        "does not hold": "with {after} {second} loses {amount} more than {first}",
+        "undecided": "with {after} it is not decided whether {first} loses more than {second}",
     },
 )  # fmt: skip
 BLIND = Claim(
     "bias.blind", "3.1 (ours)", "a ViT does not care where its patches lie", test="alike",
     says={
-        "holds": "with {how} {first} is as good as before",
-        "does not hold": "with {how} the accuracy of {first} is another one by {amount}",
-        "undecided": "with {how} it is not decided whether {first} is as good as before",
+        "holds": "with {after} {first} is as good as before",
+        "does not hold": "with {after} the accuracy of {first} is another one by {amount}",
+        "undecided": "with {after} it is not decided whether {first} is as good as before",
     },
 )  # fmt: skip
 
@@ -64,11 +65,7 @@ class InductiveBias(Sized):
 CIFAR = InductiveBias("cifar10", patch=4, train_sizes=(2000, 10_000, 49_000), seeds=5, recipe=recipes.CIFAR_LONG)
 PRESETS = {
     "quick": InductiveBias(
-        patch=4,
-        image_size=16,
-        train_sizes=(50, 150, 450),
-        steps_by_size={50: 60, 150: 90, 450: 150},
-        seeds=5,
+        patch=4, image_size=16, train_sizes=(50, 150, 450), steps_by_size={50: 60, 150: 90, 450: 150}, seeds=5,
         recipe=replace(recipes.DIGITS_RECIPE, batch_size=32, warmup_steps=15, evaluations=5),
         learning_rates=recipes.DIGITS.chosen,
     ),
@@ -76,7 +73,7 @@ PRESETS = {
         CIFAR, steps_by_size={2000: 1500, 10_000: 3000, 49_000: 6000}, learning_rates=recipes.CIFAR10_SHORT.chosen
     ),
     "cifar10": replace(CIFAR, sizes=("Micro",), recipe=recipes.CIFAR_GPU, learning_rates=recipes.UNTUNED),
-}
+}  # fmt: skip
 
 
 def plan(settings: InductiveBias) -> list[Run]:
@@ -98,17 +95,17 @@ def draw(rows: pd.DataFrame, settings: InductiveBias) -> Evidence:
     words = {
         side: f"patches of {side} px permuted" if side > 1 else "single pixels permuted" for side in settings.sides
     }
-    test = rows[rows["split"] == "test"].assign(**{HOW: rows["data.shuffle"].map(words).fillna(PLAIN)})
+    test = rows[rows["split"] == "test"].sort_values("data.shuffle", ascending=False, na_position="first")
+    test = test.assign(**{HOW: test["data.shuffle"].map(words).fillna(PLAIN)})
     if test.empty:
         return Evidence()
     caption = f"Test accuracy in %; mean over seeds [95% interval]. {lengths(test, AT)}. {describe(test)}."
     tables = [Table("accuracy", pivot(test, ["model", HOW], AT), caption)]
     lost = {}
-    for model in in_order(test["model"]):
+    for model, how in itertools.product(in_order(test["model"]), words.values()):
         own = test[test["model"] == model]
-        for how in words.values():
-            if {PLAIN, how} <= set(own[HOW]) and (found := gap_points(own, PLAIN, how, AT, "score", by=HOW)):
-                lost[model, how] = found
+        if {PLAIN, how} <= set(own[HOW]) and (found := gap_points(own, PLAIN, how, AT, "score", by=HOW)):
+            lost[model, how] = found
     if not lost:
         return Evidence((), tuple(tables))
     cells = {key: {point.x: point.interval for point in found} for key, found in lost.items()}
@@ -117,50 +114,26 @@ def draw(rows: pd.DataFrame, settings: InductiveBias) -> Evidence:
     tables.append(Table("lost", frame.astype(object).fillna("–"), caption, sign=True))
     panels = [Panel(tuple(Series(m, lost[m, h]) for m, h in lost if h == how), how) for how in words.values()]
     figure = Chart(
-        "What one fixed permutation of all images takes from each family",
-        (tuple(panel for panel in panels if panel.series),),
-        xlabel=f"images of {test['title'].iloc[0]} (log scale)",
-        ylabel="accuracy lost (points)",
-        subtitle=seeds_line(test),
-        log_x=True,
-        same_y=True,
-    )
+        "What one fixed permutation of all images takes from each family", (tuple(p for p in panels if p.series),),
+        xlabel=f"images of {test['title'].iloc[0]} (log scale)", ylabel="accuracy lost (points)",
+        subtitle=seeds_line(test), log_x=True, same_y=True,
+    )  # fmt: skip
     return Evidence(_verdicts(test, words), tuple(tables), {"figure": figure})
 
 
 def _verdicts(test: pd.DataFrame, words: Mapping[int, str]) -> tuple[Verdict, ...]:
     """The claims on every matched pair, as means over the train sizes; the first, with patches permuted, is primary."""
+    from vitlab.claims.compare import losses
     from vitlab.claims.statistics import whole_seeds
 
     rows, found = whole_seeds(test, ["model", HOW, AT]), []
     for place, (vit, cnn) in enumerate(matched_pairs(rows["model"])):
+        doubts = recipes.rate_doubts(rows[rows["model"].isin((vit, cnn))])
         for side, how in words.items():
-            first = place == 0 and side > 1
-            found.append(_judge(replace(LOCALITY, primary=first), rows, how, cnn, vit))
-            if side > 1:
-                found.append(_judge(replace(BLIND, primary=first), rows, how, vit))
+            about = {"by": HOW, "before": PLAIN, "after": how, "doubts": doubts}
+            found += [losses(replace(LOCALITY, primary=place == 0 and side > 1), rows, cnn, vit, **about)]
+            found += [losses(replace(BLIND, primary=place == 0), rows, vit, **about)] if side > 1 else []
     return tuple(verdict for verdict in found if verdict)
-
-
-def _judge(claim: Claim, rows: pd.DataFrame, how: str, first: str, second: str = "") -> Verdict | None:
-    """The verdict on the accuracy that the first model loses, minus what the second does."""
-    from vitlab.claims.compare import judged
-    from vitlab.claims.interval import paired
-    from vitlab.claims.statistics import LOG_ODDS, gap, sampling_error, with_log_odds
-
-    own = with_log_odds(rows[rows["model"].isin((first, second)) & rows[HOW].isin((PLAIN, how))])
-    arms = [arm for _, arm in own.groupby(["model", HOW])]
-    if len(arms) < (4 if second else 2):
-        return None
-
-    def lost(value: str) -> dict[int, float]:
-        each = [gap(own[own["model"] == m], PLAIN, how, by=HOW, value=value) for m in (first, second) if m]
-        return paired(*each) if second else each[0]
-
-    more: dict[str, Any] = {"about": {"how": how, "first": first, "second": second}, "sampling": sampling_error(*arms)}
-    if second:
-        more |= {"odds": lost(LOG_ODDS), "odds_sampling": sampling_error(*arms, odds=True)}
-    return judged(claim, lost("score"), arms, doubts=recipes.rate_doubts(own), **more)
 
 
 STUDY = Study(

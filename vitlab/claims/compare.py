@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from vitlab.claims.claim import Claim, Verdict
-from vitlab.claims.curves import gap_curves, plateau, slope_sampling, slopes
+from vitlab.claims.curves import curves, gap_curves, plateau, slope_error, slope_sampling, slopes
 from vitlab.claims.interval import paired
 from vitlab.claims.preconditions import cut_short, near_floor
 from vitlab.claims.rule import judge
@@ -79,6 +80,57 @@ def gains(claim: Claim, rows: pd.DataFrame, first: Any, second: Any, *, x: str, 
     values = paired(*(gap(rows, first, second, at={x: size}) for size in (many, few)))
     ends = [rows[(rows["model"] == name) & (rows[x] == size)] for name in (first, second) for size in (few, many)]
     return _along(claim, values, rows, first, second, x, arms=ends, sampling=sampling_error(*ends), **more)
+
+
+def losses(
+    claim: Claim, rows: pd.DataFrame, first: Any, second: Any = None, *, by: str, before: Any, after: Any, **more: Any
+) -> Verdict | None:
+    """The verdict on the accuracy that model `first` loses from `before` to `after`, values of column `by`, minus what
+    `second` loses (None: nothing to subtract); in log-odds too where two are compared. None where an arm has no rows.
+    """
+    models = [name for name in (first, second) if name is not None]
+    own = with_log_odds(rows[rows["model"].isin(models) & rows[by].isin((before, after))])
+    arms = [points for _, points in own.groupby(["model", by])]
+    if len(arms) < 2 * len(models):
+        return None
+
+    def lost(value: str) -> dict[int, float]:
+        each = [gap(own[own["model"] == name], before, after, by=by, value=value) for name in models]
+        return paired(*each) if len(each) > 1 else each[0]
+
+    about = {"first": first, "second": second, "after": after}
+    more |= {"odds": lost(LOG_ODDS), "odds_sampling": sampling_error(*arms, odds=True)} if len(models) > 1 else {}
+    return judged(claim, lost("score"), arms, sampling=sampling_error(*arms), about=about, **more)
+
+
+def per_doubling(
+    claim: Claim, rows: pd.DataFrame, first: Any, second: Any = None, *, x: str, by: str = "model", **more: Any
+) -> Verdict | None:
+    """The verdict on the accuracy that `first` gains per doubling of `x`, minus what `second` gains of its own points.
+
+    `second` None is nothing to subtract. None where an arm has fewer than two points.
+    """
+    arms = [rows[rows[by] == name] for name in (first, second) if name is not None]
+    if any(points[x].nunique() < 2 for points in arms):
+        return None
+
+    def gained(value: str) -> dict[int, float]:
+        each = [slopes(curves(with_log_odds(points), x=x, value=value)) for points in arms]
+        return paired(*each) if second is not None else each[0]
+
+    errors = [math.hypot(*(slope_error(points, x=x, odds=odds) for points in arms)) for odds in (False, True)]
+    about = {"first": first, "second": second}
+    return judged(
+        claim,
+        gained("score"),
+        arms,
+        by=by,
+        odds=gained(LOG_ODDS),
+        sampling=errors[0],
+        odds_sampling=errors[1],
+        about=about,
+        **more,
+    )
 
 
 def _along(

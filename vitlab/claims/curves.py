@@ -61,16 +61,22 @@ def _weights(axis: Floats) -> Floats:
     return centred / (centred @ centred)
 
 
+def slope_error(rows: pd.DataFrame, *, x: str = SIZES, odds: bool = False) -> float:
+    """Standard deviation that the test split's size alone gives the slope of one arm's curve (see `sampling_error`)."""
+    axis = sorted(set(rows[x]))
+    if len(axis) < 2:
+        return 0.0
+    errors = [sampling_error(rows[rows[x] == at], odds=odds) for at in axis]
+    return float(np.linalg.norm(_weights(np.log2(np.array(axis, dtype=np.float64))) * np.array(errors)))
+
+
 def slope_sampling(
     rows: pd.DataFrame, a: Any, b: Any, *, x: str = SIZES, by: str = "model", odds: bool = False
 ) -> float:
-    """Standard deviation that the test split's size alone gives the slope of the gap (see `sampling_error`)."""
-    first, second = arm(rows, a, by=by), arm(rows, b, by=by)
-    shared = sorted(set(first[x]) & set(second[x]))
-    if len(shared) < 2:
-        return 0.0
-    errors = [sampling_error(first[first[x] == at], second[second[x] == at], odds=odds) for at in shared]
-    return float(np.linalg.norm(_weights(np.log2(np.array(shared, dtype=np.float64))) * np.array(errors)))
+    """The same for the slope of the gap between two arms, at the points that both were planned at."""
+    arms = arm(rows, a, by=by), arm(rows, b, by=by)
+    shared = set(arms[0][x]) & set(arms[1][x])
+    return float(np.hypot(*(slope_error(part[part[x].isin(shared)], x=x, odds=odds) for part in arms)))
 
 
 def gained(lines: Mapping[int, Curve], *, factor: float = 4.0) -> dict[int, float]:

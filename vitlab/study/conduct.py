@@ -30,7 +30,7 @@ Rows = list[dict[str, Any]]
 class Work:
     """The runs of a study, what is known of them before it starts, and where they are done.
 
-    `every` has the plan's runs and those that they start from, `kept` the rows that --extend takes as done.
+    `every` has the plan's runs and those that they start from, `kept` the rows of runs that were done elsewhere.
     """
 
     every: list[Run]
@@ -79,7 +79,8 @@ def conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[str
     # Read before anything is trained, so that damaged evidence is said now and not in place of new one.
     old = read_rows(folder, accept_edited=how.accept_edited) if (folder / "rows.csv").exists() else None
     plan = study.plan(settings)
-    work = prepared(plan, how, rows_by_run(old) if how.extend and old is not None else {})
+    kept = rows_by_run(old) if how.extend and old is not None else {}
+    work = prepared(plan, how, {**study.known(settings), **kept})
     announce(console, study, work)
     measured = study.measure(settings, how) if study.measure else []
     if how.dry_run:

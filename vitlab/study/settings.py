@@ -37,7 +37,7 @@ class Settings:
     seeds: int = 3
     """Repetitions, each with a subset and weights of its own."""
     learning_rates: Mapping[str, float] = field(default_factory=dict)
-    """Peak rate of each family; a family that has none here takes --lr."""
+    """Peak rate of each family, or of a model by its name; one that has none here takes --lr."""
     recipe: Annotated[Recipe, tyro.conf.arg(name="")] = Recipe()
 
     def __post_init__(self) -> None:
@@ -53,8 +53,9 @@ class Settings:
         return found
 
     def recipe_of(self, model: str) -> Recipe:
-        """The recipe with the rate of the model's family."""
-        return replace(self.recipe, lr=self.learning_rates.get(family(model), self.recipe.lr))
+        """The recipe with the rate of the model, or of its family."""
+        rates = self.learning_rates
+        return replace(self.recipe, lr=rates.get(model, rates.get(family(model), self.recipe.lr)))
 
     def bare(self) -> list[Run]:
         """A training of each model with seed 0, on no data yet: all that the settings say without looking at images."""

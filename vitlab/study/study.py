@@ -53,6 +53,7 @@ class Study:
     claims: tuple[Claim, ...] = ()
     folder: Callable[[Any], str] = by_data
     measure: Callable[[Any, Execution], list[dict[str, Any]]] | None = None
+    known: Callable[[Any], Mapping[str, list[dict[str, Any]]]] = lambda settings: {}
     pictures: Callable[[Any, Store], Mapping[str, Figure]] = lambda settings, store: {}
     wrong: Callable[[list[dict[str, Any]]], bool] = lambda measured: False
     protocol: str = ""

@@ -1,0 +1,39 @@
+"""Runs that other studies made already: found in their evidence, so that nothing is trained twice."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from vitlab.runs.rows import run_of
+from vitlab.runs.run import Run
+from vitlab.runs.stored import read_rows, rows_by_run
+
+Rows = list[dict[str, Any]]
+
+
+def trained_elsewhere(
+    folders: Iterable[str], templates: Sequence[Run], *, images: int, seeds: int, aside: Collection[str] = ()
+) -> dict[Run, Rows]:
+    """Finished trainings on `images` images that differ from a template in seeds and the recipe's `aside` alone.
+
+    With their rows, and only those that each of the first `seeds` seeds has, so that all seeds have the same. Folders
+    without evidence are passed over. Raises ValueError for evidence that was altered.
+    """
+    by_model = {run.model: run for run in templates}
+    found = {}
+    for folder in map(Path, folders):
+        for rows in rows_by_run(read_rows(folder)).values() if (folder / "rows.csv").exists() else ():
+            like, first = by_model.get(rows[0].get("model", "")), rows[0]
+            if like is None or "init" in first or first.get("train_images") != images:
+                continue
+            run = run_of(first, sources={like.data.name: like.data.source})
+            data = replace(run.data, subset_seed=like.data.subset_seed, train_size=like.data.train_size)
+            recipe = replace(run.recipe, **{name: getattr(like.recipe, name) for name in aside})
+            if run.seed < seeds and replace(run, seed=like.seed, data=data, recipe=recipe) == like:
+                found[run] = rows
+    had = Counter((run.model, run.recipe) for run in found)
+    return {run: rows for run, rows in found.items() if had[run.model, run.recipe] == seeds}
