@@ -23,7 +23,7 @@ from vitlab.claims.claim import Claim
 from vitlab.claims.phrases import leads
 from vitlab.report.families import in_order
 from vitlab.runs.run import Run
-from vitlab.study.arms import ARM, NOTHING, Ablation, Arms, at_own_rate, rate_table
+from vitlab.study.arms import ARM, Ablation, Arms, at_own_rate, rate_table
 from vitlab.study.study import Study, main
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def draw(rows: pd.DataFrame, settings: Axial) -> Evidence:
 
     trained = settings.named(rows, settings.arms())
     if trained.empty:
-        return Evidence(summary=NOTHING)
+        return Evidence()
     where = trained["title"].iloc[0]
     caption = (
         f"Test accuracy on {where} in % at each peak rate; the own rate is that of the best mean validation accuracy; "
@@ -96,7 +96,7 @@ def draw(rows: pd.DataFrame, settings: Axial) -> Evidence:
     )
     table, own = rate_table("rates", trained, caption=caption), at_own_rate(trained).query("split == 'test'")
     if own.empty:
-        return Evidence((), (table,), summary=NOTHING)
+        return Evidence((), (table,))
     shown = own.assign(
         mflops=(own["train_flops_per_image"] / 1e6).round(1),
         kind=own[ARM].str.partition(",")[0].replace(PLAIN, "plain"),
@@ -110,7 +110,7 @@ def draw(rows: pd.DataFrame, settings: Axial) -> Evidence:
         xlabel="training compute (MFLOPs an image)",
         ylabel="test accuracy (%)",
     )
-    return Evidence(verdicts(own), (table,), {"figure": figure}, NOTHING)
+    return Evidence(verdicts(own), (table,), {"figure": figure})
 
 
 def verdicts(own: pd.DataFrame) -> tuple[Verdict, ...]:

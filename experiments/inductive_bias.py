@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from experiments import recipes
 from vitlab.claims.claim import Claim
@@ -130,7 +130,7 @@ def _verdicts(test: pd.DataFrame, words: Mapping[int, str]) -> tuple[Verdict, ..
     for place, (vit, cnn) in enumerate(matched_pairs(rows["model"])):
         doubts = recipes.rate_doubts(rows[rows["model"].isin((vit, cnn))])
         for side, how in words.items():
-            about = {"by": HOW, "before": PLAIN, "after": how, "doubts": doubts}
+            about: dict[str, Any] = {"by": HOW, "before": PLAIN, "after": how, "doubts": doubts}
             found += [losses(replace(LOCALITY, primary=place == 0 and side > 1), rows, cnn, vit, **about)]
             found += [losses(replace(BLIND, primary=place == 0), rows, vit, **about)] if side > 1 else []
     return tuple(verdict for verdict in found if verdict)

@@ -22,7 +22,7 @@ from experiments import recipes
 from vitlab.claims.claim import Claim
 from vitlab.claims.phrases import gains_more
 from vitlab.runs.run import Run
-from vitlab.study.arms import ARM, NOTHING, Ablation, Arms, at_own_rate
+from vitlab.study.arms import ARM, Ablation, Arms, at_own_rate
 from vitlab.study.study import Study, main
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def draw(rows: pd.DataFrame, settings: Shape) -> Evidence:
 
     test = at_own_rate(settings.named(rows, settings.arms())).query("split == 'test'")
     if test.empty:
-        return Evidence(summary=NOTHING)
+        return Evidence()
     where, size = test["title"].iloc[0], test.groupby(ARM, sort=False)[["parameters", FLOPS]].first() / 1e6
     frame = size.set_axis(["parameters (M)", "train MFLOPs/image"], axis=1)
     frame["accuracy"] = pivot(test, ARM, "split")["test"]
@@ -124,7 +124,7 @@ def draw(rows: pd.DataFrame, settings: Shape) -> Evidence:
         "xlabel": "millions (log scale)", "ylabel": "test accuracy (%)", "log_x": True, "same_y": True,
     }  # fmt: skip
     figure = curves(pd.concat(shown), x="millions", series=VARIED, panel="measure", **about)
-    return Evidence(verdicts(drawn), (Table("shapes", frame, caption),), {"figure": figure}, NOTHING)
+    return Evidence(verdicts(drawn), (Table("shapes", frame, caption),), {"figure": figure})
 
 
 def verdicts(drawn: pd.DataFrame) -> tuple[Verdict, ...]:

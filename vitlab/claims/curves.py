@@ -6,6 +6,7 @@ a slope; nothing is read off beyond the points that were measured.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -76,7 +77,7 @@ def slope_sampling(
     """The same for the slope of the gap between two arms, at the points that both were planned at."""
     arms = arm(rows, a, by=by), arm(rows, b, by=by)
     shared = set(arms[0][x]) & set(arms[1][x])
-    return float(np.hypot(*(slope_error(part[part[x].isin(shared)], x=x, odds=odds) for part in arms)))
+    return math.hypot(*(slope_error(part[part[x].isin(shared)], x=x, odds=odds) for part in arms))
 
 
 def gained(lines: Mapping[int, Curve], *, factor: float = 4.0) -> dict[int, float]:
