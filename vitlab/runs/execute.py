@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,8 @@ def _attempt(run: Run, place: Place, listener: Listener) -> Outcome:
         return Outcome(run.id, "finished", store.rows(run))
     listener.report({"kind": "start", "run": run.id})
     data = images_of(run, place)
-    work = train if isinstance(run.task, TRAINING) else inspect_run if isinstance(run.task, Inspect) else probe
+    training = partial(train, micro=place.micro_batch)
+    work = training if isinstance(run.task, TRAINING) else inspect_run if isinstance(run.task, Inspect) else probe
     about = {"title": run.data.name if run.data.classes else data.title, "classes": len(data.classes)}
     rows = [_signed(run, about | row, place) for row in work(run, data, store, listener, place.device)]
     store.finish(run, rows)

@@ -1,4 +1,4 @@
-"""Why a run failed, in five kinds, since they ask for different things. No torch."""
+"""Why a run failed, in six kinds, since they ask for different things. No torch."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ class Failure:
     "certain": comes again however often it is tried; the checkpoint goes, so that the next try starts afresh.
     "passing": a disk, a memory, a device; the checkpoint is kept, and the run is tried again at the next start.
     "disk": passing, and so that no other run could be kept either: the study ends.
+    "memory": torch could not have the memory, on the CPU or on a GPU; smaller micro-batches may do.
     "killed": the worker was killed twice; as passing.
     "unknown": kept as well, but taken for certain when the same comes again.
     """
@@ -43,18 +44,13 @@ class Failure:
         for cause in causes:
             if isinstance(cause, OSError) and cause.errno in NO_ROOM:
                 return cls("disk", _line(cause))
-        if any(isinstance(cause, Damaged | OSError | MemoryError) or _has(cause, PASSING) for cause in causes):
-            return cls("passing", _line(error))
-        if out_of_memory(error):
+        if any(isinstance(cause, MemoryError) or _has(cause, NO_MEMORY) for cause in causes):
+            return cls("memory", _line(error))
+        if any(isinstance(cause, Damaged | OSError) or _has(cause, PASSING) for cause in causes):
             return cls("passing", _line(error))
         if isinstance(error, NonFiniteLoss | ValueError):
             return cls("certain", _line(error))
         return cls("unknown", "".join(traceback.format_exception(error)))
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether torch could not have the memory, on the CPU or on a GPU."""
-    return isinstance(error, MemoryError | RuntimeError) and (isinstance(error, MemoryError) or _has(error, NO_MEMORY))
 
 
 def _has(error: BaseException, words: tuple[str, ...]) -> bool:

@@ -9,16 +9,19 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from vitlab.runs.place import Listener, Outcome, Place, Prepared, WorkerDied
 from vitlab.runs.run import Run
 from vitlab.runs.signals import ending
 from vitlab.runs.workers import Worker, heard, inside
+from vitlab.tasks.settings import TRAINING
 
 log = logging.getLogger("vitlab.launch")
 
 Listen = Callable[[dict[str, Any]], None]
+SHRINK = 4  # times smaller is each next micro-batch of a run that is too large for the memory
 TRIES = 2  # A run whose worker was killed this often is marked, and the next ones go on.
 GRACE = 1.5  # seconds that workers have to leave a step when a signal came; they lose no more when they are killed
 LATE = 10.0  # the same when the time budget is over, so that a run which is nearly done may finish
@@ -112,6 +115,7 @@ class _Schedule:
         self.working: dict[Worker, Run] = {}
         self.finished: set[str] = set()
         self.kills: Counter[str] = Counter()
+        self.micro: dict[str, int] = {}
         self.no_room = ""
 
     def outcomes(self) -> Iterator[Outcome]:
@@ -142,7 +146,8 @@ class _Schedule:
         for run, worker in zip(first, self.launcher._idle(set(self.working), most), strict=False):
             self.waiting.remove(run)
             self.working[worker] = run
-            worker.call(_mark if self.kills[run.id] >= TRIES else _work, run, self.place, self.deadline)
+            work, place = _mark if self.kills[run.id] >= TRIES else _work, self.place
+            worker.call(work, run, replace(place, micro_batch=self.micro.get(run.id)), self.deadline)
 
     def _take(self, worker: Worker, kind: str, value: Any) -> Iterator[Outcome]:
         if kind == "event":
@@ -155,6 +160,8 @@ class _Schedule:
                 self.no_room = value.reason
                 self.launcher.stop()
                 return
+            if value.kind == "memory" and self._smaller(run, worker):
+                return
             if value.status == "finished":
                 self.finished.add(run.id)
             yield value
@@ -162,6 +169,18 @@ class _Schedule:
             raise value
         elif kind == "died":
             yield from self._replace(worker, value)
+
+    def _smaller(self, run: Run, worker: Worker) -> bool:
+        """Let a run wait that is too large for the memory, for a new worker and smaller micro-batches, if there are."""
+        size = self.micro.get(run.id, run.recipe.batch_size) // SHRINK
+        if size < 1 or not isinstance(run.task, TRAINING):
+            return False
+        log.warning("%s is too large for the memory here; it goes on with %d images at a time.", run, size)
+        self.micro[run.id] = size
+        self.waiting.insert(0, run)
+        worker.close()  # What it could not have has left its memory in pieces.
+        self.launcher.workers.remove(worker)
+        return True
 
     def _replace(self, worker: Worker, how: str) -> Iterator[Outcome]:
         """Forget a worker that was killed; its run waits again, or to be marked."""

@@ -25,12 +25,13 @@ class NonFiniteLoss(Exception):
 
 @dataclass(frozen=True)
 class Place:
-    """Where runs execute: no part of their identity."""
+    """Where runs execute: no part of their identity. `micro_batch` is how many images of a batch the memory holds."""
 
     runs: Path
     cache: Path
     device: str = "cpu"
     skip_bad_images: bool = False
+    micro_batch: int | None = None
 
     @property
     def store(self) -> Store:

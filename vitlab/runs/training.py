@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import logging
 import math
 import time
 from functools import cache, partial
@@ -18,7 +16,6 @@ from vitlab.data.loading import ImageData
 from vitlab.data.module import DataModule
 from vitlab.data.splits import nested_subset
 from vitlab.models import Count, Model, ResNet, ViT, count, create, load
-from vitlab.runs.failures import out_of_memory
 from vitlab.runs.keep import Keeper, Kept, csv_bytes, npz_bytes, weights_bytes
 from vitlab.runs.place import Listener, NonFiniteLoss, Stopped
 from vitlab.runs.run import Run
@@ -26,8 +23,6 @@ from vitlab.runs.store import Store
 from vitlab.tasks.classification import Classification, TrainingTask
 from vitlab.tasks.masked_patch import MaskedPatchPrediction
 from vitlab.tasks.settings import Classify, MaskedPatch
-
-log = logging.getLogger("vitlab.training")
 
 EVALUATION_BATCH = 500  # images
 
@@ -120,34 +115,18 @@ def build_model(run: Run, data: ImageData, store: Store) -> ViT | ResNet:
     return model
 
 
-def train(run: Run, data: ImageData, store: Store, listener: Listener, device: str) -> list[dict[str, Any]]:
+def train(
+    run: Run, data: ImageData, store: Store, listener: Listener, device: str, micro: int | None = None
+) -> list[dict[str, Any]]:
     """Train `run` to its end, from its last checkpoint if there is one; return a row of results for each split.
 
-    What does not fit into memory goes on with smaller micro-batches, whose gradients add up to the same; the row then
-    has their size as `micro_batch`.
+    With `micro` the memory holds no more than that many images at a time; their gradients add up to those of a batch.
 
     Raises:
         Stopped: when `listener` says so; what was done up to the last round is kept.
         NonFiniteLoss: names the step.
         ValueError: for settings that do not fit together.
     """
-    micro: int | None = None
-    while True:
-        try:
-            rows = _train(run, data, store, listener, device, micro)
-            return [{**row, "micro_batch": micro} for row in rows] if micro else rows
-        except (RuntimeError, MemoryError) as error:
-            if not out_of_memory(error) or micro == 1:
-                raise
-        micro = max(1, (micro or run.recipe.batch_size) // 4)
-        log.warning("%s is too large for the memory here; it goes on with %d images at a time.", run, micro)
-        gc.collect()  # The trainer that failed still holds what it had.
-        torch.cuda.empty_cache()
-
-
-def _train(
-    run: Run, data: ImageData, store: Store, listener: Listener, device: str, micro: int | None
-) -> list[dict[str, Any]]:
     indices = run_indices(run, data)
     rounds, steps_per_round = run.recipe.rounds(len(indices))
     model = build_model(run, data, store)
@@ -172,7 +151,8 @@ def _train(
     model.load_state_dict(load_file(store.weights(run)))
     tests["best"] = _test(trainer, module, images) if callback.best_step < trainer.global_step else tests["last"]
     store.put(run, {"curve.csv": csv_bytes(callback.curve)})
-    return _rows(run, data, len(indices), callback, tests)
+    rows = _rows(run, data, len(indices), callback, tests)
+    return [{**row, "micro_batch": micro} for row in rows] if micro else rows
 
 
 def cost_of(run: Run, data: ImageData) -> Count:
