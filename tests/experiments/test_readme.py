@@ -41,7 +41,8 @@ def test_a_command_of_the_readme_makes_a_plan(name, words, folder_of_images, tmp
     with pytest.raises(SystemExit) as end:
         main(importlib.import_module(f"experiments.{name}").STUDY, [*arguments, *SMALLER, "--runs", str(tmp_path)])
     assert end.value.code == 0, capsys.readouterr().err
-    assert "to do" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "to do" in said or name in ("again", "throughput")  # these measure, and have no runs to count
 
 
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"make ([\w-]+)", README))))
