@@ -135,6 +135,7 @@ STUDY = Study(
     plan=plan,
     draw=draw,
     claims=(MORE, EQUAL),
+    protocol=__doc__,
 )
 
 if __name__ == "__main__":

@@ -149,6 +149,7 @@ STUDY = Study(
     plan=plan,
     draw=draw,
     claims=(LESS, HYBRID, VANISH, MORE),
+    protocol=__doc__,
     known=lambda settings: {run.id: rows for run, rows in known(settings).items()},
 )
 

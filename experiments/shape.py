@@ -144,6 +144,7 @@ STUDY = Study(
     plan=plan,
     draw=draw,
     claims=(DEPTH, PATCH),
+    protocol=__doc__,
 )
 
 if __name__ == "__main__":
