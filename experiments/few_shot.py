@@ -131,7 +131,9 @@ def verdicts(scored: pd.DataFrame, proxy: int) -> tuple[Verdict, ...]:
     n = len(set(trained["model"]) & set(tuned["model"]))
     doubts = [f"it takes {LEAST} models, and there are {n}"] * (n < LEAST) + near_floor(trained, untrained)
     values = within_seed_rank(trained, tuned, least=LEAST)
-    verdict = judged(RANK, values, [tuned], doubts=doubts, about={"shots": proxy, "models": n})
+    upstream = " ".join(trained["init.title"].dropna().unique())
+    about = {"shots": proxy, "models": n}
+    verdict = judged(RANK, values, [tuned], doubts=doubts, about=about, data=upstream)
     return (replace(verdict, subject=f"{n} models"),)
 
 
