@@ -65,7 +65,7 @@ class InductiveBias(Sized):
 CIFAR = InductiveBias("cifar10", patch=4, train_sizes=(2000, 10_000, 49_000), seeds=5, recipe=recipes.CIFAR_LONG)
 PRESETS = {
     "quick": InductiveBias(
-        patch=4, image_size=16, train_sizes=(50, 150, 450), steps_by_size={50: 60, 150: 90, 450: 150}, seeds=5,
+        patch=4, image_size=16, train_sizes=(50, 100, 200), steps_by_size={50: 100, 100: 140, 200: 200}, seeds=5,
         recipe=replace(recipes.DIGITS_RECIPE, batch_size=32, warmup_steps=15, evaluations=5),
         learning_rates=recipes.DIGITS.chosen,
     ),
