@@ -1,13 +1,10 @@
 """Why is my ViT so bad on CIFAR? A plain ViT from scratch, and its recipe taken apart one step at a time.
 
     python -m experiments.scratch                                              # 1,149 digits: minutes
-    python -m experiments.scratch --preset cifar10_cpu --data images/cifar10       # the ladder, short
     python -m experiments.scratch --preset cifar10_long_cpu --data images/cifar10  # two steps of it, 47 epochs
 
 The ladder begins with what tutorials do (large patches, Adam at a constant rate, no augmentation) and changes one thing
-at a time, keeping what came before; what regularises a training of many epochs comes last. Every step has the same
-number of optimiser steps and the same seeds, and reports the test accuracy of the evaluation with the best validation
-accuracy. The recipe was not tuned.
+at a time, keeping what came before. Every step has as many optimiser steps and the same seeds. It was not tuned.
 """
 
 from __future__ import annotations
@@ -134,8 +131,7 @@ def verdicts(steps: pd.DataFrame) -> tuple[Verdict, ...]:
 def folder(settings: Scratch) -> str:
     """Where the evidence goes: the data's name with the length of training, so that ladders stand side by side."""
     steps, epochs = settings.recipe.steps, settings.recipe.epochs
-    length = f"{steps}_steps" if epochs is None else f"{epochs:g}_epochs"
-    return f"{data_of(settings.data)[0].name}_{length}"
+    return f"{data_of(settings.data)[0].name}_" + (f"{steps}_steps" if epochs is None else f"{epochs:g}_epochs")
 
 
 STUDY = Study(
