@@ -131,7 +131,7 @@ def verdicts(scored: pd.DataFrame, proxy: int) -> tuple[Verdict, ...]:
     n = len(set(trained["model"]) & set(tuned["model"]))
     doubts = [f"it takes {LEAST} models, and there are {n}"] * (n < LEAST) + near_floor(trained, untrained)
     values = within_seed_rank(trained, tuned, least=LEAST)
-    upstream = " ".join(trained["init.title"].dropna().unique())
+    upstream = " ".join(trained["init.title"].dropna().unique()) if "init.title" in trained else ""
     about = {"shots": proxy, "models": n}
     verdict = judged(RANK, values, [tuned], doubts=doubts, about=about, data=upstream)
     return (replace(verdict, subject=f"{n} models"),)
