@@ -1,6 +1,6 @@
 """The Transformer's block (course deck): norms after each sum and ReLU, or norms before each branch and GELU (eq. 2-3)?
 
-    python -m experiments.block                                             # 1,149 digits, no network
+    python -m experiments.block                                             # 200 digits, no network
     python -m experiments.block --preset cifar10_cpu --data images/cifar10
 
 The deck writes z' = z + MSA(z), z'' = LN(z') and an MLP with ReLU, as the original Transformer does; the ViT has LN in
@@ -51,7 +51,9 @@ class Block(Ablation):
 
 CIFAR = Block("cifar10", patch=4, seeds=3, rates=(1e-4, 3e-4, 1e-3, 3e-3))
 PRESETS = {
-    "quick": Block(recipe=replace(recipes.DIGITS_RECIPE, batch_size=32), rates=(1e-3, 3e-3, 1e-2, 3e-2)),
+    "quick": Block(
+        train_size=200, recipe=replace(recipes.DIGITS_RECIPE, batch_size=32), rates=(3e-4, 1e-3, 3e-3, 1e-2)
+    ),
     "cifar10_cpu": replace(CIFAR, train_size=2000, recipe=replace(recipes.CIFAR_LONG, steps=6000)),
     "cifar10": replace(CIFAR, sizes=("Small",), depths=(6, 12, 24), recipe=recipes.CIFAR_GPU),
 }

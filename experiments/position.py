@@ -35,14 +35,14 @@ KINDS = {"1-D": None, "2-D": "2d"}
 PLACES = {"the stem": None, "every layer": "every_layer", "all layers, shared": "every_layer_shared"}
 ARMS: dict[str, dict[str, Any]] = {
     "none": {"options.positions": "none"},
-    "relative": {"options.positions": "relative"},
     **{
         f"{kind} at {place}": {"options.positions": KINDS[kind], "options.positions_at": PLACES[place]}
         for kind in KINDS
         for place in PLACES
     },
+    "relative": {"options.positions": "relative"},
 }
-BASE, LAYERS, SHARED, TWO_D = *list(ARMS)[2:5], "2-D at the stem"
+BASE, LAYERS, SHARED, TWO_D = *list(ARMS)[1:4], "2-D at the stem"
 
 SOME = Claim(
     "d4.some", "D.4", "positions matter", paper="5-shot: 1-D 64.2, none 61.4",

@@ -34,7 +34,7 @@ def test_a_loss_without_positions_is_told_and_alike_arms_are(as_if_made):
     assert {v.outcome for v in verdicts.values()} == {"holds"} and len(verdicts) == 5
     assert verdicts["d4.some", "none"].interval.mean == pytest.approx(0.1, abs=0.002)
     table = found.tables[0].frame
-    assert [key[1] for key in table.index] == ["none", "relative", "1-D", "2-D"] and table.shape == (4, 3)
+    assert [key[1] for key in table.index] == ["none", "1-D", "2-D", "relative"] and table.shape == (4, 3)
     bars = {point.x: point.interval.mean for point in found.figures["figure"].series[0].points}
     assert list(bars) == [name for name in ARMS if name != BASE]
     assert bars["none"] == pytest.approx(-0.1, abs=0.002)
