@@ -124,7 +124,7 @@ UPSTREAM: dict[str, dict[str, Any]] = {
         "recipe": DIGITS_RECIPE,
         "learning_rates": DIGITS.chosen,
         "finetune": SGD_DIGITS,
-        "rates": SGD_RATES_CPU,
+        "rates": (0.03, 0.1, 0.3, 1.0),
         "finetune_size": 100,
     },
     "tiny_imagenet": {
@@ -181,9 +181,10 @@ MASKED_PATCH: dict[str, dict[str, Any]] = {
         "unlabelled": "digits",
         "upstream": "digits@0,1,2,4,6",
         "models": ("ViT",),
-        "pretrain": Recipe(steps=1200, lr=3e-3, warmup_steps=100, evaluations=5),
-        "recipe": Recipe(steps=200, batch_size=32, warmup_steps=20),
+        "pretrain": Recipe(steps=400, lr=3e-3, warmup_steps=40, evaluations=5),
+        "recipe": Recipe(steps=100, batch_size=32, warmup_steps=10, evaluations=5),
         "supervised_rate": 3e-3,
+        "label_shares": (0.05, 1.0),
     },
     "cifar10": ON_CIFAR
     | {
