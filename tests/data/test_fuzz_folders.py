@@ -71,7 +71,7 @@ def test_random_trees(entries, tmp_path_factory):
 
 
 @pytest.mark.fault
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(entries=st.lists(ENTRIES, min_size=4, max_size=60))
 def test_many_random_trees(entries, tmp_path_factory):
     only_value_errors(tmp_path_factory.getbasetemp() / "trees" / "set", entries)

@@ -25,7 +25,7 @@ from vitlab.models.checkpoint import KEY
 from vitlab.models.save import translated
 
 FEW = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-MANY = settings(max_examples=2000, deadline=None, suppress_health_check=list(HealthCheck))
+MANY = settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def small(**options: Any) -> models.ViT:
@@ -262,15 +262,20 @@ def test_a_hugging_face_directory_is_checked(change: dict[str, Any], message: st
         models.load("ViT-Pico/4", tmp_path)
 
 
+class Whole(dict[str, bytes]):
+    def __repr__(self) -> str:  # in the report of a failure
+        return "the whole files"
+
+
 @pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+def files(tmp_path_factory: pytest.TempPathFactory) -> Whole:
     """One whole file of each kind, by its ending."""
     folder, model = tmp_path_factory.mktemp("whole"), small(head="tanh")
     models.save_checkpoint(model, folder / "a.safetensors", metadata={"mean": [0.5] * 3})
     models.save(model, folder / "a.npz")
     torch.save({"state_dict": model.state_dict(), "epoch": 3}, folder / "a.pt")
     torch.save(model.state_dict(), folder / "a.pth", _use_new_zipfile_serialization=False)
-    return {file.suffix: file.read_bytes() for file in folder.iterdir()}
+    return Whole((file.suffix, file.read_bytes()) for file in folder.iterdir())
 
 
 JSONS = st.recursive(
@@ -303,7 +308,7 @@ def flipped(content: bytes, places: list[float], cut: float | None) -> bytes:
     return bytes(damaged[: int(cut * len(damaged))] if cut is not None else damaged)
 
 
-def damage(files: dict[str, bytes], folder: Path, draw: tuple[str, list[float], float | None]) -> None:
+def damage(files: Whole, folder: Path, draw: tuple[str, list[float], float | None]) -> None:
     suffix, places, cut = draw
     path = folder / f"damaged{suffix}"
     path.write_bytes(flipped(files[suffix], places, cut))

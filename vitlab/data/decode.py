@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
+
+from vitlab.errors import reason
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -77,7 +78,7 @@ def _reasons() -> Iterator[None]:
     except UnidentifiedImageError:
         raise ValueError(f"it is no image in a format that is read here ({' '.join(formats())})") from None
     except Exception as error:
-        text = re.sub(r"<[\w.]+ object at 0x[0-9a-f]+>", "the file", str(error)).strip()
+        text = reason(error)
         plain = isinstance(error, OSError | SyntaxError | ValueError | Image.DecompressionBombError) and text
         raise ValueError(
             text if plain else f"the decoder failed ({type(error).__name__}{text and ': '}{text})"

@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vitlab.errors import reason
+
 SPARE = 64 * 2**20  # bytes that a file may promise beyond its own size
 INFLATION = 16  # times that an archive may grow when it is unpacked; weights hardly shrink
 PICKLE_BYTES = 64 * 2**20  # of names and shapes, without the tensors' numbers
@@ -27,10 +29,9 @@ def naming(where: object, what: str = "cannot be read") -> Iterator[None]:
     except Exception as error:
         if isinstance(error, ValueError) and str(where) in str(error):
             raise
-        lines = str(error).strip().splitlines()
-        reason = lines[0][:300] if lines else ""
-        kind = "" if reason and isinstance(error, ValueError | OSError) else f" ({type(error).__name__})"
-        raise ValueError(f"{where} {what}{kind}: {reason}") from error
+        words = reason(error)
+        kind = "" if words and isinstance(error, ValueError | OSError) else f" ({type(error).__name__})"
+        raise ValueError(f"{where} {what}{kind}: {words}") from error
 
 
 def regular(path: Path) -> Path:
