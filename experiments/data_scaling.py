@@ -193,6 +193,7 @@ STUDY = Study(
     presets=PRESETS,
     plan=plan,
     draw=draw,
+    photographs=recipes.PHOTOGRAPHS,
     claims=(FEW, CATCH_UP, OVERTAKE, LARGE_FEW, LARGE_MANY, PLATEAU, FEW_SHOT),
     folder=lambda settings: by_data(settings) + ("_few_shot" if settings.measure == "few_shot" else ""),
 )

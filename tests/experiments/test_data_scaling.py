@@ -123,13 +123,14 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(tmp_path, capsys):
     assert study(*SMALL, "--dry_run", "--results", tmp_path / "results", "--runs", tmp_path / "runs") == 0
     out = " ".join(capsys.readouterr().out.split())
     assert "8 runs: 0 done, 8 to do" in out and "FLOPs" in out
-    assert not (tmp_path / "results").exists() and not list((tmp_path / "runs").glob("*/run.json"))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_non_finite_loss_is_named_and_the_study_goes_on(tmp_path, capsys):
     words = ("--models", "ViT", "ResNet", "--train_sizes", 50, "--seeds", 1, "--steps", 6, "--wandb", "off")
     rates = ("--learning_rates.ViT", "1e30", "--learning_rates.ResNet", "1e-3", "--grad_clip", 0)
     assert study(*words, *rates, "--results", tmp_path / "results", "--runs", tmp_path / "runs") == 1
+    assert "left" not in capsys.readouterr().out
     rows = read_rows(tmp_path / "results" / "data_scaling" / "digits")
     failed = rows[rows["status"] == "failed"]
     assert list(failed["model"]) == ["ViT-Pico/2"] and "step" in failed["reason"].iloc[0]
@@ -152,8 +153,13 @@ def test_every_preset_parses(preset):
         (["--train_sizes", "0"], "0"),
         (["--train_sizes", "5"], "10"),
         (["--train_sizes", "5000"], "5000"),
-        (["--models", "VitT"], "ViT"),
-        (["--patch", "3"], "3"),
+        (["--models", "Vit"], "Did you mean 'ViT'? Allowed: ViT, HybridViT, ResNet"),
+        (["--models", "ViT-Pico/5"], "ViT-Pico has patches of 1, 2, 4"),
+        (["--models", "ViT-Huge/4"], "There are ViT-Ti, ViT-S"),
+        (["--sizes", "pico"], "Did you mean 'Pico'? Allowed: Pico, Nano"),
+        (["--patch", "3"], "allowed: 1, 2, 4, 7, 8"),
+        (["--seeds", "0"], "--seeds is 0"),
+        (["--seeds", "-1"], "--seeds is -1"),
         (["--augment", "flap"], "flip"),
         (["--optimizer", "adamm"], "adamw"),
         (["--time_budget", "soon"], "9m"),

@@ -96,6 +96,19 @@ def seconds(text: str) -> float:
     return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
 
 
+def jobs_of(asked: str, device: str, runs: int, cores: int) -> tuple[int, int]:
+    """Worker processes and threads of each. Auto depends on the plan and not on what is done, as threads alter last
+    bits.
+    """
+    if asked == "auto":
+        jobs = 1 if device == "cuda" else max(1, min(cores, runs))
+    elif asked.isdigit() and int(asked) > 0:
+        jobs = int(asked)
+    else:
+        raise ValueError(f"--jobs is {asked!r}; allowed: auto or a whole number from 1.")
+    return jobs, max(1, cores // jobs)
+
+
 def _value_of(option: str, arguments: Sequence[str]) -> str | None:
     for i, word in enumerate(arguments):
         if word == f"--{option}" and i + 1 < len(arguments):

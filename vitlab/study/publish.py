@@ -75,6 +75,7 @@ def made(
         drawn = study.draw(drawable(rows, record.get("plan", ())).copy(), settings)  # in one piece, which is quick
     except NothingToShow:
         drawn = Evidence(summary="Too few runs have finished to compare anything.")
+    drawn = replace(drawn, summary=" ".join([*record.get("cautions", []), drawn.summary]).strip())
     text = to_csv(rows)
     about = {**record["rows"], "count": len(rows), "checksum": checksum(text)}
     record = {**record, **study.about(), "rows": about}
