@@ -20,8 +20,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments import inspection_evidence as evidence
-from experiments import recipes
 from vitlab.data.decode import short_side
 from vitlab.report.families import family
 from vitlab.runs.run import Run
@@ -30,6 +28,9 @@ from vitlab.study.plan import grid
 from vitlab.study.settings import Settings, data_of
 from vitlab.study.study import Study, main
 from vitlab.tasks.settings import Inspect, Recipe
+
+from . import inspection_evidence as evidence
+from . import recipes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -25,7 +25,7 @@ from vitlab.report.readme import readme
 from vitlab.report.site import SCRIPT, plotly_script, site
 from vitlab.runs.run import Run
 from vitlab.runs.stored import checksum, drawable, frame, merged, to_csv
-from vitlab.study.command_line import plain
+from vitlab.study.command_line import plain, program
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,7 +88,7 @@ def recorded(
     study: Study, settings: Any, plan: Sequence[Run], arguments: Sequence[str], rows: pd.DataFrame
 ) -> dict[str, Any]:
     """What `provenance.json` says: who asked for what, which runs were meant, who made the rows."""
-    command = ["python", "-m", f"experiments.{study.name}", *arguments]
+    command = [*program(study.name), *arguments]
     ids = list(dict.fromkeys(link.id for run in plan for link in run.chain()))
     return {**study.about(), **provenance(plain(settings), command, rows), "plan": ids}
 

@@ -86,7 +86,7 @@ def main(study: Study, arguments: Sequence[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
 
     def conducted() -> int:
-        settings, how = parse(f"experiments.{study.name}", study.question, study.presets, arguments)
+        settings, how = parse(study.name, study.question, study.presets, arguments)
         from vitlab.study.conduct import conduct, redraw  # after parsing, so that help comes at once
 
         with ending:
