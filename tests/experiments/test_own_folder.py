@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from experiments.data_scaling import STUDY
 from experiments.inspection import STUDY as INSPECTION
+from vitlab.models import create, load
 from vitlab.runs.stored import read_rows
 from vitlab.study.study import main
 
@@ -113,6 +115,14 @@ def test_a_run_remembers_where_its_images_are(done, tmp_path, monkeypatch):
     assert study(*words, "--results", tmp_path / "results", of=INSPECTION) == 0
     rows = read_rows(tmp_path / "results" / "inspection" / run)
     assert "bugs_and_bees" in set(rows["data.name"])
+
+
+def test_the_folder_of_a_run_is_a_source_of_weights(done):
+    run = read_rows(evidence(done))["run"].iloc[0]
+    model = create("ViT-Pico/2", image_size=16, num_classes=2)
+    load(model, done / "runs" / run)
+    stored = load(done / "runs" / run / "model.safetensors").state_dict()
+    assert all(torch.equal(value, stored[name]) for name, value in model.state_dict().items())
 
 
 def test_images_that_were_moved_are_asked_for(done, tmp_path, capsys):

@@ -88,9 +88,12 @@ def understood(study: Study, settings: Any, how: Execution, arguments: Sequence[
         return Understood(settings)
     info = describe(where, how.runs / "cache")
     known = Understood(settings, info, tuple(lines(info)))
-    if study.photographs and "data" in given and not given & {"preset", "config"}:
+    if "data" not in given or given & {"preset", "config"}:
+        return known
+    if study.photographs:
         return _chosen(study, known, how, given)
-    return known
+    why = f"What the command line does not say is as in the preset {how.preset}, which was made for {_place(first)}."
+    return replace(known, said=(*known.said, why))
 
 
 def _place(settings: Any) -> str:
