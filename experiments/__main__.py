@@ -17,7 +17,6 @@ from rich.markup import escape
 from vitlab.errors import suggest
 from vitlab.study.command_line import fail, program
 from vitlab.study.study import main as run
-
 from . import NAMES, studies
 
 RESULTS = Path("results")

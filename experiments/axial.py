@@ -24,7 +24,6 @@ from vitlab.report.families import in_order
 from vitlab.runs.run import Run
 from vitlab.study.arms import ARM, Ablation, Arms, at_own_rate, rate_table
 from vitlab.study.study import Study, main
-
 from . import recipes
 
 if TYPE_CHECKING:

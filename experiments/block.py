@@ -23,7 +23,6 @@ from vitlab.runs.run import Run
 from vitlab.study.arms import ARM, Ablation, at_own_rate, rate_table
 from vitlab.study.plan import RATE
 from vitlab.study.study import Study, main
-
 from . import recipes
 
 if TYPE_CHECKING:

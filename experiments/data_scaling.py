@@ -26,7 +26,6 @@ from vitlab.runs.run import Run
 from vitlab.study.plan import RATE, SEED, grid
 from vitlab.study.settings import Sized, data_of
 from vitlab.study.study import Study, by_data, main
-
 from . import recipes
 
 if TYPE_CHECKING:

@@ -28,7 +28,6 @@ from vitlab.study.plan import grid
 from vitlab.study.settings import Settings, data_of
 from vitlab.study.study import Study, main
 from vitlab.tasks.settings import Inspect, Recipe
-
 from . import inspection_evidence as evidence
 from . import recipes
 

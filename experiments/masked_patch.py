@@ -26,7 +26,6 @@ from vitlab.study.plan import RATE, best_rate, changed, grid
 from vitlab.study.settings import Settings, data_of, shares_of
 from vitlab.study.study import Study, main
 from vitlab.tasks.settings import Classify, FewShot, MaskedPatch, Recipe
-
 from . import recipes
 
 if TYPE_CHECKING:

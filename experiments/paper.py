@@ -28,7 +28,6 @@ from vitlab.data.cards import cards
 from vitlab.runs.display import duration
 from vitlab.study.command_line import Execution, parse, program, seconds
 from vitlab.study.study import Study, end_with
-
 from . import NAMES, studies
 
 if TYPE_CHECKING:

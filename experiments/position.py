@@ -23,7 +23,6 @@ from vitlab.report.families import in_order
 from vitlab.runs.run import Run
 from vitlab.study.arms import ARM, Ablation, at_own_rate
 from vitlab.study.study import Study, main
-
 from . import recipes
 
 if TYPE_CHECKING:

@@ -21,7 +21,6 @@ from vitlab.study.plan import changed, grid
 from vitlab.study.settings import Settings, data_of
 from vitlab.study.study import Study, main
 from vitlab.tasks.settings import Recipe
-
 from . import recipes
 
 if TYPE_CHECKING:

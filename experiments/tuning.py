@@ -18,7 +18,6 @@ from vitlab.runs.run import Run
 from vitlab.study.plan import RATE, SEED, best_rate, grid
 from vitlab.study.settings import Sized, data_of
 from vitlab.study.study import Study, main
-
 from . import recipes
 
 if TYPE_CHECKING:

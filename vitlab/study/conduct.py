@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from vitlab.runs.tracking import Tracker
 from vitlab.study import cautions
 from vitlab.study.command_line import Execution, jobs_of, seconds
 from vitlab.study.publish import Written, conclude, export, recorded, show, together
-from vitlab.study.speeds import understood
+from vitlab.study.speeds import Understood, understood
 
 if TYPE_CHECKING:
     from vitlab.study.study import Study
@@ -77,11 +78,8 @@ def conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[str
     console = Console()
     tracker = Tracker(study.name, how.wandb, how.runs)
     jobs_of(how.jobs, "cpu", 1, 1)  # A mistake shows before the images are read.
-    console.print(f"[bold]{study.question}[/]", highlight=False)
-    known = understood(study, settings, how, arguments)
+    known = said_first(console, study, settings, how, arguments)
     settings = known.settings
-    for line in (*known.said, *cautions.before(known.info, settings)):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
     folder = study.place(settings, how)
     # Read before anything is trained, so that damaged evidence is said now and not in place of new one.
     old = read_rows(folder, accept_edited=how.accept_edited) if (folder / "rows.csv").exists() else None
@@ -92,22 +90,32 @@ def conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[str
     measured = study.measure(settings, how) if study.measure else []
     if how.dry_run:
         return 0
-    failed = launch(work, tracker, console, deadline) if work.every else set()
+    with closing(tracker):
+        failed = launch(work, tracker, console, deadline) if work.every else set()
+        rows = measured + [row for run in work.every for row in work.rows(run)]
+        if any(row["status"] == "finished" for row in rows):
+            table = together(old, rows, study.name)
+            record = recorded(study, settings, plan, arguments, table)
+            record |= {"cautions": said} if (said := cautions.after(known.info, table)) else {}
+            written = conclude(study, settings, folder, table, record, study.pictures(settings, work.place.store))
+            figures = {path.stem: path for path in written.files if path.suffix == ".png"}
+            tracker.evidence(rows, figures, written.evidence.answer)
+            finished(written, how)
+        else:
+            console.print("No run has finished yet.")
     left = [run for run in work.left() if run.id not in failed]
-    rows = measured + [row for run in work.every for row in work.rows(run)]
-    if any(row["status"] == "finished" for row in rows):
-        table = together(old, rows, study.name)
-        record = recorded(study, settings, plan, arguments, table) | {"cautions": cautions.after(known.info, table)}
-        written = conclude(study, settings, folder, table, record, study.pictures(settings, work.place.store))
-        figures = {path.stem: path for path in written.files if path.suffix == ".png"}
-        tracker.evidence(rows, figures, written.evidence.answer)
-        finished(written, how)
-    else:
-        console.print("No run has finished yet.")
-    tracker.close()
     if left:
         console.print(f"{len(left)} of {len(work.every)} runs are left; the same command goes on from here.")
     return 1 if failed or study.wrong(measured) else 3 if left else 0
+
+
+def said_first(console: Console, study: Study, settings: Any, how: Execution, arguments: Sequence[str]) -> Understood:
+    """The question, what was understood of the data, what was chosen for it, and what it cannot answer."""
+    console.print(f"[bold]{study.question}[/]", highlight=False)
+    known = understood(study, settings, how, arguments)
+    for line in (*known.said, *cautions.before(known.info, known.settings)):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    return known
 
 
 def prepared(plan: Sequence[Run], how: Execution, kept: Mapping[str, Rows]) -> Work:
