@@ -151,6 +151,13 @@ def test_bad_images_are_named_counted_and_not_missed(folder, tmp_path, capsys):
     assert "1 image that could not be read" in capsys.readouterr().out
 
 
+def test_a_folder_with_the_name_of_a_card_is_pointed_out(folder, tmp_path, capsys, monkeypatch):
+    shutil.copytree(folder, tmp_path / "imagenet")
+    monkeypatch.chdir(tmp_path)
+    words = ("--data", "imagenet", "--preset", "quick", "--train_sizes", 1000, "--dry_run", "--wandb", "off")
+    assert study(*words) == 0 and "write ./imagenet for it" in capsys.readouterr().out
+
+
 def test_a_preset_that_is_asked_for_is_taken_as_it_is(folder, tmp_path, capsys):
     words = ("--data", folder, "--preset", "quick", "--train_sizes", 8, "--dry_run", "--runs", tmp_path)
     assert study(*words, "--wandb", "off") == 0

@@ -49,6 +49,11 @@ def test_a_test_split_of_another_kind_is_said_at_the_largest_size():
     assert "25 points below validation (70.0%, not 95.0%, for ViT-Pico/4)" in said
 
 
+def test_what_was_learned_for_other_images_is_not_called_nothing():
+    (said,) = after(info(), rows(0.9, 0.5))
+    assert "40 points below validation" in said and "nothing was learned" not in said
+
+
 def test_a_gap_within_the_sampling_error_is_not_worth_a_word():
     assert after(info(30), rows(0.7, 0.55 + 0.01)) == [] and after(info(2000), rows(0.7, 0.56)) != []
 

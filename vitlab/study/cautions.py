@@ -54,7 +54,7 @@ def after(info: DataInfo | None, rows: pd.DataFrame) -> list[str]:
         return []
     best = scores["validation"].idxmax()
     validation, test = scores.loc[best, "validation"], scores.loc[best, "test"]
-    said = [_near_floor(info, best, test), _below_validation(info, best, validation, test)]
+    said = [_below_validation(info, best, validation, test) or _near_floor(info, best, test)]
     seeds = done["seed"].nunique()
     said += [f"Warning: {_seeds(seeds)}; no trend is claimed."] if seeds < FEW_SEEDS else []
     return [words for words in said if words]

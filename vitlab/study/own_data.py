@@ -278,4 +278,4 @@ def _left_out(found: Suited, info: DataInfo, given: Collection[str]) -> list[str
         if found.seconds > 60 * MINUTES
         else []
     )
-    return [*over, *([f"  Left out to end within {MINUTES} minutes: {'; '.join(words)}."] if words else [])]
+    return [*over, *([f"  Left out for want of time: {'; '.join(words)}."] if words else [])]

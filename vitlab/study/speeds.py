@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vitlab.data.cards import cards
 from vitlab.data.info import DataInfo, describe, lines
 from vitlab.report.files import write_all
 from vitlab.report.provenance import cores, hardware, read_provenance
@@ -87,7 +88,10 @@ def understood(study: Study, settings: Any, how: Execution, arguments: Sequence[
     if where in ("", _place(first)):
         return Understood(settings)
     info = describe(where, how.runs / "cache")
-    known = Understood(settings, info, tuple(lines(info)))
+    said = lines(info)
+    if where in cards() and Path(where).is_dir():
+        said.append(f"There is a folder {where} here too; write ./{where} for it.")
+    known = Understood(settings, info, tuple(said))
     if "data" not in given or given & {"preset", "config"}:
         return known
     if study.photographs:
