@@ -27,6 +27,7 @@ from vitlab.study.own_data import (
     told,
     train_sizes,
 )
+from vitlab.tasks.settings import LinearProbe
 
 QUICK = PRESETS["quick"]
 COST = {"Pico": 1, "Nano": 2.4, "Micro": 7}
@@ -83,6 +84,16 @@ def test_what_is_chosen_fits_into_the_time_or_says_that_it_does_not(photos, rate
     said = "\n".join(told(found, info, (), machine(rate).speed))
     assert ("takes longer" in said) == (found.seconds > 60 * MINUTES)
     assert found.seconds <= BUDGET or found.settings.recipe.steps == 100
+
+
+def test_a_probe_costs_less_than_a_training_and_what_is_no_model_hardly_anything(photos):
+    info, known = describe(str(photos)), machine(1000)
+    run = plan(replace(QUICK, data=str(photos), models=("ViT",), train_sizes=(50,), seeds=1, patch=8))[0]
+    training, probe, pixels = (
+        seconds([one], info, known)
+        for one in (run, replace(run, task=LinearProbe()), replace(run, model="pixels", task=LinearProbe()))
+    )
+    assert training > probe > pixels > 0
 
 
 def test_every_choice_is_one_line_with_its_option_and_what_was_left_out_is_said(photos):
