@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache, lru_cache, partial
 from pathlib import Path
@@ -18,13 +18,15 @@ from vitlab.data.shuffle import shuffle_patches
 from vitlab.errors import suggest
 from vitlab.report.provenance import commit, hardware, versions
 from vitlab.runs.failures import Failure
+from vitlab.runs.floors import floor_flops, floor_rows
 from vitlab.runs.inspecting import inspect_run
 from vitlab.runs.place import Listener, Outcome, Place, Prepared, Stopped
 from vitlab.runs.probing import probe
 from vitlab.runs.rows import flat
 from vitlab.runs.run import Run
+from vitlab.runs.store import Store
 from vitlab.runs.training import cost_of, run_indices, train
-from vitlab.tasks.settings import TRAINING, Inspect
+from vitlab.tasks.settings import TRAINING, Floors, Inspect
 
 
 @lru_cache(maxsize=4)
@@ -64,12 +66,18 @@ def _attempt(run: Run, place: Place, listener: Listener) -> Outcome:
         return Outcome(run.id, "finished", store.rows(run))
     listener.report({"kind": "start", "run": run.id})
     data = images_of(run, place)
-    training = partial(train, micro=place.micro_batch)
-    work = training if isinstance(run.task, TRAINING) else inspect_run if isinstance(run.task, Inspect) else probe
+    work = _work(run, place)
     about = {"title": run.data.name if run.data.classes else data.title, "classes": len(data.classes)}
     rows = [_signed(run, about | row, place) for row in work(run, data, store, listener, place.device)]
     store.finish(run, rows)
     return Outcome(run.id, "finished", rows)
+
+
+def _work(run: Run, place: Place) -> Callable[[Run, ImageData, Store, Listener, str], list[dict[str, Any]]]:
+    """What does a run of this task."""
+    if isinstance(run.task, TRAINING):
+        return partial(train, micro=place.micro_batch)
+    return inspect_run if isinstance(run.task, Inspect) else floor_rows if isinstance(run.task, Floors) else probe
 
 
 def failed(run: Run, place: Place, error: Exception) -> Outcome:
@@ -130,6 +138,8 @@ def pick_device(asked: str) -> str:
 def _cost(run: Run, place: Place) -> float:
     data = images_of(run, place)
     check_augmentations(run.recipe.augment)
+    if isinstance(run.task, Floors):
+        return floor_flops(len(run_indices(run, data)), len(data.test), data.image_size)
     forward = cost_of(run, data).flops
     if not isinstance(run.task, TRAINING):
         return float(forward * (len(data.train) + len(data.test)))
