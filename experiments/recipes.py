@@ -161,6 +161,47 @@ UPSTREAM: dict[str, dict[str, Any]] = {
         "finetune": replace(SGD_GPU, steps=10_000),
     },
 }
+# Data scaling: settings of the study by preset.
+SCALED: dict[str, Any] = {"data": "cifar10", "patch": 4}
+FIGURE_4: dict[str, Any] = {"data": "tiny_imagenet_32", "patch": 4, "measure": "few_shot", "downstream": DOWNSTREAM}
+DATA_SCALING: dict[str, dict[str, Any]] = {
+    "quick": {
+        "train_sizes": (50, 100, 200, 400, 800, 1149),
+        "recipe": DIGITS_RECIPE,
+        "learning_rates": DIGITS.chosen,
+    },
+    "cifar10": SCALED
+    | {
+        "sizes": ("Micro", "Small"),
+        "train_sizes": (500, 1000, 2000, 5000, 10_000, 20_000, 49_000),
+        "seeds": 5,
+        "recipe": CIFAR_GPU,
+        "learning_rates": UNTUNED,
+    },
+    "cifar10_cpu": SCALED
+    | {
+        "models": ("ViT-Pico/4", "ViT-Micro/4", "ResNet-Pico"),
+        "train_sizes": (500, 2000, 8000, 49_000),
+        "steps_by_size": {500: 3000, 2000: 6000, 8000: 12_000, 49_000: 24_000},
+        "recipe": CIFAR_LONG,
+        "learning_rates": CIFAR10_LONG.chosen,
+    },
+    "tiny_imagenet": FIGURE_4
+    | {
+        "sizes": ("Micro", "Small"),
+        "train_sizes": (1000, 3000, 10_000, 30_000, 95_000),
+        "recipe": CIFAR_GPU,
+        "learning_rates": UNTUNED,
+    },
+    "tiny_imagenet_cpu": FIGURE_4
+    | {
+        "sizes": ("Pico", "Nano"),
+        "train_sizes": (2000, 10_000, 95_000),
+        "steps_by_size": {2000: 6000, 10_000: 10_000, 95_000: 24_000},
+        "recipe": CIFAR_LONG,
+        "learning_rates": TINY_SHORT.chosen,
+    },
+}
 # Masked patch prediction: settings of the study by preset.
 MASKED = replace(CIFAR_SHORT, steps=2079, batch_size=128, lr=8e-3, warmup_steps=200, evaluations=9)
 MASKED_GPU = replace(MASKED, steps=40_000, batch_size=512, lr=1e-3, warmup_steps=2000, compile=True)

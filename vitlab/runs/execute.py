@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache, lru_cache, partial
 from pathlib import Path
@@ -20,13 +20,17 @@ from vitlab.data.sources import lasting
 from vitlab.errors import suggest
 from vitlab.report.provenance import commit, hardware, versions
 from vitlab.runs.failures import Failure
+from vitlab.runs.floors import floor_flops, floor_rows
 from vitlab.runs.inspecting import inspect_run
 from vitlab.runs.place import Listener, Outcome, Place, Prepared, Stopped
 from vitlab.runs.probing import probe
 from vitlab.runs.rows import flat
 from vitlab.runs.run import Run
+from vitlab.runs.store import Store
 from vitlab.runs.training import cost_of, run_indices, train
-from vitlab.tasks.settings import TRAINING, Inspect
+from vitlab.tasks.settings import TRAINING, Floors, Inspect
+
+FITTED = (*TRAINING, Floors)  # to the train subset of the run
 
 
 @lru_cache(maxsize=4)
@@ -67,12 +71,18 @@ def _attempt(run: Run, place: Place, listener: Listener) -> Outcome:
     listener.report({"kind": "start", "run": run.id})
     data = images_of(run, place)
     store.put_source(run, lasting(run.data.source or run.data.name))
-    training = partial(train, micro=place.micro_batch)
-    work = training if isinstance(run.task, TRAINING) else inspect_run if isinstance(run.task, Inspect) else probe
+    work = _work(run, place)
     about = {"title": run.data.name if run.data.classes else data.title, "classes": len(data.classes)}
     rows = [_signed(run, about | row, place) for row in work(run, data, store, listener, place.device)]
     store.finish(run, rows)
     return Outcome(run.id, "finished", rows)
+
+
+def _work(run: Run, place: Place) -> Callable[[Run, ImageData, Store, Listener, str], list[dict[str, Any]]]:
+    """What does a run of this task."""
+    if isinstance(run.task, TRAINING):
+        return partial(train, micro=place.micro_batch)
+    return inspect_run if isinstance(run.task, Inspect) else floor_rows if isinstance(run.task, Floors) else probe
 
 
 def failed(run: Run, place: Place, error: Exception) -> Outcome:
@@ -143,7 +153,7 @@ class _Set(NamedTuple):
 
 def _read(run: Run, place: Place) -> _Set:
     data = images_of(run, place)
-    train = len(run_indices(run, data)) if isinstance(run.task, TRAINING) else len(data.train)
+    train = len(run_indices(run, data)) if isinstance(run.task, FITTED) else len(data.train)
     return _Set(data.image_size, len(data.classes), train, len(data.test))
 
 
@@ -153,7 +163,7 @@ def _described(run: Run) -> _Set:
     if run.data.shuffle is not None:
         patch_order(size, run.data.shuffle, run.data.shuffle_seed)  # raises for what does not fit
     share = len(run.data.classes) / info.num_classes if run.data.classes else 1.0
-    subset = run.data.train_size if isinstance(run.task, TRAINING) else None
+    subset = run.data.train_size if isinstance(run.task, FITTED) else None
     train = subset or round(share * info.sizes["train"])
     return _Set(size, len(run.data.classes) or info.num_classes, train, round(share * info.sizes["test"]))
 
@@ -163,6 +173,8 @@ _info = lru_cache(maxsize=16)(describe)
 
 def _cost(run: Run, images: _Set) -> float:
     check_augmentations(run.recipe.augment)
+    if isinstance(run.task, Floors):
+        return floor_flops(images.train, images.test, images.image_size)
     forward = cost_of(run, images.image_size, images.classes).flops
     if not isinstance(run.task, TRAINING):
         return float(forward * (images.train + images.test))
