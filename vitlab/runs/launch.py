@@ -68,8 +68,21 @@ class Launcher:
         Raises:
             WorkerDied: if the worker was killed.
         """
+        return self._ask(_prepare, runs, place)
+
+    def profile(self, run: Run, place: Place, deadline: float) -> tuple[dict[str, float], str]:
+        """Seconds of each phase of a training, and a trace, from a worker; see `vitlab.runs.profiling.profile`.
+
+        Raises:
+            ValueError: for what the run cannot do.
+            WorkerDied: if the worker was killed.
+        """
+        return self._ask(_profile, run, place, deadline)
+
+    def _ask(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """What `function` returns in a worker."""
         (worker,) = self._idle(set(), 1)
-        worker.call(_prepare, runs, place)
+        worker.call(function, *arguments)
         while True:
             for kind, value in worker.messages() if heard([worker], 60) else []:
                 if kind == "said":
@@ -77,7 +90,9 @@ class Launcher:
                 elif kind == "raised":
                     raise value
                 elif kind == "died":
-                    raise WorkerDied(f"The process that reads the images was killed ({value}), perhaps by the system.")
+                    raise WorkerDied(
+                        f"A worker process was killed ({value}), perhaps by the system for want of memory."
+                    )
                 elif kind == "done":
                     return value
 
@@ -213,6 +228,12 @@ def _prepare(runs: Sequence[Run], place: Place) -> Prepared:
     from vitlab.runs.execute import prepare
 
     return prepare(runs, place)
+
+
+def _profile(run: Run, place: Place, deadline: float) -> tuple[dict[str, float], str]:
+    from vitlab.runs.profiling import profile
+
+    return profile(run, place, deadline)
 
 
 def _work(run: Run, place: Place, deadline: float) -> Outcome:
