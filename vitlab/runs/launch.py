@@ -62,13 +62,13 @@ class Launcher:
             for worker in self.workers:
                 worker.stop()
 
-    def prepare(self, runs: Sequence[Run], place: Place) -> Prepared:
+    def prepare(self, runs: Sequence[Run], place: Place, *, read: bool = True) -> Prepared:
         """Check in a worker that every run can be built and its images read; see `vitlab.runs.execute.prepare`.
 
         Raises:
             WorkerDied: if the worker was killed.
         """
-        return self._ask(_prepare, runs, place)
+        return self.ask(_prepare, runs, place, read)
 
     def profile(self, run: Run, place: Place, deadline: float) -> tuple[dict[str, float], str]:
         """Seconds of each phase of a training, and a trace, from a worker; see `vitlab.runs.profiling.profile`.
@@ -77,10 +77,14 @@ class Launcher:
             ValueError: for what the run cannot do.
             WorkerDied: if the worker was killed.
         """
-        return self._ask(_profile, run, place, deadline)
+        return self.ask(_profile, run, place, deadline)
 
-    def _ask(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """What `function` returns in a worker."""
+    def ask(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """What `function`, one of a module, returns in a worker.
+
+        Raises:
+            WorkerDied: if the worker was killed; and what the function raises.
+        """
         (worker,) = self._idle(set(), 1)
         worker.call(function, *arguments)
         while True:
@@ -224,10 +228,10 @@ class _Schedule:
         self.working = {}
 
 
-def _prepare(runs: Sequence[Run], place: Place) -> Prepared:
+def _prepare(runs: Sequence[Run], place: Place, read: bool) -> Prepared:
     from vitlab.runs.execute import prepare
 
-    return prepare(runs, place)
+    return prepare(runs, place, read=read)
 
 
 def _profile(run: Run, place: Place, deadline: float) -> tuple[dict[str, float], str]:
