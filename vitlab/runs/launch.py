@@ -70,6 +70,15 @@ class Launcher:
         """
         return self.ask(_prepare, runs, place, read)
 
+    def profile(self, run: Run, place: Place, deadline: float) -> tuple[dict[str, float], str]:
+        """Seconds of each phase of a training, and a trace, from a worker; see `vitlab.runs.profiling.profile`.
+
+        Raises:
+            ValueError: for what the run cannot do.
+            WorkerDied: if the worker was killed.
+        """
+        return self.ask(_profile, run, place, deadline)
+
     def ask(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """What `function`, one of a module, returns in a worker.
 
@@ -86,7 +95,7 @@ class Launcher:
                     raise value
                 elif kind == "died":
                     raise WorkerDied(
-                        f"The process that looks at the images was killed ({value}), perhaps by the system."
+                        f"A worker process was killed ({value}), perhaps by the system for want of memory."
                     )
                 elif kind == "done":
                     return value
@@ -223,6 +232,12 @@ def _prepare(runs: Sequence[Run], place: Place, read: bool) -> Prepared:
     from vitlab.runs.execute import prepare
 
     return prepare(runs, place, read=read)
+
+
+def _profile(run: Run, place: Place, deadline: float) -> tuple[dict[str, float], str]:
+    from vitlab.runs.profiling import profile
+
+    return profile(run, place, deadline)
 
 
 def _work(run: Run, place: Place, deadline: float) -> Outcome:

@@ -42,6 +42,8 @@ class Execution:
     """offline, online or off."""
     dry_run: bool = False
     """Print the plan (runs done and to do, FLOPs, estimated time) and do nothing."""
+    profile: bool = False
+    """Train one run of each model for its times alone: a table of where they go, and traces in the store's profile/."""
     redraw: bool = False
     """Remake table and figure from the stored rows."""
     export: bool = False

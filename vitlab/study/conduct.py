@@ -20,6 +20,7 @@ from vitlab.runs.stored import read_rows, rows_by_run
 from vitlab.runs.tracking import Tracker
 from vitlab.study import cautions
 from vitlab.study.command_line import Execution, jobs_of, seconds
+from vitlab.study.profile import profile
 from vitlab.study.publish import Written, conclude, export, recorded, show, together
 from vitlab.study.speeds import Understood, understood
 
@@ -87,6 +88,8 @@ def conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[str
     kept = rows_by_run(old) if how.extend and old is not None else {}
     work = prepared(plan, how, {**study.known(settings), **kept})
     announce(console, work, known.seconds)
+    if how.profile and not how.dry_run:
+        return profile(work, how)
     measured = study.measure(settings, how) if study.measure else []
     if how.dry_run:
         return 0
