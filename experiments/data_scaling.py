@@ -119,9 +119,10 @@ def plan(settings: DataScaling) -> list[Run]:
 
 def draw(rows: pd.DataFrame, settings: DataScaling) -> Evidence:
     """Accuracy against train size with its gaps, the data factor, and the verdicts on the claims."""
-    from vitlab.report.build import curves, curves_and_gaps, factor_table, scaling_table
+    from vitlab.report.build import curves, curves_and_gaps, scaling_table
     from vitlab.report.captions import describe, lengths
     from vitlab.report.evidence import Evidence
+    from vitlab.report.fronts import factor_table
 
     few_shot = settings.measure == "few_shot"
     scored, untrained = _scored(rows, few_shot)
