@@ -115,8 +115,9 @@ def draw(rows: pd.DataFrame, settings: DataScaling) -> Evidence:
 
 def _shown(scored: pd.DataFrame, every: pd.DataFrame, kind: str) -> tuple[list[Table], dict[str, Chart]]:
     """Tables and figures of the models from scratch, in the first of them beside `every` other arm."""
-    from vitlab.report.build import curves, curves_and_gaps, factor_table, scaling_table
+    from vitlab.report.build import curves, curves_and_gaps, scaling_table
     from vitlab.report.captions import describe, lengths
+    from vitlab.report.fronts import factor_table
 
     where, sets, pairs = scored["upstream"].iloc[0], scored["title"].nunique(), matched_pairs(scored["model"])
     caption = (

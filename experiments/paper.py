@@ -191,7 +191,7 @@ def conduct_all(paper: Paper) -> int:
 
 def redraw_all(paper: Paper) -> int:
     """Remake all evidence of the studies from rows, several folders at a time, and then the ledger and the pages."""
-    from vitlab.report.files import write_all
+    from vitlab.files import write_all
     from vitlab.report.provenance import cores
     from vitlab.study.publish import Written, export, publish
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from vitlab.claims.interval import MISSING, Interval, mean_interval
 from vitlab.report.build import bars, curves_and_gaps, dots, scaling_table
+from vitlab.report.captions import alt
 from vitlab.report.evidence import Chart, Evidence, Format, Panel, Point, Series, Table
 from vitlab.report.plain import number
 
@@ -101,13 +102,13 @@ def test_charts_refuse_what_cannot_be_drawn() -> None:
 
 def test_alternative_text_says_the_numbers(rows) -> None:
     table = rows(noise=0.0)
-    alt = curves_and_gaps(table, x="train_images", title="Growth", xlabel="images", ylabel="accuracy (%)").alt()
-    assert alt.startswith("Line chart: Growth. accuracy (%) against images.")
-    assert "ViT-Micro/4 (1.2 M): 500: 33.0" in alt and "gap: ViT-Micro/4 − ResNet-Micro: 500: -15.0 [" in alt
+    words = alt(curves_and_gaps(table, x="train_images", title="Growth", xlabel="images", ylabel="accuracy (%)"))
+    assert words.startswith("Line chart: Growth. accuracy (%) against images.")
+    assert "ViT-Micro/4 (1.2 M): 500: 33.0" in words and "gap: ViT-Micro/4 − ResNet-Micro: 500: -15.0 [" in words
     shown = Point("crop", mean_interval([0.5, 0.6]))
     bar = Chart("Ladder", ((Panel((Series("", (shown, Point("flip", MISSING))),)),),), ylabel="accuracy", kind="bar")
-    assert bar.alt() == f"Bar chart: Ladder. accuracy. crop {shown.interval.format()}, flip –."
-    dot = dots(table, x="score", y="score", series="data.name", title="D", xlabel="a", ylabel="b").alt()
+    assert alt(bar) == f"Bar chart: Ladder. accuracy. crop {shown.interval.format()}, flip –."
+    dot = alt(dots(table, x="score", y="score", series="data.name", title="D", xlabel="a", ylabel="b"))
     assert "3 dots, " in dot
 
 

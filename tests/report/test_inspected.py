@@ -35,7 +35,7 @@ def test_statistics_in_closed_form() -> None:
     first = inspected.first_layer(heads)
     assert list(first["distance_px"]) == [4.0, 16.0]
     assert inspected.local_share(first) == 0.5 and inspected.local_share(heads) == 0.25
-    assert inspected.widest_head(heads) == 1.0 and inspected.head_spread(heads) == 0.75
+    assert inspected.head_spread(heads) == 0.75
     assert inspected.mean_distance(heads) == 11 / 32
     assert inspected.depth_slope(heads) == pytest.approx((12 - 10) / 32)
     assert math.isnan(inspected.depth_slope(first))

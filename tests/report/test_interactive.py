@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from vitlab.report.build import bars, curves, curves_and_gaps, dots
+from vitlab.report.captions import alt
 from vitlab.report.interactive import to_plotly
 
 LABELS = {"title": "T <b>", "xlabel": "images", "ylabel": "accuracy (%)"}
@@ -32,7 +33,7 @@ def test_every_trace_has_axes_in_the_layout(rows, two_sizes, narrow: bool) -> No
         for trace in figure["data"]:
             assert trace["xaxis"].replace("x", "xaxis") in layout and trace["yaxis"].replace("y", "yaxis") in layout
             assert len(trace["x"]) == len(trace["y"])
-        assert layout["meta"]["alt"] == chart.alt() and 200 < layout["height"] < 4000
+        assert layout["meta"]["alt"] == alt(chart) and 200 < layout["height"] < 4000
         domains = [
             (layout[key]["domain"], layout[f"y{key[1:]}"]["domain"]) for key in layout if key.startswith("xaxis")
         ]

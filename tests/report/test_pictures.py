@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vitlab.report.pictures import image_grid, map_grid, mask_by, overlay, resized, to_uint8
+from vitlab.report.pictures import image_grid, map_grid, mask_by, overlay, resized
 from vitlab.report.style import render
 
 
@@ -42,9 +42,7 @@ def test_overlay_is_strongest_where_the_map_is() -> None:
     assert difference[15, 45] > 2 * difference[35, 5]
 
 
-def test_resizing_and_scaling_in_closed_form() -> None:
+def test_resizing_in_closed_form() -> None:
     assert resized(np.full((2, 3), 0.7), 9, 7) == pytest.approx(np.full((9, 7), 0.7))
     ramp = resized(np.arange(4.0)[None].repeat(4, 0), 8, 8)
     assert ramp[0] == pytest.approx([0, 0.25, 0.75, 1.25, 1.75, 2.25, 2.75, 3])
-    assert to_uint8([[0.0, 0.5], [1.0, 0.25]]).tolist() == [[0, 128], [255, 64]]
-    assert to_uint8([[3.0, 3.0]]).tolist() == [[0, 0]]

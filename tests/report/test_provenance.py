@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vitlab.report.files import write_all
+from vitlab.files import write_all
 from vitlab.report.provenance import hardware, provenance, read_provenance
 
 

@@ -127,7 +127,7 @@ def test_pages_are_escaped_closed_described_and_linked(results):
     for path, text in pages.items():
         checker = Checker()
         checker.feed(text)
-        scripts = {folder / "index.html": 0, folder / "data_scaling" / "digits" / "index.html": 3}.get(path, 2)
+        scripts = {folder / "index.html": 3, folder / "data_scaling" / "digits" / "index.html": 3}.get(path, 2)
         assert text.count("<script") == scripts and "<b>?" not in text
         assert checker.open == [] and len(checker.ids) == len(set(checker.ids))
         assert all(picture["alt"] for picture in checker.pictures)
@@ -144,7 +144,11 @@ def test_pages_are_escaped_closed_described_and_linked(results):
     data = json.loads(re.search(r'<script type="application/json">(.*?)</script>', text)[1])
     assert "seed 0, run" in json.dumps(data["wide"]) and len(data["wide"]["data"]) > 5
     index = pages[folder / "index.html"]
-    assert "1 × " in index and "nobody ran this" in index and index.index("nobody ran") < index.index("Few.")
+    assert (
+        "1 tested, on 1 data set." in index
+        and "nobody ran this" in index
+        and index.index("nobody ran") < index.index("Few.")
+    )
 
 
 def test_notes_cannot_bring_markup_or_scripts():

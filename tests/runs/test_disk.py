@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from tests.runs.processes import TINY, start
-from vitlab.report.files import whole
+from vitlab.files import whole
 from vitlab.runs.stored import read_rows
 
 pytestmark = pytest.mark.fault

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as how
 from hypothesis import strategies as st
 
-from vitlab.report.files import Damaged, sum_of, sweep, whole, write_all
+from vitlab.files import Damaged, sum_of, sweep, whole, write_all
 from vitlab.runs.execute import execute
 from vitlab.runs.place import Listener, Place, Stopped
 from vitlab.runs.run import Data, Run

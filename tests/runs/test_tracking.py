@@ -8,9 +8,17 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from tests.runs.processes import TINY, alive, start, until
+from vitlab.claims.claim import Claim
+from vitlab.claims.interval import mean_interval
+from vitlab.claims.rule import decide, judge
+from vitlab.files import write_all
+from vitlab.report.evidence import Evidence, Table
+from vitlab.report.pictures import image_grid
 from vitlab.runs.run import Data, Run
 from vitlab.runs.signals import ending
 from vitlab.runs.tracking import Tracker, config
@@ -53,6 +61,29 @@ def test_a_run_is_mirrored_with_all_of_its_settings(tracker, tmp_path):
     assert folder.name.endswith(RUN.id)
     content = (folder / f"run-{RUN.id}.wandb").read_bytes()
     for word in ("my project", "data_scaling digits", "classify", "score", "train_loss", "subset_seed"):
+        assert word.encode() in content, word
+
+
+def test_evidence_is_tables_of_numbers_pictures_verdicts_and_files(tracker, tmp_path, monkeypatch):
+    monkeypatch.setattr("vitlab.runs.tracking.WAIT", 60.0)
+    (verdict,) = decide([judge(Claim("data.few", "4.3", "ahead"), {0: 0.1, 1: 0.12}, data="Digits", subject="ViT")])
+    frame = pd.DataFrame({"accuracy": [mean_interval([0.5, 0.6])]}, index=pd.Index(["ViT"], name="m"))
+    place = tmp_path / "results" / "digits"
+    rows = "run,status,score,seed\nr1,finished,0.5,0\nr2,failed,0.25,1\n"
+    found = Evidence((verdict,), (Table("means", frame),), summary="So it is.").dumps()
+    write_all({place / "evidence.json": found.encode(), place / "rows.csv": rows.encode()})
+    image_grid([[np.zeros((4, 4), np.uint8)]], title="T").savefig(place / "figure.png")
+    tracker.evidence(place, ["digits"])
+    assert tracker.sync == f"wandb sync {tmp_path}/wandb/offline-run-*"
+    tracker.close()
+    assert tracker.sync == ""
+    (folder,) = tmp_path.glob("wandb/offline-run-*-data_scaling-digits")
+    kept = {path.name.split("_")[0]: json.loads(path.read_text()) for path in folder.rglob("*.table.json")}
+    assert kept["rows"]["data"] == [["r1", "finished", 0.5, 0], ["r2", "failed", 0.25, 1]]
+    assert kept["means"]["columns"][:3] == ["m", "accuracy", "accuracy low"] and kept["means"]["data"][0][1] == 0.55
+    assert list(folder.rglob("media/images/figure_*.png"))
+    content = next(folder.glob("*.wandb")).read_bytes()
+    for word in ("So it is.", "data.few Digits ViT", "adjusted_p", "rows.csv", "my project", "data_scaling digits"):
         assert word.encode() in content, word
 
 

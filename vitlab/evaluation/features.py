@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from vitlab.report.files import put_aside, sweep, whole, write_all
+from vitlab.files import put_aside, sweep, whole, write_all
 
 _TENSOR = "features"
 

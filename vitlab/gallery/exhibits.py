@@ -14,13 +14,13 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from vitlab.data.loading import ImageData, load_data
 from vitlab.data.shuffle import arranged
+from vitlab.gallery.portrait import Portrait, View, pictures
 from vitlab.gallery.subjects import Subject, class_names, open_subject, read_picture
 from vitlab.inspection import attention_rollout, cls_attention, principal_filters
 from vitlab.models import Inspection, ResNet, ViT
 from vitlab.models.archives import naming
 from vitlab.models.zoo import settings_of
 from vitlab.report.pictures import Floats, positions_over_training
-from vitlab.report.portrait import Portrait, View, pictures
 from vitlab.report.provenance import signature
 from vitlab.runs.execute import execute, images_of
 from vitlab.runs.inspecting import normalised, opened_rows, similarity_of, stages
@@ -40,7 +40,7 @@ LARGEST_MATRIX = 224  # beyond that a panel has fewer dots than the matrix has t
 
 
 def figures(subject: Subject, place: Place, *, images: Sequence[str], data: str = "") -> dict[str, Figure]:
-    """All pictures of one model: by file name, those of `vitlab.report.portrait`.
+    """All pictures of one model: by file name, those of `vitlab.gallery.portrait`.
 
     `images`: files to look at; without any, test images of the data that it was trained on (`data` says where they
     are), or the two photographs that come with scikit-learn. Raises ValueError for a ResNet and for bad files.

@@ -43,9 +43,7 @@ def averaged(rows: pd.DataFrame, keys: Sequence[str], value: str, unit: Sequence
     The mean is over draws within a data set (`data.name`), then over data sets; a unit that lacks one of the sets is
     left out, as are rows without a value. Without `unit` every row is one. Raises ValueError as `check`.
     """
-    check(rows, *keys, value, *unit)
-    needed = [name for name in dict.fromkeys([*keys, *unit, value, SETS, "run"]) if name in rows.columns]
-    rows = rows[needed].dropna(subset=[value])
+    rows = _needed(rows, *keys, *unit, value)
     check(rows, value)
     groups = [*dict.fromkeys([*keys, *unit]), *([] if unit else ["_row"])]
     rows = rows.assign(_row=range(len(rows)), _set=rows[SETS] if SETS in rows.columns else "")
@@ -56,6 +54,16 @@ def averaged(rows: pd.DataFrame, keys: Sequence[str], value: str, unit: Sequence
     means = rows.groupby([*groups, "_set"], dropna=False, sort=False)[value].mean()
     found = means.groupby(groups, dropna=False, sort=False).mean().to_frame().assign(label=_labels(parts, unit))
     return found.reset_index().drop(columns="_row", errors="ignore")
+
+
+def _needed(rows: pd.DataFrame, *columns: str) -> pd.DataFrame:
+    """The rows with a value (the last of `columns`), and of a hundred columns those that count: the rest costs time.
+
+    Raises ValueError as `check`.
+    """
+    check(rows, *columns)
+    wanted = dict.fromkeys([*columns, SETS, "run", "images"])
+    return rows[[name for name in wanted if name in rows.columns]].dropna(subset=[columns[-1]])
 
 
 def _labels(parts: DataFrameGroupBy, unit: Sequence[str]) -> list[str]:
@@ -89,17 +97,17 @@ def interval(runs: pd.DataFrame, rows: pd.DataFrame, value: str, accuracy: bool 
 
 
 def _sampling(value: str, *arms: pd.DataFrame) -> float:
-    return sampling_error(*(arm.assign(score=arm[value]) for arm in arms))
+    return sampling_error(*(arm.filter(["images", SETS]).assign(score=arm[value]) for arm in arms))
 
 
 def points(
     rows: pd.DataFrame, x: str, value: str, unit: Sequence[str] = SEED, accuracy: bool = True
 ) -> tuple[Point, ...]:
     """A point for each `x`, with its seeds."""
+    rows = _needed(rows, x, *unit, value)
     runs = averaged(rows, [x], value, unit)
     return tuple(
-        _point(at, own, value, interval(own, rows[rows[x] == at].dropna(subset=[value]), value, accuracy))
-        for at, own in _parts(runs, x)
+        _point(at, own, value, interval(own, rows[rows[x] == at], value, accuracy)) for at, own in _parts(runs, x)
     )
 
 
@@ -124,7 +132,7 @@ def gap_points(
             raise NothingToShow(
                 f"There are no rows of {name!r}; there are rows of {', '.join(map(str, set(rows[by])))}."
             )
-    arms = [rows[rows[by] == name].dropna(subset=[value]) for name in (first, second)]
+    arms = [_needed(rows[rows[by] == name], x, *unit, value) for name in (first, second)]
     one, other = (averaged(arm, [x], value, unit) for arm in arms)
     both = one.merge(other, on=list(dict.fromkeys([x, *unit])), suffixes=("", " of second"))
     both[value] -= both[f"{value} of second"]
@@ -133,6 +141,17 @@ def gap_points(
         error = _sampling(value, *(arm[arm[x] == at] for arm in arms)) if accuracy else 0.0
         found.append(_point(at, gaps, value, mean_interval(gaps[value], sampling=error)))
     return tuple(found)
+
+
+def dot_points(rows: pd.DataFrame, x: str, y: str, unit: Sequence[str]) -> tuple[Point, ...]:
+    """A point for each unit, at its means of `x` and `y`."""
+    if rows.empty:
+        return ()
+    across, up = averaged(rows, [], x, unit), averaged(rows, [], y, unit)
+    return tuple(
+        Point(float(at), mean_interval([float(value)]), ((label, float(value)),))
+        for at, value, label in zip(across[x], up[y], up["label"], strict=True)
+    )
 
 
 def _parts(runs: pd.DataFrame, x: str) -> list[tuple[Any, pd.DataFrame]]:

@@ -14,16 +14,15 @@ sampling error of the test images that column `images` counts; other quantities 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Required, TypedDict, Unpack
 
 import pandas as pd
 
-from vitlab.claims.interval import MISSING, Interval
-from vitlab.report.averaging import SEED, averaged, check, gap_points, interval, ordered, points
+from vitlab.claims.interval import MISSING
+from vitlab.report.averaging import SEED, averaged, check, dot_points, gap_points, interval, ordered, points
 from vitlab.report.captions import cost, millions, seeds_line, with_parameters
-from vitlab.report.evidence import Chart, Panel, Point, Series, Table
+from vitlab.report.evidence import Chart, Panel, Series, Table
 from vitlab.report.families import family, in_order, matched_pairs, size
 from vitlab.report.plain import number
 
@@ -73,11 +72,8 @@ def pivot(
         key=lambda head: [places[name].index(part) for name, part in zip(index, head, strict=True)],
     )
     data = [[cells.get((*head, column), MISSING) for column in places[columns]] for head in heads]
-    made = (
-        pd.MultiIndex.from_tuples(heads, names=index)
-        if len(index) > 1
-        else pd.Index([head[0] for head in heads], name=index[0])
-    )
+    made = pd.MultiIndex.from_tuples(heads, names=index)
+    made = made if len(index) > 1 else made.get_level_values(0)
     return pd.DataFrame(data, index=made, columns=places[columns], dtype=object)
 
 
@@ -96,11 +92,9 @@ def gap_row(
 
     Its label is "first − second"; give it to `Table(signed=...)`. Raises ValueError if one of the two has no rows.
     """
-    points = {
-        point.x: point.interval
-        for point in gap_points(rows, first, second, columns, value, by=by, unit=unit, accuracy=accuracy)
-    }
-    return pd.DataFrame([list(points.values())], index=pd.Index([f"{first} − {second}"], name=by), columns=list(points))
+    found = gap_points(rows, first, second, columns, value, by=by, unit=unit, accuracy=accuracy)
+    label = pd.Index([f"{first} − {second}"], name=by)
+    return pd.DataFrame([[point.interval for point in found]], index=label, columns=[point.x for point in found])
 
 
 def scaling_table(
@@ -121,30 +115,15 @@ def scaling_table(
     """
     frame = pivot(rows, by, columns, value, unit=unit)
     costs = {"parameters (M)": "parameters", "train MFLOPs/image": "train_flops_per_image"} if by == "model" else {}
+    costs = {title: column for title, column in costs.items() if column in rows and rows[column].notna().any()}
     for place, (title, column) in enumerate(costs.items()):
         frame.insert(place, title, [cost(rows, model, column) for model in frame.index])
-    chosen = matched_pairs(frame.index) if pairs is None else pairs
-    gaps = [gap_row(rows, first, second, columns, value, by=by, unit=unit) for first, second in chosen]
-    for gap in gaps:
-        cells = gap.iloc[0].to_dict()
-        frame.loc[gap.index[0]] = ["" if title in costs else cells.get(title, MISSING) for title in frame.columns]
-    return Table(name, frame, caption, signed=tuple(gap.index[0] for gap in gaps))
-
-
-def factor_table(name: str, rows: pd.DataFrame, pairs: Pairs, *, caption: str) -> list[Table]:
-    """How many times more images the first of each pair needs for the second's accuracy; none where no seed says so."""
-    from vitlab.claims.curves import data_factor
-
-    accuracies = [percent / 100 for percent in range(10, 100, 4)]
-    found = {
-        (f"{first} for {second}", f"{100 * factor.accuracy:.0f}%"): factor.interval
-        for first, second in pairs
-        for factor in data_factor(rows, first, second, accuracies=accuracies)
-    }
-    if not found:
-        return []
-    frame = pd.Series(found, dtype=object).unstack().fillna("–")
-    return [Table(name, frame.rename_axis("images of"), caption, scale=1.0)]
+    signed = []
+    for first, second in matched_pairs(frame.index) if pairs is None else pairs:
+        ((label, cells),) = gap_row(rows, first, second, columns, value, by=by, unit=unit).iterrows()
+        frame.loc[label] = ["" if title in costs else cells.get(title, MISSING) for title in frame.columns]
+        signed.append(label)
+    return Table(name, frame, caption, signed=tuple(signed))
 
 
 def curves(
@@ -168,7 +147,7 @@ def curves(
     """
     lines = tuple((references or {}).items())
     found = [
-        Panel(_series(part, x, y, series, names, unit, accuracy), str(name), references=lines)
+        Panel(_series(part, x, y, series, names, unit, accuracy), number(name), references=lines)
         for name, part in sorted(_panels(rows, panel).items(), key=lambda item: item[0] != first)
     ]
     return Chart(panels=_grid(found), **{"subtitle": seeds_line(rows, unit), **labels})  # type: ignore[arg-type]
@@ -271,7 +250,7 @@ def dots(
     found = []
     for name, part in _panels(rows, panel).items():
         own = {of: part[part[series] == of] for of in ordered(part[series])}
-        found.append(Panel(tuple(Series(str(of), _dots(some, x, y, unit)) for of, some in own.items()), str(name)))
+        found.append(Panel(tuple(Series(str(of), dot_points(some, x, y, unit)) for of, some in own.items()), str(name)))
     return Chart(panels=_grid(found), kind="dots", **{"x_scale": 100.0, **labels})  # type: ignore[arg-type]
 
 
@@ -305,17 +284,6 @@ def _series(
 def _difference(pairs: Pairs, by_family: bool) -> str:
     """What is subtracted from what."""
     return f"gap: {' − '.join(map(family, pairs[0]) if by_family else pairs[0])}"
-
-
-def _dots(rows: pd.DataFrame, x: str, y: str, unit: Sequence[str]) -> tuple[Point, ...]:
-    """A point for each unit."""
-    if rows.empty:
-        return ()
-    across, up = averaged(rows, [], x, unit), averaged(rows, [], y, unit)
-    return tuple(
-        Point(float(at), Interval(float(value), math.nan, math.nan, 1), ((label, float(value)),))
-        for at, value, label in zip(across[x], up[y], up["label"], strict=True)
-    )
 
 
 def _columns(models: Sequence[str], pairs: Pairs) -> list[tuple[str, list[str]]]:

@@ -1,4 +1,4 @@
-"""Words about rows: how many seeds, what made them, how large the models are."""
+"""Words about rows (how many seeds, what made them, how large the models are) and about what a chart shows."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from vitlab.report.evidence import Chart, Point, Series
 from vitlab.report.families import in_order
 from vitlab.report.plain import number
 from vitlab.report.provenance import short_commit
@@ -70,6 +71,39 @@ def with_parameters(rows: pd.DataFrame, model: str) -> str:
     """`ViT-Micro/4 (1.2 M)`: the name with its parameters if the rows have one number of them."""
     values = _distinct(rows[rows["model"] == model], "parameters")
     return f"{model} ({values[0] / 1e6:.{2 if values[0] < 1e7 else 3}g} M)" if len(values) == 1 else model
+
+
+def alt(chart: Chart) -> str:
+    """What the figure shows, in words with its numbers, for those who cannot see it."""
+    what = {"line": "Line chart", "bar": "Bar chart", "dots": "Dot chart"}[chart.kind]
+    axes = f"{chart.ylabel} against {chart.xlabel}" if chart.xlabel and chart.kind != "bar" else chart.ylabel
+    said = [f"{what}: {chart.title.rstrip('.')}.", *([f"{axes}."] if axes else [])]
+    for panel in (panel for row in chart.panels for panel in row):
+        names = ["" if one.name in panel.title else f"{one.name}: " for one in panel.series]
+        series = "; ".join(name + _shown(chart, one) for name, one in zip(names, panel.series, strict=True))
+        said.append(f"{panel.title}{': ' * bool(panel.title)}{series}.")
+    return " ".join(said)
+
+
+def _shown(chart: Chart, series: Series) -> str:
+    """The ends of a line, every bar, or the ranges of dots."""
+
+    def at(point: Point, word: str) -> str:
+        x = point.x if isinstance(point.x, str) else number(point.x * chart.x_scale)
+        return f"{x}{word}{point.interval.format(digits=chart.digits, scale=chart.scale)}"
+
+    def span(values: Sequence[float], by: float) -> str:
+        return f"{min(values) * by:.{chart.digits}f} to {max(values) * by:.{chart.digits}f}"
+
+    points = series.points
+    if not points:
+        return "none"
+    if chart.kind == "bar":
+        return ", ".join(at(point, " ") for point in points)
+    if chart.kind == "dots":
+        across = span([float(point.x) for point in points], chart.x_scale)
+        return f"{len(points)} dots, {across} across and {span([p.interval.mean for p in points], chart.scale)} up"
+    return ", ".join(at(point, ": ") for point in dict.fromkeys((points[0], points[-1])))
 
 
 def _distinct(rows: pd.DataFrame, column: str) -> list:

@@ -35,6 +35,11 @@ class Entry:
         return f"{self.study}/{self.folder.name}"
 
     @property
+    def title(self) -> str:
+        """The folder's name in words."""
+        return self.folder.name.replace("_", " ")
+
+    @property
     def seeds(self) -> int:
         """How many seeds its rows have; 0 where they have none, as measurements of speed."""
         return len(self.record["rows"].get("seed") or ())

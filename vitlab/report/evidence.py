@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 Cell: TypeAlias = Interval | int | float | str
 Kind = Literal["line", "bar", "dots"]
+WORDS = {"title": "data set", "train_images": "training images"}  # for columns of rows that lead a table
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Table:
     def heads(self) -> list[str]:
         """Titles of the leading columns, which say what a row is."""
         hidden = isinstance(self.frame.index, pd.RangeIndex) and self.frame.index.name is None
-        return [] if hidden else [str(name or "") for name in self.frame.index.names]
+        return [] if hidden else [WORDS.get(str(name), str(name or "")) for name in self.frame.index.names]
 
     @property
     def titles(self) -> list[str]:
@@ -186,39 +187,6 @@ class Chart:
     def series(self) -> list[Series]:
         """All series, panel by panel."""
         return [series for row in self.panels for panel in row for series in panel.series]
-
-    def alt(self) -> str:
-        """What the figure shows, in words with its numbers, for those who cannot see it."""
-        what = {"line": "Line chart", "bar": "Bar chart", "dots": "Dot chart"}[self.kind]
-        axes = f"{self.ylabel} against {self.xlabel}" if self.xlabel and self.kind != "bar" else self.ylabel
-        said = [f"{what}: {self.title.rstrip('.')}.", *([f"{axes}."] if axes else [])]
-        for panel in (panel for row in self.panels for panel in row):
-            names = ["" if one.name in panel.title else f"{one.name}: " for one in panel.series]
-            series = "; ".join(name + self._words(one) for name, one in zip(names, panel.series, strict=True))
-            said.append(f"{panel.title}{': ' * bool(panel.title)}{series}.")
-        return " ".join(said)
-
-    def _words(self, series: Series) -> str:
-        """The ends of a line, every bar, or the ranges of dots."""
-
-        def at(point: Point, word: str) -> str:
-            x = point.x if isinstance(point.x, str) else number(point.x * self.x_scale)
-            return f"{x}{word}{point.interval.format(digits=self.digits, scale=self.scale)}"
-
-        points = series.points
-        if self.kind == "bar":
-            return ", ".join(at(point, " ") for point in points)
-        if self.kind == "dots":
-            ranges = [
-                f"{min(values) * by:.{self.digits}f} to {max(values) * by:.{self.digits}f}"
-                for values, by in (
-                    ([float(point.x) for point in points], self.x_scale),
-                    ([point.interval.mean for point in points], self.scale),
-                )
-            ]
-            return f"{len(points)} dots, {ranges[0]} across and {ranges[1]} up" if points else "none"
-        ends = dict.fromkeys((points[0], points[-1])) if points else ()
-        return ", ".join(at(point, ": ") for point in ends)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""

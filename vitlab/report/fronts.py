@@ -1,14 +1,14 @@
-"""Fronts of accuracy against cost, as a chart and as a table of ratios; their points come from `claims.fronts`."""
+"""What equal accuracy costs: fronts as a chart and as a table of ratios, and how many times more images it takes."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pandas as pd
 
-from vitlab.claims.curves import from_log2
+from vitlab.claims.curves import data_factor, from_log2
 from vitlab.claims.fronts import ratio
 from vitlab.claims.interval import mean_interval
 from vitlab.report.build import curves
@@ -41,3 +41,17 @@ def ratio_table(name: str, found: Fronts, cost: str, caption: str) -> list[Table
         return []
     frame = pd.DataFrame({"ratio at equal accuracy": ratios}, dtype=object).rename_axis("cost of")
     return [Table(name, frame, caption, digits=2, scale=1.0)]
+
+
+def factor_table(name: str, rows: pd.DataFrame, pairs: Sequence[tuple[str, str]], *, caption: str) -> list[Table]:
+    """How many times more images the first of each pair needs for the second's accuracy; none where no seed says so."""
+    accuracies = [percent / 100 for percent in range(10, 100, 4)]
+    found = {
+        (f"{first} for {second}", f"{100 * factor.accuracy:.0f}%"): factor.interval
+        for first, second in pairs
+        for factor in data_factor(rows, first, second, accuracies=accuracies)
+    }
+    if not found:
+        return []
+    frame = pd.Series(found, dtype=object).unstack().fillna("–")
+    return [Table(name, frame.rename_axis("images of"), caption, scale=1.0)]

@@ -58,12 +58,6 @@ def depth_slope(heads: pd.DataFrame) -> float:
     return float(np.polyfit(layers.index, layers, 1)[0]) if len(layers) > 1 else float("nan")
 
 
-def widest_head(heads: pd.DataFrame) -> float:
-    """Distance of the most global head of the first layer over that of uniform attention."""
-    first = first_layer(heads)
-    return float((first["distance_px"] / first["uniform_px"]).max())
-
-
 def head_spread(heads: pd.DataFrame) -> float:
     """Between the most global and the most local head of the first layer, over the distance of uniform attention."""
     first = first_layer(heads)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from textwrap import fill
 from typing import Any
 
+from vitlab.report.captions import alt
 from vitlab.report.evidence import Chart, Panel, Point, Series
 from vitlab.report.plain import number, tick_labels
 from vitlab.report.style import DASHES, FAINT, GREY, INK, MARKERS, SeriesStyle, bar_colour, chart_styles
@@ -21,7 +22,7 @@ AXIS = {"showgrid": True, "gridcolor": FAINT, "zeroline": False, "linecolor": GR
 WIDE, NARROW = 900, 350  # pixels of the figure, by which labels are thinned out and long names broken
 PANEL, GAP_PANEL, BAR, BROKEN_BAR = 270, 130, 26, 36  # pixels of heights
 APART = 0.07  # share of the width between panels
-BETWEEN, BELOW_HEAD = 84, 34  # pixels between rows of panels, and between one and the gaps of the same axes
+BETWEEN, BELOW_HEAD, LINE = 84, 34, 16  # pixels between rows of panels, between one and its gaps, and of a line more
 MARGIN = {"l": 56, "r": 12, "t": 30, "b": 58}
 LETTER = 7.5  # pixels of a letter of a label
 MOST = 12  # seeds that are named where the pointer is on their mean
@@ -32,7 +33,7 @@ def to_plotly(chart: Chart, *, narrow: bool = False) -> dict[str, Any]:
 
     Its title and subtitle are the page's to show. `narrow`: for a telephone, panels one below the other.
     """
-    alt, chart = chart.alt(), _stacked(chart) if narrow else chart
+    words, chart = alt(chart), _stacked(chart) if narrow else chart
     styles = chart_styles(chart)
     traces: list[dict[str, Any]] = []
     pixels = NARROW if narrow else WIDE
@@ -45,7 +46,7 @@ def to_plotly(chart: Chart, *, narrow: bool = False) -> dict[str, Any]:
         "barmode": "group",
         "annotations": [],
         "shapes": [],
-        "meta": {"alt": alt},
+        "meta": {"alt": words},
     }
     in_legend: set[str] = set()
     for (row, column), end in _ends(chart).items():
@@ -58,7 +59,7 @@ def to_plotly(chart: Chart, *, narrow: bool = False) -> dict[str, Any]:
             in_legend |= {series.name} if made[-1]["showlegend"] else set()
             traces += [{**trace, "xaxis": f"x{end}", "yaxis": f"y{end}"} for trace in made]
     lines = _legend_lines(in_legend, pixels) if len(in_legend) > 1 else 0
-    below = MARGIN["b"] + 22 * lines
+    below = MARGIN["b"] + 22 * lines + LINE * _label(chart, pixels).count("\n")
     layout["margin"] = {**MARGIN, "b": below}
     layout["height"] = sum(heights) + MARGIN["t"] + below
     layout["legend"] = {
@@ -84,13 +85,27 @@ def _stacked(chart: Chart) -> Chart:
     return replace(chart, panels=tuple(order))
 
 
+def _width(chart: Chart) -> float:
+    """The share of the width that a panel has."""
+    across = max(map(len, chart.panels))
+    return (1 - APART * (across - 1)) / across
+
+
+def _label(chart: Chart, pixels: float) -> str:
+    """The name below the panels, over several lines where they are narrow; bars have their values there."""
+    letters = int(_width(chart) * (pixels - MARGIN["l"]) / LETTER)
+    return "" if chart.kind == "bar" else fill(chart.xlabel, width=letters, break_long_words=False)
+
+
 def _has_gaps_below(chart: Chart, row: int) -> bool:
     return row + 1 < len(chart.panels) and chart.panels[row + 1][0].gap
 
 
 def _legend_lines(names: Collection[str], pixels: float) -> int:
+    """Lines of the legend: plotly puts names that do not fit on one line into columns as wide as the longest."""
     widths = [50 + LETTER * len(name) for name in names]
-    return max(1, math.ceil(1.15 * sum(widths) / pixels))
+    beside = len(widths) if 1.15 * sum(widths) < pixels else max(1, int(pixels / max(widths)))
+    return math.ceil(len(widths) / beside)
 
 
 def _heights(chart: Chart, pixels: float) -> list[float]:
@@ -103,8 +118,13 @@ def _heights(chart: Chart, pixels: float) -> list[float]:
             broken = any("<br>" in name for panel in row for name in _broken(panel, pixels)["ticktext"])
             height = (BROKEN_BAR if broken else BAR) * (max(counts) + 1.5)
         last = at == len(chart.panels) - 1
-        found.append(height + (0 if last else BELOW_HEAD if _has_gaps_below(chart, at) else BETWEEN))
+        found.append(height + (0 if last else _room(chart, at, pixels)))
     return found
+
+
+def _room(chart: Chart, row: int, pixels: float) -> float:
+    """Pixels below a row of panels that is not the last."""
+    return BELOW_HEAD if _has_gaps_below(chart, row) else BETWEEN + LINE * _label(chart, pixels).count("\n")
 
 
 def _ends(chart: Chart) -> dict[tuple[int, int], str]:
@@ -125,8 +145,7 @@ def _place(layout: dict[str, Any], chart: Chart, place: tuple[int, int], end: st
     value = {"text": _html(panel.ylabel or chart.ylabel if column == 0 or panel.ylabel else "")}
     across: dict[str, Any] = {**AXIS, "domain": [left, right], "anchor": f"y{end}"}
     up: dict[str, Any] = {**AXIS, "domain": [bottom, top], "anchor": f"x{end}", "title": value}
-    label = fill(chart.xlabel, width=int((right - left) * (pixels - MARGIN["l"]) / LETTER), break_long_words=False)
-    across["title"] = {"text": _html(label), "standoff": 8}
+    across["title"] = {"text": _html(_label(chart, pixels)), "standoff": 8}
     if _has_gaps_below(chart, row):  # whose axis has the labels
         across |= {"title": {"text": ""}, "showticklabels": False}
     if chart.kind == "bar":
@@ -170,11 +189,10 @@ def _level(chart: Chart, label: str, level: float, end: str) -> dict[str, Any]:
 
 def _domains(chart: Chart, row: int, column: int, pixels: float) -> tuple[tuple[float, float], tuple[float, float]]:
     """The panel's ends as shares of the width and height that the margins leave, from the left and the bottom."""
-    across, heights = max(map(len, chart.panels)), _heights(chart, pixels)
-    last = row == len(heights) - 1
-    free = 0 if last else BELOW_HEAD if _has_gaps_below(chart, row) else BETWEEN
+    heights = _heights(chart, pixels)
+    free = 0 if row == len(heights) - 1 else _room(chart, row, pixels)
     top = 1 - sum(heights[:row]) / sum(heights)
-    wide = (1 - APART * (across - 1)) / across
+    wide = _width(chart)
     left = column * (wide + APART)
     return (left, left + wide), (max(0.0, top - (heights[row] - free) / sum(heights)), top)
 

@@ -20,14 +20,15 @@ Floats = NDArray[np.floating]
 MOST_TILES = 8  # position maps along a side of the mosaic; more are too small to see
 
 
-def _bare(axes: Axes) -> None:
+def bare(axes: Axes) -> None:
+    """Nothing around an image: no ticks, no frame."""
     axes.set_xticks([])
     axes.set_yticks([])
     axes.grid(False)
     axes.spines[:].set_visible(False)
 
 
-def _head(figure: Figure, title: str, subtitle: str) -> None:
+def headed(figure: Figure, title: str, subtitle: str) -> None:
     """Title and the line of explanation above a grid, where no panel's title may be used for it."""
     from textwrap import fill
 
@@ -66,7 +67,7 @@ def image_grid(
         for i, row in enumerate(images):
             for j in range(across):
                 axes = panels[i, j]
-                _bare(axes)
+                bare(axes)
                 if i == 0 and j < len(columns):
                     axes.set_title(columns[j], fontsize=8)
                 if j == 0 and i < len(rows):
@@ -78,7 +79,7 @@ def image_grid(
                     if picture.dtype != np.uint8:
                         raise ValueError(f"Images must be uint8, not {picture.dtype}: scale to 0..255 and convert.")
                     axes.imshow(picture, cmap="gray", vmin=0, vmax=255)
-        _head(figure, title, subtitle)
+        headed(figure, title, subtitle)
     return figure
 
 
@@ -137,7 +138,7 @@ def map_grid(
         figure.set_layout_engine("compressed", w_pad=0.02, h_pad=0.02, wspace=0.02, hspace=0.02)
         for i, j in np.ndindex(r, c):
             axes = panels[i, j]
-            _bare(axes)
+            bare(axes)
             shown = _unit(values[i, j]) if each else values[i, j]
             image = axes.imshow(shown, vmin=0.0 if each else low, vmax=1.0 if each else high, **colours)
             if i == 0 and j < len(columns):
@@ -149,7 +150,7 @@ def map_grid(
         if each:
             bar.set_ticks([0.0, 1.0], labels=["least", "most"])
         figure.supylabel(ylabel, fontsize=8)
-        _head(figure, title, "  ".join(part for part in (xlabel, subtitle) if part))
+        headed(figure, title, "  ".join(part for part in (xlabel, subtitle) if part))
     return figure
 
 
@@ -157,11 +158,6 @@ def _unit(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Scaled to [0, 1]; a constant becomes 0."""
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
     return (values - low) / (high - low) if high > low else np.zeros_like(values)
-
-
-def to_uint8(values: ArrayLike) -> Image:
-    """Any numbers as grey or RGB bytes, the least 0 and the most 255 (filters have no scale of their own)."""
-    return np.round(_unit(np.asarray(values, dtype=np.float64)) * 255).astype(np.uint8)
 
 
 def resized(heat: ArrayLike, height: int, width: int) -> NDArray[np.float64]:
@@ -230,7 +226,7 @@ def draw_mosaic(
 ):
     """One panel with a map for each place; returns the image for a colour bar."""
     tiled, rows, columns = mosaic(similarity, grid, most=most)
-    _bare(axes)
+    bare(axes)
     image = axes.imshow(tiled, cmap=SEQUENTIAL, vmin=limits[0], vmax=limits[1])
     if ticks:
         h, w = grid
@@ -256,12 +252,12 @@ def positions_over_training(
         figure.set_layout_engine("constrained", w_pad=0.12)
         panels = figure.subplots(rows, columns, squeeze=False)
         for axes in panels.flat:
-            _bare(axes)
+            bare(axes)
         for axes, step in zip(panels.flat, sorted(snapshots), strict=False):
             image = draw_mosaic(axes, snapshots[step], grid, limits, most=most, ticks=False)
             axes.set_title("before training" if step == 0 else f"step {step:,}", fontsize=8)
         cosine_bar(figure, image, panels)
-        _head(figure, f"{model}: similarity of position embeddings while it trains", "")
+        headed(figure, f"{model}: similarity of position embeddings while it trains", "")
     return figure
 
 

@@ -20,6 +20,12 @@ def number(value: object) -> str:
     return f"{int(plain):,}" if plain.is_integer() else f"{plain:.4g}"
 
 
+def data_title(name: str) -> str:
+    """`digits@3,5,8`, classes of a data set, as "digits, classes 3, 5, 8"; other names as they are."""
+    of, at, classes = name.partition("@")
+    return f"{of}, classes {classes.replace(',', ', ')}" if at else name
+
+
 def tick_labels(values: Sequence[float], *, log: bool, letters: float) -> list[str]:
     """A label for each of the rising `values` on an axis of so many letters; empty where it would touch another.
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from vitlab.claims.claim import Verdict
 from vitlab.claims.ledger import Ledger, Line
 from vitlab.report.entries import Entry, ordered
 from vitlab.report.tables import markdown_rows, markdown_text
-from vitlab.report.verdicts import format_p
+from vitlab.report.verdicts import by_outcome, effect, format_p, why
 
 LEAD = """# Results
 
@@ -49,69 +50,40 @@ def anchor(title: str) -> str:
 
 def _overview(ledger: Ledger) -> str:
     """Claims by data sets; a cell has its outcomes with their effects."""
+    titles = ["claim", *map(markdown_text, ledger.data)]
     rows = [
-        [
-            markdown_text(f"{claim.statement} ({claim.id})"),
-            *(_cell(ledger.cell(claim.id, name)) for name in ledger.data),
-        ]
-        for claim in ledger.claims
+        [markdown_text(f"{one.statement} ({one.id})"), *(_cell(ledger.cell(one.id, name)) for name in ledger.data)]
+        for one in ledger.claims
     ]
-    return markdown_rows(["claim", *map(markdown_text, ledger.data)], [True] * (1 + len(ledger.data)), rows)
+    return markdown_rows(titles, [True] * len(titles), rows)
 
 
 def _cell(lines: Sequence[Line]) -> str:
-    said = {line.outcome: [one for one in lines if one.outcome == line.outcome] for line in lines}
-    return "<br>".join(
-        " ".join([f"**{outcome}**" if line.verdict else outcome, *(f"×{len(same)}" for _ in same[1:2]), *_effect(same)])
-        for outcome, same in said.items()
-        for line in same[:1]
-    )
-
-
-def _effect(lines: Sequence[Line]) -> list[str]:
-    """The effect of the one verdict that was decided."""
-    shown = [line for line in lines if line.outcome in ("holds", "does not hold", "undecided")]
-    return [markdown_text(f"{effect(line)}") for line in shown[:1] if len(shown) == 1]
-
-
-def effect(line: Line) -> str:
-    """The effect with interval and unit; "–" where no seed has it."""
-    if line.verdict is None or not line.verdict.interval.n:
-        return "–"
-    claim = line.claim
-    return f"{line.verdict.interval.format(digits=claim.digits, scale=claim.scale, sign=True)} {claim.unit}"
-
-
-def why(line: Line) -> str:
-    """What keeps a verdict from being decided, or what would decide it; empty for one that is decided."""
-    if line.verdict is None:
-        return ""
-    decides = f"{line.verdict.would_decide} would decide" if line.verdict.would_decide else ""
-    return "; ".join(note for note in (*line.verdict.failed, line.verdict.disagreement, decides) if note)
+    said = []
+    for outcome, same in by_outcome(lines).items():
+        first = same[0].verdict
+        words = f"**{outcome}**" if first else outcome
+        effects = f" {markdown_text(effect(first))}" if first and not first.failed else ""
+        said.append(words + (effects if len(same) == 1 else f" ×{len(same)}"))
+    return "<br>".join(said)
 
 
 def _details(ledger: Ledger) -> str:
     """Every verdict with the numbers that decided it, and the paper's own beside them."""
-    rows = [
-        [
-            *map(markdown_text, (line.claim.id, line.verdict.subject, line.data)),
-            f"**{line.outcome}**",
-            *map(markdown_text, (effect(line), format_p(line.verdict.adjusted_p), str(line.verdict.interval.n))),
-            markdown_text(why(line)),
-            markdown_text(line.claim.paper),
-            f"[{line.folder}](#{anchor(line.folder)})",
-        ]
-        for line in ledger.lines
-        if line.verdict
+    rows = [_verdict(line, line.verdict) for line in ledger.lines if line.verdict]
+    titles = "claim,of,data,outcome,effect [95% interval],adjusted p,seeds,why; what would decide,paper,evidence"
+    table = markdown_rows(titles.split(","), [True] * 4 + [False] * 3 + [True] * 3, rows)
+    return f"### Verdict by verdict\n\n{table}" if rows else ""
+
+
+def _verdict(line: Line, verdict: Verdict) -> list[str]:
+    numbers = (effect(verdict), format_p(verdict.adjusted_p), str(verdict.interval.n), why(verdict))
+    return [
+        *map(markdown_text, (line.claim.id, verdict.subject, line.data)),
+        f"**{line.outcome}**",
+        *map(markdown_text, (*numbers, line.claim.paper)),
+        f"[{line.folder}](#{anchor(line.folder)})",
     ]
-    titles = "claim,of,data,outcome,effect [95% interval],adjusted p,seeds,why; what would decide,paper,evidence".split(
-        ","
-    )
-    return (
-        "### Verdict by verdict\n\n" + markdown_rows(titles, [True] * 4 + [False] * 3 + [True] * 3, rows)
-        if rows
-        else ""
-    )
 
 
 def _section(one: Entry, named: bool) -> str:

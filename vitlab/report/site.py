@@ -1,7 +1,7 @@
 """The pages: `results/index.html` with the ledger, and one for each piece of evidence, from templates of jinja2.
 
-    site(results, entries, ledger)      the text of every page by its path
-    plotly_script()                     plotly.js of the installed Python package, one file that all pages share
+    site(entries, ledger, results)      the text of every page by its path
+    plotly_script()                     plotly.js, one file that all pages share
 
 Everything that comes from rows, notes or docstrings is escaped. A page works from disk and asks for nothing from
 elsewhere; where plotly.js is missing, or on paper, its figures are the drawn ones.
@@ -9,6 +9,7 @@ elsewhere; where plotly.js is missing, or on paper, its figures are the drawn on
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,29 +20,33 @@ from typing import TYPE_CHECKING, Any
 
 from vitlab.claims.ledger import Ledger
 from vitlab.report import tables, verdicts
+from vitlab.report.captions import alt
 from vitlab.report.entries import Entry, ordered
 from vitlab.report.evidence import Chart, Picture
 from vitlab.report.interactive import to_plotly
-from vitlab.report.readme import effect
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 SCRIPT = "plotly.min.js"
+COMMITTED = Path(__file__).parents[2] / "results"  # the suite's own evidence, where this is a checkout
+HEADLINE = "data_scaling"  # the study whose figure stands on top
 NAMED = re.compile(r"(.+?)(?:_\d+)?")  # attention_2.png is one of the pictures "attention"
 
 
-def site(entries: Sequence[Entry], ledger: Ledger, results: Path) -> dict[Path, str]:
-    """The pages of a results folder by their path."""
+def site(entries: Sequence[Entry], ledger: Ledger, results: Path, beside: Sequence[Entry] = ()) -> dict[Path, str]:
+    """The pages of a results folder by their path; `beside`: the suite's own evidence, on the page of a person's."""
     studies, apart = ordered(entries)
     shared: dict[str, Any] = {"places": {one.place for one in entries}, "script": SCRIPT}
-    outcomes = [line.outcome for line in ledger.lines if line.verdict]
+    lines = [line for line in ledger.lines if line.verdict]
+    of, headline = _headline([one for group in studies for one in group])
     index = _template("index.html").render(
-        ledger=ledger,
-        studies=studies,
-        apart=apart,
-        counts={name: outcomes.count(name) for name in outcomes},
-        root="",
+        **{"ledger": ledger, "studies": studies, "apart": apart, "beside": beside, "root": ""},
+        verdicts=lines,
+        tested=len({line.claim.id for line in lines}),
+        headline=headline,
+        headline_of=of,
+        committed=f"{Path(os.path.relpath(COMMITTED, results)).as_posix()}/" if beside else "",
         **shared,
     )
     pages = {results / "index.html": index}
@@ -53,8 +58,23 @@ def site(entries: Sequence[Entry], ledger: Ledger, results: Path) -> dict[Path, 
     return pages
 
 
+def _headline(entries: Sequence[Entry]) -> tuple[Entry | None, Shown | None]:
+    """The main figure of the study on top, of that evidence which took longest to train; none without one."""
+    able = [one for one in entries if one.study == HEADLINE and one.evidence.figures]
+    if not able:
+        return None, None
+    most = max(able, key=lambda one: one.record["rows"].get("wall_s") or 0)
+    name, chart = next(iter(most.evidence.figures.items()))
+    return most, _figure(name, chart)
+
+
 def plotly_script() -> Path:
-    """plotly.js as the installed plotly package has it. Raises ValueError without that package."""
+    """plotly.js: the small bundle that is committed (`npm pack plotly.js-basic-dist-min`), or all of the package's.
+
+    Raises ValueError where there is neither.
+    """
+    if (COMMITTED / SCRIPT).is_file():
+        return COMMITTED / SCRIPT
     found = find_spec("plotly")
     path = Path(next(iter(found.submodule_search_locations or [""])), "package_data", SCRIPT) if found else Path()
     if not path.is_file():
@@ -102,7 +122,7 @@ def _figure(name: str, chart: Chart, picture: Picture | None = None) -> Shown:
     if chart.kind == "bar" or max(map(len, chart.panels)) > 1:
         drawn["narrow"] = to_plotly(chart, narrow=True)
     words = picture or Picture(chart.title, chart.subtitle)
-    return Shown(name, words.title, words.caption, chart.alt(), drawn)
+    return Shown(name, words.title, words.caption, alt(chart), drawn)
 
 
 def _picture(name: str, picture: Picture) -> Shown:
@@ -124,9 +144,11 @@ def _environment() -> Environment:
     made.filters |= {
         "table": lambda table: Markup(tables.to_html(table)),
         "verdicts": lambda found: Markup(verdicts.to_html(found)),
-        "badge": lambda outcome: Markup(verdicts.badge(outcome)),
+        "badge": lambda outcome, count=1: Markup(verdicts.badge(outcome, count)),
         "markdown": lambda text, places: Markup(markdown(text, places)),
-        "effect": effect,
+        "by_outcome": lambda found: verdicts.by_outcome(found).items(),
+        "effect": lambda line: verdicts.effect(line.verdict),
+        "why": lambda line: verdicts.why(line.verdict),
         "p": verdicts.format_p,
     }
     return made

@@ -55,7 +55,7 @@ RC: dict[Any, Any] = {
     "figure.titlesize": 10.5,
     "figure.titleweight": "bold",
     "figure.dpi": 100,
-    "savefig.dpi": 300,
+    "savefig.dpi": 200,
     "image.interpolation": "nearest",
     "svg.hashsalt": "vitlab",
     "svg.fonttype": "path",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, get_args
 
 import pandas as pd
 
+from vitlab.claims.claim import Outcome
+from vitlab.claims.ledger import NOT_RUN
 from vitlab.report.evidence import Table
 from vitlab.report.tables import markdown_rows, markdown_text
 
@@ -23,24 +25,38 @@ def format_p(p: float) -> str:
     return "–" if math.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
+def effect(verdict: Verdict) -> str:
+    """The effect with interval and unit; "–" where no seed has it."""
+    claim, found = verdict.claim, verdict.interval
+    return f"{found.format(digits=claim.digits, scale=claim.scale, sign=True)} {claim.unit}" if found.n else "–"
+
+
+def why(verdict: Verdict) -> str:
+    """What keeps a verdict from being decided, or what would decide it; empty for one that is decided."""
+    decides = f"{verdict.would_decide} would decide" if verdict.would_decide else ""
+    return "; ".join(note for note in (*verdict.failed, verdict.disagreement, decides) if note)
+
+
+def by_outcome(found: Iterable[Any]) -> dict[str, list[Any]]:
+    """Verdicts, or lines of the ledger, by their outcome: decided ones first."""
+    found = list(found)
+    groups = {outcome: [one for one in found if one.outcome == outcome] for outcome in (*get_args(Outcome), NOT_RUN)}
+    return {outcome: same for outcome, same in groups.items() if same}
+
+
 def cells(verdict: Verdict) -> list[str]:
     """Statement, outcome, effect, adjusted p, seeds, the paper's numbers and section of one verdict, as text.
 
     The statement says on what subject it was tested; the outcome of an undecided verdict how many seeds would decide,
     and that of one that cannot be tested why.
     """
-    claim = verdict.claim
-    notes = [*verdict.failed, verdict.disagreement]
-    if verdict.would_decide:
-        notes.append(f"{verdict.would_decide} would decide")
-    why = "; ".join(note for note in notes if note)
+    claim, said = verdict.claim, why(verdict)
     bound = f", within ±{claim.margin * claim.scale:g}" if claim.test == "alike" else ""
     bound = f"{bound}, against {claim.bound * claim.scale:g}" if claim.bound else bound
-    effect = verdict.interval.format(digits=claim.digits, scale=claim.scale, sign=True)
     return [
         f"{claim.statement} ({verdict.subject})" if verdict.subject else claim.statement,
-        f"{verdict.outcome}{f' ({why})' if why else ''}",
-        f"{effect} {claim.unit}{bound}" if verdict.interval.n else "–",
+        f"{verdict.outcome}{f' ({said})' if said else ''}",
+        effect(verdict) + bound * bool(verdict.interval.n),
         format_p(verdict.adjusted_p),
         str(verdict.interval.n),
         claim.paper,
@@ -63,9 +79,10 @@ def to_tables(verdicts: Sequence[Verdict]) -> list[Table]:
     return [Table("verdicts", frame, "Claims of the paper, held against these runs.")] if verdicts else []
 
 
-def badge(outcome: str) -> str:
+def badge(outcome: str, count: int = 1) -> str:
     """An outcome in its colour, as HTML; the class is its words joined by hyphens."""
-    return f'<span class="badge {outcome.replace(" ", "-")}">{escape(outcome)}</span>'
+    times = f" ×{count}" if count > 1 else ""
+    return f'<span class="badge {outcome.replace(" ", "-")}">{escape(outcome)}{times}</span>'
 
 
 def to_html(verdicts: Sequence[Verdict]) -> str:

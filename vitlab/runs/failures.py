@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from vitlab.report.files import Damaged
+from vitlab.files import Damaged
 from vitlab.runs.place import NonFiniteLoss
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO}

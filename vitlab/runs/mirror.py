@@ -7,6 +7,7 @@ It ends when its input does, and says on its output why it ended before.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import queue
@@ -14,9 +15,14 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vitlab.runs.tracking import END, WAIT, WAIT_STOPPED, end_tree
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from vitlab.claims.claim import Verdict
 
 INIT_TIMEOUT = 10.0  # seconds to reach the service; without a network W&B's own default is 90
 
@@ -53,18 +59,31 @@ class Mirror:
         elif rows and None not in splits and len(set(splits)) == len(rows):
             opened.summary.update({f"{row['split']}.{name}": value for row in rows for name, value in row.items()})
         elif rows:
-            opened.log({"rows": _table(rows)})
+            import pandas as pd
+
+            opened.log({"rows": _table(pd.DataFrame(rows))})
         opened.finish(exit_code=0 if status == "finished" else 1)
 
-    def evidence(
-        self, run: str, rows: list[dict[str, Any]], figures: Mapping[str, str], answer: str, **about: Any
-    ) -> None:
-        """Log the study's table and figures as a run of their own."""
+    def evidence(self, run: str, folder: str, **about: Any) -> None:
+        """Log what a study found as a run of its own: rows and tables, pictures, verdicts, and all files."""
+        import pandas as pd
         import wandb
 
-        opened = self._init(**about)
-        opened.log({"rows": _table(rows), **{name: wandb.Image(path) for name, path in figures.items()}})
-        opened.summary.update({"answer": answer})
+        from vitlab.report.evidence import Evidence
+        from vitlab.report.tables import to_csv
+
+        place = Path(folder)
+        found = Evidence.loads((place / "evidence.json").read_text())
+        opened = self._init(id=run, resume="allow", **about)
+        tables = {table.name: pd.read_csv(io.StringIO(to_csv(table))) for table in found.tables}
+        tables["rows"] = pd.read_csv(place / "rows.csv", low_memory=False)
+        images = {path.stem: wandb.Image(str(path)) for path in sorted(place.glob("*.png"))}
+        opened.log({name: _table(frame) for name, frame in tables.items()} | images)
+        opened.summary.update({"answer": found.answer, **dict(map(_verdict, found.verdicts))})
+        files = wandb.Artifact(run, type="evidence")
+        for path in sorted(path for path in place.iterdir() if path.is_file()):
+            files.add_file(str(path))
+        opened.log_artifact(files)
         opened.finish()
 
     def close(self) -> None:
@@ -89,11 +108,23 @@ class Mirror:
         )
 
 
-def _table(rows: list[dict[str, Any]]) -> Any:
-    import pandas as pd
+def _table(frame: pd.DataFrame) -> Any:
+    """Numbers as numbers, so that W&B can sort and plot them; all else as text, with nothing where there is none."""
     import wandb
+    from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
-    return wandb.Table(dataframe=pd.DataFrame(rows).astype(str))
+    words = [name for name in frame if not is_numeric_dtype(frame[name]) or is_bool_dtype(frame[name])]
+    return wandb.Table(dataframe=frame.assign(**{name: frame[name].fillna("").astype(str) for name in words}))
+
+
+def _verdict(verdict: Verdict) -> tuple[str, dict[str, Any]]:
+    """A verdict as values of the summary: the outcome with the numbers that decided it, in the claim's unit."""
+    claim, found = verdict.claim, verdict.interval
+    numbers = {"effect": found.mean, "low": found.low, "high": found.high}
+    shown = {name: value * claim.scale for name, value in numbers.items() if value == value}
+    p = {"adjusted_p": verdict.adjusted_p} if verdict.adjusted_p == verdict.adjusted_p else {}
+    about = {"outcome": verdict.outcome, "unit": claim.unit, "seeds": found.n}
+    return f"{claim.id} {verdict.data} {verdict.subject}".strip(), {**about, **shown, **p}
 
 
 def _read(lines: queue.SimpleQueue[str | None]) -> None:

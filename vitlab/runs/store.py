@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from filelock import AcquireReturnProxy, FileLock, Timeout
 
-from vitlab.report.files import Damaged, put_aside, sum_of, sweep, whole, write_all
+from vitlab.files import Damaged, put_aside, sum_of, sweep, whole, write_all
 from vitlab.runs.run import Run, settings
 from vitlab.tasks.settings import TRAINING
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from vitlab.report.plain import data_title
 from vitlab.runs.rows import complete, text_columns, with_init
 
 FIRST = """run study status reason split score last_score images classes title model seed init data. options. task.
@@ -119,7 +120,10 @@ def drawable(rows: pd.DataFrame, plan: Collection[str] = ()) -> pd.DataFrame:
     rows = rows[rows["run"].isin(plan)] if plan else rows
     named = [name for name in FIRST if not name.endswith(".")]
     rows = with_init(rows.reindex(columns=list(dict.fromkeys([*rows.columns, *named]))))
-    return rows.copy()  # in few blocks of memory: pandas warns of slow work on a hundred
+    for name in {"title", "init.title"} & set(rows.columns):
+        rows[name] = rows[name].map(data_title, na_action="ignore")
+    text = rows.select_dtypes("str").columns  # each an array of its own; as objects they are one, filtered at once
+    return rows.astype(dict.fromkeys(text, object)).copy()  # in few blocks of memory
 
 
 def merged(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:

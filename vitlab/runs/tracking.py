@@ -16,7 +16,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,7 @@ class Tracker:
     def start(self, run: Run, values: Mapping[str, Any]) -> None:
         """Open the W&B run of `run`, with all of its settings as config."""
         task = task_name(run.task)
-        about = {"name": str(run), "group": f"{self.study} {run.data.name}", "job_type": task, "config": config(run)}
+        about = {"name": str(run), "group": self._group([run.data.name]), "job_type": task, "config": config(run)}
         self._tell("start", run.id, **about, tags=[self.study, run.data.name, run.model, task])
 
     def round(self, run: Run, values: Mapping[str, Any]) -> None:
@@ -66,12 +66,19 @@ class Tracker:
         """Write the summary (one row a split as it is, more as a table) and close."""
         self._tell("finish", run.id, rows=rows, status=status)
 
-    def evidence(self, rows: list[dict[str, Any]], figures: Mapping[str, Path], answer: str) -> None:
-        """Log the study's table and figures as a W&B run of their own."""
-        data = sorted({str(row.get("data.name", row.get("data", ""))) for row in rows})
-        about = {"name": f"{self.study} evidence", "group": " ".join([self.study, *data[:1]]), "job_type": "evidence"}
-        pictures = {name: str(path) for name, path in figures.items()}
-        self._tell("evidence", "", **about, rows=rows, figures=pictures, answer=answer)
+    def evidence(self, folder: Path, data: Sequence[str]) -> None:
+        """Log the evidence in a folder, which is about these data sets, as a W&B run of its own that stays one."""
+        about = {"name": f"{self.study}/{folder.name}", "job_type": "evidence", "tags": [self.study, *data, "evidence"]}
+        place = str(folder.resolve())
+        self._tell("evidence", f"{self.study}-{folder.name}", **about, group=self._group(data[:1]), folder=place)
+
+    @property
+    def sync(self) -> str:
+        """What to type to send all offline runs, those of other studies in the same store too; empty otherwise."""
+        return f"wandb sync {self.folder / 'wandb'}/offline-run-*" if self.mode == "offline" and self._process else ""
+
+    def _group(self, data: Sequence[str]) -> str:
+        return " ".join([self.study, *data])
 
     def close(self) -> None:
         """Wait until W&B has all, for a limited time; then it is ended."""

@@ -101,11 +101,12 @@ def conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[str
             record = recorded(study, settings, plan, arguments, table)
             record |= {"cautions": said} if (said := cautions.after(known.info, table)) else {}
             written = conclude(study, settings, folder, table, record, study.pictures(settings, work.place.store))
-            figures = {path.stem: path for path in written.files if path.suffix == ".png"}
-            tracker.evidence(rows, figures, written.evidence.answer)
+            tracker.evidence(folder, sorted({str(row["data.name"]) for row in rows if "data.name" in row}))
             finished(written, how)
         else:
             console.print("No run has finished yet.")
+        if tracker.sync:
+            print(f"W&B has all of it offline; to send it: {tracker.sync}")
     left = [run for run in work.left() if run.id not in failed]
     if left:
         console.print(f"{len(left)} of {len(work.every)} runs are left; the same command goes on from here.")

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from vitlab.claims.ledger import catalogue, ledger
 from vitlab.claims.rule import decide
+from vitlab.files import write_all
 from vitlab.report import tables, verdicts
-from vitlab.report.entries import entry
+from vitlab.report.entries import Entry, entry
 from vitlab.report.evidence import Evidence
-from vitlab.report.files import write_all
 from vitlab.report.plain import NothingToShow
 from vitlab.report.provenance import provenance, read_provenance
 from vitlab.report.readme import readme
-from vitlab.report.site import SCRIPT, plotly_script, site
+from vitlab.report.site import COMMITTED, SCRIPT, plotly_script, site
 from vitlab.runs.run import Run
 from vitlab.runs.stored import checksum, drawable, frame, merged, to_csv
 from vitlab.study.command_line import plain, program
@@ -136,9 +136,17 @@ def _pages(results: Path, decided: Mapping[Path, Evidence], claims: Sequence[Cla
     found = ledger([(one.place, one.evidence.verdicts) for one in entries], claims)
     texts = {"ledger.json": json.dumps(found.to_json(), indent=1, allow_nan=False) + "\n"}
     texts |= {"README.md": readme(entries, found)}
-    pages = {results / name: text for name, text in texts.items()} | site(entries, found, results)
+    pages = {results / name: text for name, text in texts.items()} | site(entries, found, results, _beside(results))
     files = {path: text.encode() for path, text in pages.items()}
     return files | {results / SCRIPT: plotly_script().read_bytes()}
+
+
+def _beside(results: Path) -> list[Entry]:
+    """The suite's own evidence, for the page of what a person ran within the same checkout."""
+    own = results.resolve()
+    if own == COMMITTED or COMMITTED.parent not in own.parents:
+        return []
+    return [entry(folder, evidence) for folder, evidence in _stored(COMMITTED).items()]
 
 
 def _stored(results: Path) -> dict[Path, Evidence]:

@@ -10,10 +10,10 @@ import numpy as np
 from vitlab.report.pictures import (
     Floats,
     Image,
-    _bare,
-    _head,
+    bare,
     cosine_bar,
     draw_mosaic,
+    headed,
     image_grid,
     map_grid,
     mask_by,
@@ -128,7 +128,7 @@ def draw_positions(portrait: Portrait) -> Figure:
         limits = similarity_limits(portrait.similarity)
         image = draw_mosaic(axes, portrait.similarity, portrait.grid, limits)
         cosine_bar(figure, image, axes)
-        _head(figure, f"{portrait.model}: similarity of position embeddings", "")
+        headed(figure, f"{portrait.model}: similarity of position embeddings", "")
     return figure
 
 
@@ -200,12 +200,12 @@ def draw_classes(portrait: Portrait) -> Figure:
         figure = new_figure(6.8, 1.55 * len(views) + 0.6)
         panels = figure.subplots(len(views), 2, squeeze=False, width_ratios=[1, 3.2], sharex="col")
         for (left, right), view in zip(panels, views, strict=True):
-            _bare(left)
+            bare(left)
             left.imshow(view.pixels)
             left.set_xlabel(_label(view), fontsize=8)
             _class_bars(right, view)
         panels[-1, 1].set_xlabel("probability (%)")
-        _head(figure, f"{portrait.model}: most probable classes", "")
+        headed(figure, f"{portrait.model}: most probable classes", "")
     return figure
 
 
