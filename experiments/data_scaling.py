@@ -22,7 +22,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from experiments import recipes
 from vitlab.claims.claim import Claim
 from vitlab.claims.phrases import catches_up, gains_more, leads
 from vitlab.report.families import family, in_order, matched_pairs
@@ -32,6 +31,7 @@ from vitlab.study.plan import SEED, grid
 from vitlab.study.settings import data_of
 from vitlab.study.study import Study, by_data, main
 from vitlab.study.upstream import probes_of
+from . import recipes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -183,6 +183,7 @@ STUDY = Study(
     presets=PRESETS,
     plan=plan,
     draw=draw,
+    photographs=recipes.PHOTOGRAPHS,
     claims=(FEW, CATCH_UP, OVERTAKE, LARGE_FEW, LARGE_MANY, PLATEAU, FEW_SHOT),
     folder=lambda settings: by_data(settings) + ("_few_shot" if settings.measure == "few_shot" else ""),
     pictures=pictures,

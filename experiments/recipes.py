@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from vitlab.report.families import family
+from vitlab.study.own_data import Photographs
 from vitlab.tasks.settings import TARGETS, Classify, FewShot, Recipe
 
 if TYPE_CHECKING:
@@ -95,6 +96,8 @@ CIFAR_GPU = Recipe(
     precision="bf16",
     compile=True,
 )
+# For images that nobody has studied yet.
+PHOTOGRAPHS = Photographs(CIFAR_SHORT, CIFAR10_SHORT.chosen, CIFAR10_LONG.chosen)
 # Fine-tuning as in Table 4; on two cores for a thousand images.
 SGD = Recipe(steps=500, batch_size=512, optimizer="sgd", weight_decay=0.0, warmup_steps=0, grad_clip=1.0)
 SGD_DIGITS = replace(SGD, steps=100, batch_size=64, evaluations=5)

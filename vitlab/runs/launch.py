@@ -62,14 +62,31 @@ class Launcher:
             for worker in self.workers:
                 worker.stop()
 
-    def prepare(self, runs: Sequence[Run], place: Place) -> Prepared:
+    def prepare(self, runs: Sequence[Run], place: Place, *, read: bool = True) -> Prepared:
         """Check in a worker that every run can be built and its images read; see `vitlab.runs.execute.prepare`.
 
         Raises:
             WorkerDied: if the worker was killed.
         """
+        return self.ask(_prepare, runs, place, read)
+
+    def profile(self, run: Run, place: Place, deadline: float) -> tuple[dict[str, float], str]:
+        """Seconds of each phase of a training, and a trace, from a worker; see `vitlab.runs.profiling.profile`.
+
+        Raises:
+            ValueError: for what the run cannot do.
+            WorkerDied: if the worker was killed.
+        """
+        return self.ask(_profile, run, place, deadline)
+
+    def ask(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """What `function`, one of a module, returns in a worker.
+
+        Raises:
+            WorkerDied: if the worker was killed; and what the function raises.
+        """
         (worker,) = self._idle(set(), 1)
-        worker.call(_prepare, runs, place)
+        worker.call(function, *arguments)
         while True:
             for kind, value in worker.messages() if heard([worker], 60) else []:
                 if kind == "said":
@@ -77,7 +94,9 @@ class Launcher:
                 elif kind == "raised":
                     raise value
                 elif kind == "died":
-                    raise WorkerDied(f"The process that reads the images was killed ({value}), perhaps by the system.")
+                    raise WorkerDied(
+                        f"A worker process was killed ({value}), perhaps by the system for want of memory."
+                    )
                 elif kind == "done":
                     return value
 
@@ -209,10 +228,16 @@ class _Schedule:
         self.working = {}
 
 
-def _prepare(runs: Sequence[Run], place: Place) -> Prepared:
+def _prepare(runs: Sequence[Run], place: Place, read: bool) -> Prepared:
     from vitlab.runs.execute import prepare
 
-    return prepare(runs, place)
+    return prepare(runs, place, read=read)
+
+
+def _profile(run: Run, place: Place, deadline: float) -> tuple[dict[str, float], str]:
+    from vitlab.runs.profiling import profile
+
+    return profile(run, place, deadline)
 
 
 def _work(run: Run, place: Place, deadline: float) -> Outcome:

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.profilers import Profiler
 from safetensors.torch import load_file
 from torch import nn
 
@@ -116,11 +117,18 @@ def build_model(run: Run, data: ImageData, store: Store) -> ViT | ResNet:
 
 
 def train(
-    run: Run, data: ImageData, store: Store, listener: Listener, device: str, micro: int | None = None
+    run: Run,
+    data: ImageData,
+    store: Store,
+    listener: Listener,
+    device: str,
+    micro: int | None = None,
+    profiler: Profiler | None = None,
 ) -> list[dict[str, Any]]:
     """Train `run` to its end, from its last checkpoint if there is one; return a row of results for each split.
 
     With `micro` the memory holds no more than that many images at a time; their gradients add up to those of a batch.
+    A `profiler` is told what happens when, see `vitlab.runs.profiling`.
 
     Raises:
         Stopped: when `listener` says so; what was done up to the last round is kept.
@@ -145,7 +153,7 @@ def train(
     module.micro_batch = micro
     with Keeper() as keeper:
         callback = Rounds(run, store, listener, keeper, metadata, rounds)
-        trainer = _trainer(run, rounds, callback, device)
+        trainer = _trainer(run, rounds, callback, device, profiler)
         trainer.fit(module, images, ckpt_path=store.checkpoint(run), weights_only=True)
     tests = {"last": _test(trainer, module, images)}
     model.load_state_dict(load_file(store.weights(run)))
@@ -155,9 +163,9 @@ def train(
     return [{**row, "micro_batch": micro} for row in rows] if micro else rows
 
 
-def cost_of(run: Run, data: ImageData) -> Count:
+def cost_of(run: Run, image_size: int, classes: int) -> Count:
     """Parameters and forward FLOPs per image of the run's model; a plan has few models and many runs."""
-    return _cost(run.model, data.image_size, len(data.classes), run.options)
+    return _cost(run.model, image_size, classes, run.options)
 
 
 @cache
@@ -183,7 +191,7 @@ def _module(run: Run, model: nn.Module, data: ImageData, steps: int) -> Training
     return Classification(model, run.task, run.recipe, num_classes=len(data.classes), steps=steps, seed=run.seed)
 
 
-def _trainer(run: Run, rounds: int, callback: Rounds, device: str) -> pl.Trainer:
+def _trainer(run: Run, rounds: int, callback: Rounds, device: str, profiler: Profiler | None) -> pl.Trainer:
     return pl.Trainer(
         accelerator=device,
         devices=1,
@@ -191,6 +199,7 @@ def _trainer(run: Run, rounds: int, callback: Rounds, device: str) -> pl.Trainer
         precision="bf16-mixed" if run.recipe.precision == "bf16" else "32-true",
         gradient_clip_val=run.recipe.grad_clip or None,
         callbacks=[callback],
+        profiler=profiler,
         plugins=[Kept()],
         logger=False,
         enable_checkpointing=False,
@@ -209,7 +218,7 @@ def _rows(
     run: Run, data: ImageData, size: int, callback: Rounds, tests: dict[str, dict[str, float]]
 ) -> list[dict[str, Any]]:
     """What the training gave on each split, and what it cost; accuracies in [0, 1], times in seconds."""
-    cost = cost_of(run, data)
+    cost = cost_of(run, data.image_size, len(data.classes))
     steps, batch = callback.curve[-1]["step"], run.recipe.batch_size
     about = {
         "image_size": data.image_size,

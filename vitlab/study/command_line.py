@@ -42,6 +42,8 @@ class Execution:
     """offline, online or off."""
     dry_run: bool = False
     """Print the plan (runs done and to do, FLOPs, estimated time) and do nothing."""
+    profile: bool = False
+    """Train one run of each model for its times alone: a table of where they go, and traces in the store's profile/."""
     redraw: bool = False
     """Remake table and figure from the stored rows."""
     export: bool = False
@@ -73,9 +75,19 @@ def parse(name: str, description: str, presets: Mapping[str, Any], arguments: Se
     default = both(start, Execution(preset=next(iter(presets))))
     about = f"{description}\n\nPresets: {', '.join(presets)}."
     command: Any = tyro.cli(
-        both, prog=f"python -m {name}", description=about, default=default, args=list(arguments), use_underscores=True
+        both,
+        prog=" ".join(program(name)),
+        description=about,
+        default=default,
+        args=list(arguments),
+        use_underscores=True,
     )
     return command.study, command.how
+
+
+def program(name: str) -> list[str]:
+    """How one calls the study `name`: `vitlab name` where this was called so, else as a module of the checkout."""
+    return ["vitlab", name] if Path(sys.argv[0]).stem == "vitlab" else ["python", "-m", f"experiments.{name}"]
 
 
 def fail(message: str) -> None:
@@ -94,6 +106,19 @@ def seconds(text: str) -> float:
     if not found or float(found[1]) == 0:
         raise ValueError(f"Cannot read {text!r} as a time; write it as 90s, 9m or 2h.")
     return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
+
+
+def jobs_of(asked: str, device: str, runs: int, cores: int) -> tuple[int, int]:
+    """Worker processes and threads of each. Auto depends on the plan and not on what is done, as threads alter last
+    bits.
+    """
+    if asked == "auto":
+        jobs = 1 if device == "cuda" else max(1, min(cores, runs))
+    elif asked.isdigit() and int(asked) > 0:
+        jobs = int(asked)
+    else:
+        raise ValueError(f"--jobs is {asked!r}; allowed: auto or a whole number from 1.")
+    return jobs, max(1, cores // jobs)
 
 
 def _value_of(option: str, arguments: Sequence[str]) -> str | None:
