@@ -120,7 +120,9 @@ def _take(known: _Known) -> str:
     """Which model, with its accuracy, and those that are not told apart from it."""
     best, last = known.best, known.at(known.largest)
     test = last[last["split"] == "test"]
-    images = f"all {known.largest:,}" if known.largest == known.every else f"{known.largest:,} of the {known.every:,}"
+    images = f"{known.largest:,}" + (f" of the {known.every:,}" if known.largest < known.every else "")
+    if len(known.floors) and known.largest == known.every:  # without floors nobody has counted all of them
+        images = f"all {images}"
     said = [f"With {images} training images take {best}: {_share(_accuracy(test[test['model'] == best]))} in test"]
     others, tied = [name for name in in_order(test["model"]) if name != best], _tied(known)
     if others and test["seed"].nunique() < 2:
