@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -50,8 +51,8 @@ def images_of(run: Run, place: Place) -> ImageData:
 def execute(run: Run, place: Place, listener: Listener) -> Outcome:
     """Do `run` unless it is finished already; never raises for what a run can do wrong."""
     try:
-        with place.store.open(run, listener.stop):
-            return _attempt(run, place, listener)
+        with place.store.open(run, listener.stop) as lease:
+            return _attempt(run, place, replace(listener, stop=lambda: listener.stop() or lease.lost))
     except Stopped:
         return Outcome(run.id, "stopped", [])
     except Exception as error:
