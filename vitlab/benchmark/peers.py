@@ -24,6 +24,7 @@ import torch
 from vitlab.data.loading import ImageData, load_data
 from vitlab.models import create
 from vitlab.runs.launch import Launcher
+from vitlab.runs.local import LocalEngine
 from vitlab.runs.place import Place
 from vitlab.runs.run import Data, Run
 from vitlab.tasks.settings import Precision, Recipe
@@ -61,7 +62,7 @@ def vitlab(script: Script) -> float:
     )
     events: list[dict[str, Any]] = []
     run = Run(script.model, Data("digits", source="digits", image_size=SIDE), recipe)
-    with tempfile.TemporaryDirectory() as folder, Launcher(1, script.threads) as launcher:
+    with tempfile.TemporaryDirectory() as folder, Launcher(LocalEngine(1, script.threads)) as launcher:
         place = Place(Path(folder), Path(folder) / "cache", script.device)
         (outcome,) = launcher.launch([run], place, events.append, math.inf)
     if outcome.status != "finished":

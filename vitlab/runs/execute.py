@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -65,7 +66,7 @@ def _attempt(run: Run, place: Place, listener: Listener) -> Outcome:
         return Outcome(run.id, "finished", store.rows(run))
     listener.report({"kind": "start", "run": run.id})
     data = images_of(run, place)
-    training = partial(train, micro=place.micro_batch)
+    training = partial(train, micro=place.micro_batch, team=place.team)
     work = training if isinstance(run.task, TRAINING) else inspect_run if isinstance(run.task, Inspect) else probe
     about = {"title": run.data.name if run.data.classes else data.title, "classes": len(data.classes)}
     rows = [_signed(run, about | row, place) for row in work(run, data, store, listener, place.device)]
@@ -110,7 +111,13 @@ def prepare(runs: Sequence[Run], place: Place) -> Prepared:
     """
     device = pick_device(place.device)
     flops = {run.id: _cost(run, place) for run in dict.fromkeys(link for run in runs for link in run.chain())}
-    return Prepared(device, flops)
+    return Prepared(device, flops, cards() if device == "cuda" else ())
+
+
+def cards() -> tuple[str, ...]:
+    """The accelerators that this process may use, named as in CUDA_VISIBLE_DEVICES."""
+    allowed = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    return tuple(allowed.split(",")) if allowed else tuple(map(str, range(torch.cuda.device_count())))
 
 
 def pick_device(asked: str) -> str:

@@ -14,11 +14,13 @@ from rich.console import Console
 from vitlab.report.provenance import cores, read_provenance
 from vitlab.runs.display import Display, duration, estimate
 from vitlab.runs.launch import Launcher
+from vitlab.runs.local import LocalEngine
 from vitlab.runs.place import Place, Prepared
 from vitlab.runs.run import Run, build
 from vitlab.runs.stored import read_rows, rows_by_run
 from vitlab.runs.tracking import Tracker
 from vitlab.study.command_line import Execution, seconds
+from vitlab.study.engines import Machinery, check, machinery
 from vitlab.study.publish import Written, conclude, export, recorded, show, together
 
 if TYPE_CHECKING:
@@ -38,8 +40,7 @@ class Work:
     place: Place
     prepared: Prepared
     kept: Mapping[str, Rows]
-    jobs: int
-    threads: int
+    by: Machinery
 
     def rows(self, run: Run) -> Rows:
         """The rows of a run so far."""
@@ -52,7 +53,7 @@ class Work:
 
     def seconds(self, runs: Sequence[Run]) -> tuple[float, str]:
         """About how long `runs` will take, and what that rests on."""
-        return estimate(runs, {run: self.rows(run) for run in self.every}, self.prepared, self.jobs)
+        return estimate(runs, {run: self.rows(run) for run in self.every}, self.prepared, self.by.jobs or 1)
 
 
 def redraw(study: Study, settings: Any, how: Execution) -> int:
@@ -75,7 +76,7 @@ def conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[str
     deadline = time.time() + seconds(how.time_budget) - 15 if how.time_budget else math.inf
     console = Console()
     tracker = Tracker(study.name, how.wandb, how.runs)
-    jobs_of(how.jobs, "cpu", 1, 1)  # A mistake shows before the images are read.
+    check(how)  # A mistake shows before the images are read.
     folder = study.place(settings, how)
     # Read before anything is trained, so that damaged evidence is said now and not in place of new one.
     old = read_rows(folder, accept_edited=how.accept_edited) if (folder / "rows.csv").exists() else None
@@ -107,26 +108,15 @@ def conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[str
 def prepared(plan: Sequence[Run], how: Execution, kept: Mapping[str, Rows]) -> Work:
     """The work of a plan; raises ValueError for runs that cannot be built and images that cannot be read."""
     every = list(dict.fromkeys(link for run in plan for link in run.chain()))
-    place = Place(how.runs, how.runs / "cache", how.device, how.skip_bad_images)
-    if not every:
-        return Work(every, place, Prepared("cpu", {}), kept, 1, 1)
-    with Launcher(1, cores()) as launcher:
-        known = launcher.prepare(every, place)
-    jobs, threads = jobs_of(how.jobs, known.device, len(every), cores())
-    return Work(every, replace(place, device=known.device), known, kept, jobs, threads)
-
-
-def jobs_of(asked: str, device: str, runs: int, cores: int) -> tuple[int, int]:
-    """Worker processes and threads of each. Auto depends on the plan and not on what is done, as threads alter last
-    bits.
-    """
-    if asked == "auto":
-        jobs = 1 if device == "cuda" else max(1, min(cores, runs))
-    elif asked.isdigit() and int(asked) > 0:
-        jobs = int(asked)
+    here = how.device if how.launcher == "local" else "cpu"  # A cluster's GPUs are not those of this machine.
+    place = Place(how.runs, how.runs / "cache", here, how.skip_bad_images)
+    if every:
+        with Launcher(LocalEngine(1, cores())) as launcher:
+            known = launcher.prepare(every, place)
     else:
-        raise ValueError(f"--jobs is {asked!r}; allowed: auto or a whole number from 1.")
-    return jobs, max(1, cores // jobs)
+        known = Prepared("cpu", {})
+    by = machinery(how, known, len(every), cores())
+    return Work(every, replace(place, device=by.device), replace(known, device=by.device), kept, by)
 
 
 def announce(console: Console, study: Study, work: Work) -> None:
@@ -139,7 +129,7 @@ def announce(console: Console, study: Study, work: Work) -> None:
     time_left, basis = work.seconds(left)
     console.print(
         f"{len(work.every)} runs: {len(work.every) - len(left)} done, {len(left)} to do; {flops:.2e} FLOPs, about "
-        f"{duration(time_left)} on {work.jobs} x {work.prepared.device} ({basis}).",
+        f"{duration(time_left)} {work.by} ({basis}).",
         highlight=False,
         soft_wrap=True,
     )
@@ -150,7 +140,7 @@ def launch(work: Work, tracker: Tracker, console: Console, deadline: float) -> s
     left = work.left()
     # A run that is done already may still be passed through, because one that is left starts from it.
     by_id, failed = {link.id: link for run in left for link in run.chain()}, set[str]()
-    with Launcher(work.jobs, work.threads) as launcher, Display(console, left, work.prepared.flops) as display:
+    with Launcher(work.by.engine()) as launcher, Display(console, left, work.prepared.flops) as display:
 
         def listen(event: dict[str, Any]) -> None:
             display.event(event)
