@@ -26,7 +26,7 @@ Listen = Callable[[dict[str, Any]], None]
 SHRINK = 4  # times smaller is each next micro-batch of a run that is too large for the memory
 GRACE = 1.5  # seconds that workers have to leave a step when a signal came; they lose no more when they are killed
 LATE = 10.0  # the same when the time budget is over, so that a run which is nearly done may finish
-PREPARE = "prepare"
+ASK = "ask"  # the key of a call that is no run
 
 
 class Launcher:
@@ -57,13 +57,21 @@ class Launcher:
             self._stopped_at = time.monotonic()
             self.engine.stop()
 
-    def prepare(self, runs: Sequence[Run], place: Place) -> Prepared:
+    def prepare(self, runs: Sequence[Run], place: Place, *, read: bool = True) -> Prepared:
         """Check in a worker that every run can be built and its images read; see `vitlab.runs.execute.prepare`.
 
         Raises:
             WorkerDied: if the worker was killed.
         """
-        self.engine.submit(PREPARE, _prepare, runs, place)
+        return self.ask(_prepare, runs, place, read)
+
+    def ask(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """What `function`, one of a module, returns in a worker.
+
+        Raises:
+            WorkerDied: if the worker was killed; and what the function raises.
+        """
+        self.engine.submit(ASK, function, *arguments)
         while True:
             for _, kind, value in self.engine.events(60):
                 if kind == "said":
@@ -71,7 +79,9 @@ class Launcher:
                 elif kind == "raised":
                     raise value
                 elif kind == "died":
-                    raise WorkerDied(f"The process that reads the images was killed ({value}), perhaps by the system.")
+                    raise WorkerDied(
+                        f"The process that looks at the images was killed ({value}), perhaps by the system."
+                    )
                 elif kind == "done":
                     return value
 
@@ -197,10 +207,10 @@ class _Schedule:
         self.working = {}
 
 
-def _prepare(runs: Sequence[Run], place: Place) -> Prepared:
+def _prepare(runs: Sequence[Run], place: Place, read: bool) -> Prepared:
     from vitlab.runs.execute import prepare
 
-    return prepare(runs, place)
+    return prepare(runs, place, read=read)
 
 
 def _work(run: Run, place: Place, deadline: float) -> Outcome | None:

@@ -18,6 +18,7 @@ from vitlab.tasks.settings import TRAINING
 Rows = list[dict[str, Any]]
 
 WEIGHTS = "model.safetensors"
+SOURCE = "images.json"
 KEPT = (".safetensors", ".npz", ".csv")
 CHECKPOINTS = ("last.ckpt", "previous.ckpt")
 
@@ -93,6 +94,19 @@ class Store:
     def put(self, run: Run, files: Mapping[str, bytes]) -> None:
         """Write files of a run, in this order, each whole or not at all and with its checksum."""
         write_all({self.path(run, name): content for name, content in files.items()}, checked=True)
+
+    def put_source(self, run: Run, source: str) -> None:
+        """Remember where the run's images are, for those who look at it later; no part of its identity."""
+        if self.source(run) != source:
+            self.put(run, {SOURCE: _json({"source": source})})
+
+    def source(self, run: Run) -> str:
+        """Where the run's images were when it was last worked on; empty where that is not known."""
+        path = self.path(run, SOURCE)
+        try:
+            return str(json.loads(path.read_bytes())["source"]) if path.exists() and whole(path) else ""
+        except (ValueError, KeyError, TypeError):
+            return ""
 
     def put_round(self, run: Run, files: Mapping[str, bytes], checkpoint: bytes) -> None:
         """Write what a round gave and then what the run can go on from; the checkpoint before is kept, in case that

@@ -178,9 +178,9 @@ def train(
     return [row | how for row in _rows(run, data, len(indices), callback, tests)]
 
 
-def cost_of(run: Run, data: ImageData) -> Count:
+def cost_of(run: Run, image_size: int, classes: int) -> Count:
     """Parameters and forward FLOPs per image of the run's model; a plan has few models and many runs."""
-    return _cost(run.model, data.image_size, len(data.classes), run.options)
+    return _cost(run.model, image_size, classes, run.options)
 
 
 @cache
@@ -235,7 +235,7 @@ def _rows(
     run: Run, data: ImageData, size: int, callback: Rounds, tests: dict[str, dict[str, float]]
 ) -> list[dict[str, Any]]:
     """What the training gave on each split, and what it cost; accuracies in [0, 1], times in seconds."""
-    cost = cost_of(run, data)
+    cost = cost_of(run, data.image_size, len(data.classes))
     steps, batch = callback.curve[-1]["step"], run.recipe.batch_size
     about = {
         "image_size": data.image_size,

@@ -89,9 +89,19 @@ def parse(name: str, description: str, presets: Mapping[str, Any], arguments: Se
     default = both(start, Execution(preset=next(iter(presets))))
     about = f"{description}\n\nPresets: {', '.join(presets)}."
     command: Any = tyro.cli(
-        both, prog=f"python -m {name}", description=about, default=default, args=list(arguments), use_underscores=True
+        both,
+        prog=" ".join(program(name)),
+        description=about,
+        default=default,
+        args=list(arguments),
+        use_underscores=True,
     )
     return command.study, command.how
+
+
+def program(name: str) -> list[str]:
+    """How one calls the study `name`: `vitlab name` where this was called so, else as a module of the checkout."""
+    return ["vitlab", name] if Path(sys.argv[0]).stem == "vitlab" else ["python", "-m", f"experiments.{name}"]
 
 
 def fail(message: str) -> None:

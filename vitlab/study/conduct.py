@@ -19,9 +19,11 @@ from vitlab.runs.place import Place, Prepared
 from vitlab.runs.run import Run, build
 from vitlab.runs.stored import read_rows, rows_by_run
 from vitlab.runs.tracking import Tracker
+from vitlab.study import cautions
 from vitlab.study.command_line import Execution, seconds
-from vitlab.study.engines import Machinery, check, machinery
+from vitlab.study.engines import Machinery, check, device_here, machinery
 from vitlab.study.publish import Written, conclude, export, recorded, show, together
+from vitlab.study.speeds import Understood, understood
 
 if TYPE_CHECKING:
     from vitlab.study.study import Study
@@ -77,13 +79,15 @@ def conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[str
     console = Console()
     tracker = Tracker(study.name, how.wandb, how.runs)
     check(how)  # A mistake shows before the images are read.
+    known = said_first(console, study, settings, how, arguments)
+    settings = known.settings
     folder = study.place(settings, how)
     # Read before anything is trained, so that damaged evidence is said now and not in place of new one.
     old = read_rows(folder, accept_edited=how.accept_edited) if (folder / "rows.csv").exists() else None
     plan = study.plan(settings)
     kept = rows_by_run(old) if how.extend and old is not None else {}
     work = prepared(plan, how, {**study.known(settings), **kept})
-    announce(console, study, work)
+    announce(console, work, known.seconds)
     measured = study.measure(settings, how) if study.measure else []
     if how.dry_run:
         return 0
@@ -93,6 +97,7 @@ def conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[str
         if any(row["status"] == "finished" for row in rows):
             table = together(old, rows, study.name)
             record = recorded(study, settings, plan, arguments, table)
+            record |= {"cautions": said} if (said := cautions.after(known.info, table)) else {}
             written = conclude(study, settings, folder, table, record, study.pictures(settings, work.place.store))
             figures = {path.stem: path for path in written.files if path.suffix == ".png"}
             tracker.evidence(rows, figures, written.evidence.answer)
@@ -105,28 +110,39 @@ def conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[str
     return 1 if failed or study.wrong(measured) else 3 if left else 0
 
 
+def said_first(console: Console, study: Study, settings: Any, how: Execution, arguments: Sequence[str]) -> Understood:
+    """The question, what was understood of the data, what was chosen for it, and what it cannot answer."""
+    console.print(f"[bold]{study.question}[/]", highlight=False)
+    known = understood(study, settings, how, arguments)
+    for line in (*known.said, *cautions.before(known.info, known.settings)):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    return known
+
+
 def prepared(plan: Sequence[Run], how: Execution, kept: Mapping[str, Rows]) -> Work:
-    """The work of a plan; raises ValueError for runs that cannot be built and images that cannot be read."""
+    """The work of a plan; raises ValueError for runs that cannot be built and images that cannot be read.
+
+    A dry run looks at no image.
+    """
     every = list(dict.fromkeys(link for run in plan for link in run.chain()))
-    here = how.device if how.launcher == "local" else "cpu"  # A cluster's GPUs are not those of this machine.
-    place = Place(how.runs, how.runs / "cache", here, how.skip_bad_images)
+    place = Place(how.runs, how.runs / "cache", device_here(how), how.skip_bad_images)
+    known = Prepared("cpu", {})
     if every:
         with Launcher(LocalEngine(1, cores())) as launcher:
-            known = launcher.prepare(every, place)
-    else:
-        known = Prepared("cpu", {})
+            known = launcher.prepare(every, place, read=not how.dry_run)
     by = machinery(how, known, len(every), cores())
     return Work(every, replace(place, device=by.device), replace(known, device=by.device), kept, by)
 
 
-def announce(console: Console, study: Study, work: Work) -> None:
-    """Say what will be done and about how long it takes."""
-    console.print(f"[bold]{study.question}[/]", highlight=False)
+def announce(console: Console, work: Work, expected: float | None) -> None:
+    """Say what will be done and about how long it takes; `expected` seconds if nothing is done yet."""
     if not work.every:
         return
     left = work.left()
     flops = sum(work.prepared.flops[run.id] for run in left)
     time_left, basis = work.seconds(left)
+    if expected and len(left) == len(work.every):
+        time_left, basis = expected, "as measured here"
     console.print(
         f"{len(work.every)} runs: {len(work.every) - len(left)} done, {len(left)} to do; {flops:.2e} FLOPs, about "
         f"{duration(time_left)} {work.by} ({basis}).",

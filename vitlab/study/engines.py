@@ -17,10 +17,13 @@ ONE_LAUNCHERS = {"ray_address": ("ray",), "slurm": ("slurm",), "gpus_per_run": (
 
 @dataclass(frozen=True)
 class Machinery:
-    """What executes the runs: `jobs` at a time (0: as many as a cluster has room for) on a `device`, by `engine()`."""
+    """What executes the runs: `jobs` at a time (0: as many as a cluster has room for) on a `device`, each with
+    `resources`, by `engine()`.
+    """
 
     jobs: int
     device: str
+    resources: Resources
     engine: Callable[[], Engine]
 
     def __str__(self) -> str:
@@ -48,6 +51,11 @@ def check(how: Execution) -> None:
         raise ValueError("--device cuda on a cluster needs --gpus_per_run, such as 1.")
 
 
+def device_here(how: Execution) -> str:
+    """What this machine computes with before the runs begin; a cluster's GPUs are not its own."""
+    return how.device if how.launcher == "local" else "cpu"
+
+
 def machinery(how: Execution, known: Prepared, runs: int, cores: int) -> Machinery:
     """What executes `runs` runs as `how` asks, here with `cores`; nothing is started before its `engine()` is called.
 
@@ -57,13 +65,13 @@ def machinery(how: Execution, known: Prepared, runs: int, cores: int) -> Machine
         places = len(known.cards) if known.device == "cuda" else cores
         jobs = max(1, min(places // how.devices, runs)) if how.jobs == "auto" else int(how.jobs)
         resources = Resources(how.cpus_per_run or max(1, cores // (jobs * how.devices)), devices=how.devices)
-        return Machinery(jobs, known.device, lambda: LocalEngine(jobs, resources, known.cards))
+        return Machinery(jobs, known.device, resources, lambda: LocalEngine(jobs, resources, known.cards))
     jobs = 0 if how.jobs == "auto" else int(how.jobs)
     resources = Resources(how.cpus_per_run or 1, how.gpus_per_run, how.devices, how.num_nodes)
     device = "cuda" if how.gpus_per_run and how.device != "cpu" else "cpu"
     if how.launcher == "ray":
-        return Machinery(jobs, device, lambda: _ray(how, resources, jobs))
-    return Machinery(jobs, device, lambda: _slurm(how, resources, jobs or runs))
+        return Machinery(jobs, device, resources, lambda: _ray(how, resources, jobs))
+    return Machinery(jobs, device, resources, lambda: _slurm(how, resources, jobs or runs))
 
 
 def _ray(how: Execution, resources: Resources, jobs: int) -> Engine:
