@@ -172,5 +172,5 @@ def test_what_is_in_the_store_of_a_finished_run(tmp_path):
     execute(replace(RUN, snapshots=0), place, SILENT)
     names = {path.name for path in place.store.path(replace(RUN, snapshots=0)).iterdir()}
     files = {"run.json", "rows.json", "curve.csv", "model.safetensors", "images.json"}
-    assert names == files | {f"{name}.b2" for name in files} | {"lock"}
+    assert names == files | {f"{name}.b2" for name in files} | {"lease.1"}
     assert json.loads((place.store.path(replace(RUN, snapshots=0), "run.json")).read_text())["model"] == RUN.model

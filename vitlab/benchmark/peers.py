@@ -39,6 +39,7 @@ from vitlab.benchmark.scripts import (
 from vitlab.data.module import DataModule
 from vitlab.models import create
 from vitlab.runs.launch import Launcher
+from vitlab.runs.local import LocalEngine
 from vitlab.runs.place import Place
 from vitlab.runs.run import Data, Run
 from vitlab.tasks.optim import optimizer, schedule
@@ -51,7 +52,7 @@ def vitlab(script: Script) -> float:
     """A real run in a worker, as in every study."""
     events: list[dict[str, Any]] = []
     run = Run(script.model, Data(script.data, source=script.data, image_size=SIDE), script.recipe)
-    with tempfile.TemporaryDirectory() as folder, Launcher(1, script.threads) as launcher:
+    with tempfile.TemporaryDirectory() as folder, Launcher(LocalEngine(1, script.threads)) as launcher:
         place = Place(Path(folder), Path(folder) / "cache", script.device)
         (outcome,) = launcher.launch([run], place, events.append, math.inf)
     if outcome.status != "finished":

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -56,8 +58,8 @@ def images_of(run: Run, place: Place) -> ImageData:
 def execute(run: Run, place: Place, listener: Listener) -> Outcome:
     """Do `run` unless it is finished already; never raises for what a run can do wrong."""
     try:
-        with place.store.open(run, listener.stop):
-            return _attempt(run, place, listener)
+        with place.store.open(run, listener.stop) as lease:
+            return _attempt(run, place, replace(listener, stop=lambda: listener.stop() or lease.lost))
     except Stopped:
         return Outcome(run.id, "stopped", [])
     except Exception as error:
@@ -81,7 +83,7 @@ def _attempt(run: Run, place: Place, listener: Listener) -> Outcome:
 def _work(run: Run, place: Place) -> Callable[[Run, ImageData, Store, Listener, str], list[dict[str, Any]]]:
     """What does a run of this task."""
     if isinstance(run.task, TRAINING):
-        return partial(train, micro=place.micro_batch)
+        return partial(train, micro=place.micro_batch, team=place.team)
     return inspect_run if isinstance(run.task, Inspect) else floor_rows if isinstance(run.task, Floors) else probe
 
 
@@ -124,7 +126,16 @@ def prepare(runs: Sequence[Run], place: Place, *, read: bool = True) -> Prepared
     """
     device = pick_device(place.device)
     every = dict.fromkeys(link for run in runs for link in run.chain())
-    return Prepared(device, {run.id: _cost(run, _read(run, place) if read else _described(run)) for run in every})
+    flops = {run.id: _cost(run, _read(run, place) if read else _described(run)) for run in every}
+    return Prepared(device, flops, cards_of(device))
+
+
+def cards_of(device: str) -> tuple[str, ...]:
+    """The accelerators that this process may use, named as in CUDA_VISIBLE_DEVICES; none on a CPU."""
+    if device != "cuda":
+        return ()
+    allowed = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    return tuple(allowed.split(",")) if allowed else tuple(map(str, range(torch.cuda.device_count())))
 
 
 def pick_device(asked: str) -> str:

@@ -6,7 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, make_dataclass
+from dataclasses import dataclass, field, fields, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,9 +33,25 @@ class Execution:
     extend: bool = False
     """Rows of this plan that --results holds count as done, wherever they were made: only missing runs are trained."""
     jobs: str = "auto"
-    """Worker processes; auto is one a core, with one thread each (on a GPU: one)."""
+    """Runs at a time; auto is one a core of this machine, with one thread each (on GPUs: one a GPU), or as many as the
+    cluster has room for."""
     device: str = "auto"
-    """auto, cpu or cuda."""
+    """auto, cpu or cuda; auto on a cluster is cuda where --gpus_per_run asks for some."""
+    launcher: str = "local"
+    """local: processes of this machine; ray: a Ray cluster; slurm: jobs by submitit. See docs/scaling_out.md."""
+    ray_address: str = ""
+    """The Ray cluster to join, such as 10.0.0.1:6379; by default this machine alone is one."""
+    slurm: Mapping[str, str] = field(default_factory=dict)
+    """Options of submitit, such as slurm_partition gpu timeout_min 240."""
+    cpus_per_run: int = 0
+    """CPUs, and threads, of a run; by default one on a cluster, and here what --jobs leaves. With --devices, of each
+    process of a run."""
+    gpus_per_run: float = 0.0
+    """GPUs of a run on a cluster, as --cpus_per_run; runs may share one on Ray, by 0.25 for instance."""
+    devices: int = 1
+    """Processes, each with a device, that share the batches of one training; on each of --num_nodes machines."""
+    num_nodes: int = 1
+    """Machines of a cluster that share one training."""
     time_budget: str = ""
     """Stop cleanly within this time, as 90s, 9m or 2h, and say what is left."""
     wandb: str = "offline"
@@ -106,19 +122,6 @@ def seconds(text: str) -> float:
     if not found or float(found[1]) == 0:
         raise ValueError(f"Cannot read {text!r} as a time; write it as 90s, 9m or 2h.")
     return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
-
-
-def jobs_of(asked: str, device: str, runs: int, cores: int) -> tuple[int, int]:
-    """Worker processes and threads of each. Auto depends on the plan and not on what is done, as threads alter last
-    bits.
-    """
-    if asked == "auto":
-        jobs = 1 if device == "cuda" else max(1, min(cores, runs))
-    elif asked.isdigit() and int(asked) > 0:
-        jobs = int(asked)
-    else:
-        raise ValueError(f"--jobs is {asked!r}; allowed: auto or a whole number from 1.")
-    return jobs, max(1, cores // jobs)
 
 
 def _value_of(option: str, arguments: Sequence[str]) -> str | None:

@@ -14,12 +14,14 @@ from rich.console import Console
 from vitlab.report.provenance import cores, read_provenance
 from vitlab.runs.display import Display, duration, estimate
 from vitlab.runs.launch import Launcher
+from vitlab.runs.local import LocalEngine
 from vitlab.runs.place import Place, Prepared
 from vitlab.runs.run import Run, build
 from vitlab.runs.stored import read_rows, rows_by_run
 from vitlab.runs.tracking import Tracker
 from vitlab.study import cautions
-from vitlab.study.command_line import Execution, jobs_of, seconds
+from vitlab.study.command_line import Execution, seconds
+from vitlab.study.engines import Machinery, check, device_here, machinery
 from vitlab.study.profile import profile
 from vitlab.study.publish import Written, conclude, export, recorded, show, together
 from vitlab.study.speeds import Understood, understood
@@ -41,8 +43,7 @@ class Work:
     place: Place
     prepared: Prepared
     kept: Mapping[str, Rows]
-    jobs: int
-    threads: int
+    by: Machinery
 
     def rows(self, run: Run) -> Rows:
         """The rows of a run so far."""
@@ -55,7 +56,7 @@ class Work:
 
     def seconds(self, runs: Sequence[Run]) -> tuple[float, str]:
         """About how long `runs` will take, and what that rests on."""
-        return estimate(runs, {run: self.rows(run) for run in self.every}, self.prepared, self.jobs)
+        return estimate(runs, {run: self.rows(run) for run in self.every}, self.prepared, self.by.jobs or 1)
 
 
 def redraw(study: Study, settings: Any, how: Execution) -> int:
@@ -78,7 +79,7 @@ def conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[str
     deadline = time.time() + seconds(how.time_budget) - 15 if how.time_budget else math.inf
     console = Console()
     tracker = Tracker(study.name, how.wandb, how.runs)
-    jobs_of(how.jobs, "cpu", 1, 1)  # A mistake shows before the images are read.
+    check(how)  # A mistake shows before the images are read.
     known = said_first(console, study, settings, how, arguments)
     settings = known.settings
     folder = study.place(settings, how)
@@ -128,13 +129,13 @@ def prepared(plan: Sequence[Run], how: Execution, kept: Mapping[str, Rows]) -> W
     A dry run looks at no image.
     """
     every = list(dict.fromkeys(link for run in plan for link in run.chain()))
-    place = Place(how.runs, how.runs / "cache", how.device, how.skip_bad_images)
-    if not every:
-        return Work(every, place, Prepared("cpu", {}), kept, 1, 1)
-    with Launcher(1, cores()) as launcher:
-        known = launcher.prepare(every, place, read=not how.dry_run)
-    jobs, threads = jobs_of(how.jobs, known.device, len(every), cores())
-    return Work(every, replace(place, device=known.device), known, kept, jobs, threads)
+    place = Place(how.runs, how.runs / "cache", device_here(how), how.skip_bad_images)
+    known = Prepared("cpu", {})
+    if every:
+        with Launcher(LocalEngine(1, cores())) as launcher:
+            known = launcher.prepare(every, place, read=not how.dry_run)
+    by = machinery(how, known, len(every), cores())
+    return Work(every, replace(place, device=by.device), replace(known, device=by.device), kept, by)
 
 
 def announce(console: Console, work: Work, expected: float | None) -> None:
@@ -148,7 +149,7 @@ def announce(console: Console, work: Work, expected: float | None) -> None:
         time_left, basis = expected, "as measured here"
     console.print(
         f"{len(work.every)} runs: {len(work.every) - len(left)} done, {len(left)} to do; {flops:.2e} FLOPs, about "
-        f"{duration(time_left)} on {work.jobs} x {work.prepared.device} ({basis}).",
+        f"{duration(time_left)} {work.by} ({basis}).",
         highlight=False,
         soft_wrap=True,
     )
@@ -159,7 +160,7 @@ def launch(work: Work, tracker: Tracker, console: Console, deadline: float) -> s
     left = work.left()
     # A run that is done already may still be passed through, because one that is left starts from it.
     by_id, failed = {link.id: link for run in left for link in run.chain()}, set[str]()
-    with Launcher(work.jobs, work.threads) as launcher, Display(console, left, work.prepared.flops) as display:
+    with Launcher(work.by.engine()) as launcher, Display(console, left, work.prepared.flops) as display:
 
         def listen(event: dict[str, Any]) -> None:
             display.event(event)

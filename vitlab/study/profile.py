@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 
-from vitlab.report.files import write_all
+from vitlab.files import write_all
 from vitlab.runs.launch import Launcher
+from vitlab.runs.local import LocalEngine
 from vitlab.runs.run import Run
 from vitlab.study.command_line import Execution, seconds
 from vitlab.tasks.settings import TRAINING, task_name
@@ -33,7 +34,8 @@ def profile(work: Work, how: Execution) -> int:
     if not chosen:
         raise ValueError("This plan has no training of its own that could be profiled; --profile takes another study.")
     console, found = Console(), {}
-    with Launcher(1, work.threads) as launcher:
+    threads = work.by.resources.cpus
+    with Launcher(LocalEngine(1, threads)) as launcher:
         for run in chosen:
             console.print(f"[dim]profiling {escape(str(run))}[/]", highlight=False, soft_wrap=True)
             deadline = time.time() + seconds(how.time_budget) if how.time_budget else math.inf
@@ -44,7 +46,7 @@ def profile(work: Work, how: Execution) -> int:
             found[f"{task_name(run.task)} {run.model}"] = phases
     from vitlab.report.tables import to_rich
 
-    console.print(to_rich(table(found, work.threads)))
+    console.print(to_rich(table(found, threads)))
     return 0
 
 

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from vitlab.data.cards import cards
 from vitlab.data.info import DataInfo, describe, lines
-from vitlab.report.files import write_all
+from vitlab.files import write_all
 from vitlab.report.provenance import cores, hardware, read_provenance
 from vitlab.runs.launch import Launcher
-from vitlab.runs.place import Place
+from vitlab.runs.local import LocalEngine
+from vitlab.runs.place import Place, Prepared
 from vitlab.runs.run import Run, build
-from vitlab.study.command_line import Execution, jobs_of
+from vitlab.study.command_line import Execution
+from vitlab.study.engines import device_here, machinery
 from vitlab.study.own_data import Machine, merged, options_given, suited, told
 from vitlab.study.settings import data_of
 
@@ -36,7 +38,7 @@ class Speeds:
 
     def __init__(self, file: Path, launcher: Launcher, device: str, batch: int) -> None:
         self.file, self.launcher, self.device, self.batch = file, launcher, device, batch
-        self.place = f"{hardware()}, {launcher.threads} threads, {device}, {batch} images"
+        self.place = f"{hardware()}, {launcher.engine.resources.cpus} threads, {device}, {batch} images"
         self.known: dict[str, dict[str, float]] = {}
         with suppress(OSError, ValueError):  # a damaged file is measured anew
             self.known = {str(place): dict(found) for place, found in json.loads(file.read_text()).items()}
@@ -44,7 +46,7 @@ class Speeds:
     def __call__(self, model: str, side: int, precision: str) -> float:
         found, name = self.known.setdefault(self.place, {}), f"{model} at {side} px in {precision}"
         if name not in found:
-            about = (model, side, precision, self.batch, self.device, self.launcher.threads)
+            about = (model, side, precision, self.batch, self.device, self.launcher.engine.resources.cpus)
             found[name] = round(self.launcher.ask(_measured, *about), 1)
         return found[name]
 
@@ -59,10 +61,11 @@ def _measured(model: str, side: int, precision: str, batch: int, device: str, th
     return speed(Case(model, side, precision, "training", batch, device, threads), SECONDS)
 
 
-def _device(asked: str) -> str:
-    from vitlab.runs.execute import pick_device
+def _device(asked: str) -> tuple[str, tuple[str, ...]]:
+    from vitlab.runs.execute import cards_of, pick_device
 
-    return pick_device(asked)
+    device = pick_device(asked)
+    return device, cards_of(device)
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,7 @@ def _chosen(study: Study, known: Understood, how: Execution, given: Set[str]) ->
         said = (*known.said, f"Settings as in {folder / 'provenance.json'}.")
         return replace(known, settings=merged(settings, recorded, given), said=said)
     device, jobs, threads = _at_work(how)
-    with Launcher(1, threads) as launcher:
+    with Launcher(LocalEngine(1, threads)) as launcher:
         batch = settings.recipe.batch_size if "batch_size" in given else study.photographs.recipe.batch_size
         speeds = Speeds(how.runs / FILE, launcher, device, batch)
         choose = partial(suited, study.plan, settings, info, given, study.photographs, Machine(speeds, jobs))
@@ -129,14 +132,15 @@ def _chosen(study: Study, known: Understood, how: Execution, given: Set[str]) ->
 
 def _at_work(how: Execution) -> tuple[str, int, int]:
     """The device, the number of processes and the threads of each, for a plan of many runs."""
-    with Launcher(1, 1) as launcher:
-        device = launcher.ask(_device, how.device)
-    return device, *jobs_of(how.jobs, device, cores(), cores())
+    with Launcher(LocalEngine(1)) as launcher:
+        device, cards = launcher.ask(_device, device_here(how))
+    by = machinery(how, Prepared(device, {}, cards), cores(), cores())
+    return device, by.jobs or 1, by.resources.cpus
 
 
 def _unread(settings: Any, how: Execution, launcher: Launcher) -> int:
     """Decode the images now, as the study would soon, and count those that cannot be read."""
     data, _ = data_of(settings.data, image_size=settings.image_size)
-    place = Place(how.runs, how.runs / "cache", how.device, skip_bad_images=True)
+    place = Place(how.runs, how.runs / "cache", device_here(how), skip_bad_images=True)
     launcher.prepare([Run(settings.model_names()[0], data)], place)
     return len(describe(_place(settings), how.runs / "cache").unread)
