@@ -50,14 +50,8 @@ VANISH = Claim(
         "does not hold": "from {few} to {many} TFLOPs the lead of {first} over {second} grows by {amount}",
     },
 )  # fmt: skip
-MORE = Claim(
-    "compute.more",
-    LESS.section,
-    "the ViT gains from the last doubling of compute",
-    unit="log-odds",
-    scale=1.0,
-    digits=2,
-)
+GAINS = "the ViT gains from the last doubling of compute"
+MORE = Claim("compute.more", LESS.section, GAINS, unit="log-odds", scale=1.0, digits=2)
 
 
 @dataclass(frozen=True)
@@ -133,10 +127,7 @@ def draw(rows: pd.DataFrame, settings: ComputeScaling) -> Evidence:
     )
     return Evidence(
         tuple(filter(None, verdicts)),
-        (
-            scaling_table("accuracy", test, "steps", caption=caption),
-            *ratio_table("ratios", found, cost=COST, caption=ratios),
-        ),
+        (scaling_table("accuracy", test, "steps", caption=caption), *ratio_table("ratios", found, COST, ratios)),
         {"figure": front_chart(test, found, title=title, xlabel="training compute (TFLOPs)", **axes)},
     )
 

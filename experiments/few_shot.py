@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from vitlab.report.evidence import Evidence
 
-LEAST = 6  # models that make a ranking
-PROBES, TUNED = {"linear_probe": "linear probe", "nearest_neighbours": "neighbours"}, "fine-tuned"
+LEAST, TUNED, KEYS = 6, "fine-tuned", ["model", "seed", "data.name"]  # models that make a ranking
+PROBES = {"linear_probe": "linear probe", "nearest_neighbours": "neighbours"}
 SAYS = {
     "holds": "{shots}-shot accuracy ranks {models} models much as fine-tuning does (rank correlation {effect})",
     "does not hold": "{shots}-shot accuracy ranks {models} models against fine-tuning (rank correlation {effect})",
@@ -80,16 +80,15 @@ def draw(rows: pd.DataFrame, settings: FewShotStudy) -> Evidence:
     scored = measured(rows)
     if scored.empty:
         return Evidence(summary="No weights have been evaluated yet.")
-    shown = with_mean(scored)
     caption = (
         f"Test accuracy in %, {origin(scored)}; linear probe, neighbours and fine-tuning (validation's rate) on "
         f"{settings.finetune_size or 'all'} images of a set; mean over seeds [95% interval]. {describe(scored)}."
     )
-    table, figures = Table("accuracy", pivot(shown, ["title", "weights"], "measure"), caption), {}
-    axes: dict[str, Any]
+    shown, figures = with_mean(scored), {}
+    table = Table("accuracy", pivot(shown, ["title", "weights"], "measure"), caption)
     if len(few := shown[shown["shots"].notna() & shown["init"].notna()]):
-        axes = {"title": f"Few-shot accuracy, {origin(few)}", "xlabel": "images a class", "ylabel": "test accuracy (%)"}
-        figures["figure"] = curves(few, x="shots", panel="title", first=MEAN, log_x=True, **axes)
+        axes: dict[str, Any] = {"xlabel": "images a class", "ylabel": "test accuracy (%)", "first": MEAN, "log_x": True}
+        figures["figure"] = curves(few, x="shots", panel="title", title=f"Few-shot accuracy, {origin(few)}", **axes)
     if len(pairs := both_measures(scored, settings.proxy)):
         title, xlabel = "Does few-shot accuracy predict fine-tuning?", f"{settings.proxy}-shot accuracy (%)"
         axes = {"title": title, "xlabel": xlabel, "ylabel": "fine-tuned accuracy (%)"}
@@ -115,9 +114,8 @@ def measured(rows: pd.DataFrame) -> pd.DataFrame:
 
 def both_measures(scored: pd.DataFrame, proxy: int) -> pd.DataFrame:
     """The fine-tuned rows whose weights have a few-shot accuracy on the same set, with that in column `few_shot`."""
-    keys = ["model", "seed", "data.name"]
-    few = scored[(scored["shots"] == proxy) & scored["init"].notna()].set_index(keys)["score"].rename("few_shot")
-    return scored[scored["measure"] == TUNED].join(few, on=keys, how="inner")
+    few = scored[(scored["shots"] == proxy) & scored["init"].notna()].set_index(KEYS)["score"].rename("few_shot")
+    return scored[scored["measure"] == TUNED].join(few, on=KEYS, how="inner")
 
 
 def verdicts(scored: pd.DataFrame, proxy: int) -> tuple[Verdict, ...]:
@@ -132,9 +130,8 @@ def verdicts(scored: pd.DataFrame, proxy: int) -> tuple[Verdict, ...]:
     doubts = [f"it takes {LEAST} models, and there are {n}"] * (n < LEAST) + near_floor(trained, untrained)
     values = within_seed_rank(trained, tuned, least=LEAST)
     upstream = " ".join(trained["init.title"].dropna().unique()) if "init.title" in trained else ""
-    about = {"shots": proxy, "models": n}
-    verdict = judged(RANK, values, [tuned], doubts=doubts, about=about, data=upstream)
-    return (replace(verdict, subject=f"{n} models"),)
+    about: dict[str, Any] = {"about": {"shots": proxy, "models": n}, "data": upstream}
+    return (replace(judged(RANK, values, [tuned], doubts=doubts, **about), subject=f"{n} models"),)
 
 
 STUDY = Study(

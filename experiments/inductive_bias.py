@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from vitlab.claims.claim import Verdict
     from vitlab.report.evidence import Evidence
 
-AT, HOW, PLAIN = "train_images", "arrangement", "as they are"
+AT, HOW, PLAIN, PIXELS = "train_images", "arrangement", "as they are", "single pixels permuted"
 LOCALITY = Claim(
     "bias.locality", "3.1 (ours)", "the CNN's lead is its inductive bias",
     says={
@@ -92,9 +92,7 @@ def draw(rows: pd.DataFrame, settings: InductiveBias) -> Evidence:
     from vitlab.report.captions import describe, lengths, seeds_line
     from vitlab.report.evidence import Chart, Evidence, Panel, Series, Table
 
-    words = {
-        side: f"patches of {side} px permuted" if side > 1 else "single pixels permuted" for side in settings.sides
-    }
+    words = {side: f"patches of {side} px permuted" if side > 1 else PIXELS for side in settings.sides}
     test = rows[rows["split"] == "test"].sort_values("data.shuffle", ascending=False, na_position="first")
     test = test.assign(**{HOW: test["data.shuffle"].map(words).fillna(PLAIN)})
     if test.empty:

@@ -7,7 +7,6 @@
 The ResNet is pre-trained on --data with Adam (decoupled decay, as in the authors' code) and with SGD (momentum 0.9,
 decay 1e-4 as in BiT), each at equally many rates; the rate with the best mean validation accuracy upstream counts.
 Downstream accuracy is 5-shot linear accuracy of the frozen weights, where the paper fine-tunes.
-
 `quick` takes 2 minutes on two cores, `cifar10_cpu` (ResNet-Pico, 8 times 8,000 steps) 1.1 core-hours a seed.
 """
 

@@ -34,12 +34,8 @@ if TYPE_CHECKING:
 BASE, VARIED, FLOPS = "base", "varied", "train_flops_per_image"
 ALL = ("depth", "width", "mlp_width", "patch")
 DIMENSIONS = {
-    "depth": ALL[:1],
-    "width": ALL[1:2],
-    "MLP width": ALL[2:3],
-    "smaller patches": ALL[3:],
-    "all together": ALL,
-}
+    "depth": ALL[:1], "width": ALL[1:2], "MLP width": ALL[2:3], "smaller patches": ALL[3:], "all together": ALL,
+}  # fmt: skip
 DEPTH = Claim(
     "d2.depth", "D.2, Figure 8", "depth helps more than width",
     unit="points per doubling of FLOPs", digits=2, says=gains_more("as the ViT grows"),

@@ -4,9 +4,9 @@
     python -m experiments.transfer --preset tiny_imagenet_cpu --data images/tiny_imagenet_32 \
         --downstream images/{cifar10,caltech101_64,eurosat_64,flowers89_64}
 
-A larger image keeps the patch size and gives a longer sequence; position embeddings are interpolated in two dimensions
-or, as the control, drawn anew. Probes of the weights with zeros as positions say whether there is anything to lose. The
-fine-tunings at the resolution of pre-training, of 1,000 images a set, are a small VTAB-1k (arXiv 1910.04867).
+A larger image keeps the patch size: a longer sequence, whose position embeddings are interpolated in two dimensions or,
+as the control, drawn anew; probes with zeros as positions say whether there is anything to lose. What is fine-tuned on
+1,000 images a set at the resolution of pre-training is a small VTAB-1k (arXiv 1910.04867).
 """
 
 from __future__ import annotations
@@ -30,8 +30,7 @@ if TYPE_CHECKING:
 
     from vitlab.report.evidence import Evidence
 
-FRESH = ", fresh positions"
-WORTH = 0.02  # accuracy that position embeddings must be worth before it can matter what becomes of them
+FRESH, WORTH = ", fresh positions", 0.02  # accuracy that positions must be worth for it to matter what they become
 SIZE = Claim("transfer.size", "3.2", "higher resolution helps in fine-tuning", says=leads("on {data} "))
 INTERPOLATE = Claim("transfer.interpolate", "3.2", "interpolated positions beat fresh ones", says=leads("on {data} "))
 
@@ -115,11 +114,11 @@ def draw(rows: pd.DataFrame, settings: Transfer) -> Evidence:
 
 def worth(rows: pd.DataFrame) -> dict[tuple[str, str], list[str]]:
     """What a probe of each model's pre-trained weights loses without positions on a set, where it is too little."""
-    probes = rows[(rows["task.kind"] == "linear_probe") & (rows["split"] == "test")]
+    probes = rows.query("`task.kind` == 'linear_probe' and split == 'test'")
     means = probes.groupby(["model", "title", "task.positions"])["score"].mean().unstack()
     lost = means.reindex(columns=["interpolate", "zero"]) @ [1, -1]
-    little = "positions of {} are worth {:.1f} points, not 2"
-    return {key: [little.format(key[0], 100 * x)] * (x < WORTH) for key, x in lost.dropna().items()}
+    few = "positions of {} are worth {:.1f} points, not 2"
+    return {key: [few.format(key[0], 100 * x)] * (x < WORTH) for key, x in lost.dropna().items()}
 
 
 def verdicts(several: pd.DataFrame, positions: dict[tuple[str, str], list[str]]) -> tuple[Verdict, ...]:

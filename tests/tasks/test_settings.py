@@ -41,6 +41,16 @@ def test_a_wrong_word_from_json_is_answered_with_the_right_ones(kind, found, mes
         build(kind, found)
 
 
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("lr", 0.0), ("lr", -0.1), ("lr", float("nan")), ("epochs", 0.0), ("steps", 0), ("weight_decay", -1e-9),
+     ("warmup_steps", -1), ("grad_clip", -1.0)],
+)  # fmt: skip
+def test_a_number_that_trains_nothing_or_the_wrong_way_is_refused(setting, value):
+    with pytest.raises(ValueError, match=f"{setting} is .*give"):
+        Recipe(**{setting: value})
+
+
 def test_a_stored_run_with_a_wrong_word_is_refused_when_it_is_read():
     with pytest.raises(ValueError, match="Unknown loss 'hinge'"):
         from_settings({"model": "m", "data": {"name": "d"}, "task": {"kind": "classify", "loss": "hinge"}})

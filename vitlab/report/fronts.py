@@ -31,7 +31,7 @@ def front_chart(rows: pd.DataFrame, found: Fronts, *, by: str, cost: str, title:
     return replace(chart, panels=(panels,))
 
 
-def ratio_table(name: str, found: Fronts, *, cost: str, caption: str) -> list[Table]:
+def ratio_table(name: str, found: Fronts, cost: str, caption: str) -> list[Table]:
     """Cost of one front over that of another at equal accuracy, for each pair; none where no pair shares accuracies."""
     pairs = {(a, b): ratio(found, a, b, cost=cost) for a, b in itertools.combinations(reversed(in_order(found)), 2)}
     ratios = {

@@ -16,9 +16,13 @@ import traceback
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
+
+from vitlab.runs.place import WorkerDied
+from vitlab.runs.signals import SIGNALS
 
 # glibc otherwise gives the activations' memory back to the system and takes it again at every step, page fault by page
 # fault, which small convolutional networks feel most.
@@ -30,6 +34,9 @@ class Worker:
     """A process that calls one function at a time: `call(function, *arguments)`, then `messages()` until it is done.
 
     It is forked from a server that has imported torch once, so that fifty short runs pay for that import a single time.
+
+    Raises:
+        WorkerDied: if that server is gone.
     """
 
     def __init__(self, threads: int) -> None:
@@ -41,7 +48,14 @@ class Worker:
             context.set_forkserver_preload(["vitlab.runs.preload"])
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=serve, args=(theirs, threads))
-        self.process.start()
+        resource_tracker.ensure_running()  # It would take the signals' mask off again.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # What is started inherits it: a terminal and a
+        try:  # batch system signal the whole group, but it is the study that stops the others.
+            self.process.start()
+        except (EOFError, ConnectionError) as error:
+            raise WorkerDied("The server that forks the workers was killed before this one began.") from error
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
         self.ready = False
 
@@ -144,9 +158,7 @@ def inside() -> Inside:
 def serve(pipe: Connection, threads: int) -> None:
     """The life of a worker."""
     with suppress(PermissionError):
-        os.setpgid(0, 0)  # Its children go with it, and a terminal's Ctrl-C is the study's.
-    for ending in (signal.SIGINT, signal.SIGTERM):  # They are for the study, which then asks the workers to stop.
-        signal.signal(ending, signal.SIG_IGN)
+        os.setpgid(0, 0)  # Its children go with it.
     _inside.append(Inside(pipe))
     threading.Thread(target=inside().listen, daemon=True).start()
     _set_up(threads)

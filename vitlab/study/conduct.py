@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -85,20 +86,20 @@ def conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[str
     measured = study.measure(settings, how) if study.measure else []
     if how.dry_run:
         return 0
-    failed = launch(work, tracker, console, deadline) if work.every else set()
+    with closing(tracker):
+        failed = launch(work, tracker, console, deadline) if work.every else set()
+        rows = measured + [row for run in work.every for row in work.rows(run)]
+        if any(row["status"] == "finished" for row in rows):
+            table = together(old, rows, study.name)
+            record = recorded(study, settings, plan, arguments, table)
+            written = conclude(study, settings, folder, table, record, study.pictures(settings, work.place.store))
+            tracker.evidence(folder, sorted({str(row["data.name"]) for row in rows if "data.name" in row}))
+            finished(written, how)
+        else:
+            console.print("No run has finished yet.")
+        if tracker.sync:
+            print(f"W&B has all of it offline; to send it: {tracker.sync}")
     left = [run for run in work.left() if run.id not in failed]
-    rows = measured + [row for run in work.every for row in work.rows(run)]
-    if any(row["status"] == "finished" for row in rows):
-        table = together(old, rows, study.name)
-        record = recorded(study, settings, plan, arguments, table)
-        written = conclude(study, settings, folder, table, record, study.pictures(settings, work.place.store))
-        tracker.evidence(folder, sorted({str(row["data.name"]) for row in rows if "data.name" in row}))
-        finished(written, how)
-    else:
-        console.print("No run has finished yet.")
-    if tracker.sync:
-        print(f"W&B has all of it offline; to send it: {tracker.sync}")
-    tracker.close()
     if left:
         console.print(f"{len(left)} of {len(work.every)} runs are left; the same command goes on from here.")
     return 1 if failed or study.wrong(measured) else 3 if left else 0

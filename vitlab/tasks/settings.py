@@ -75,6 +75,12 @@ class Recipe:
         for what in ("steps", "batch_size", "evaluations"):
             if getattr(self, what) < 1:
                 raise ValueError(f"{what} is {getattr(self, what)}; give a whole number from 1 on.")
+        for what in ("weight_decay", "warmup_steps", "grad_clip"):
+            if not getattr(self, what) >= 0:
+                raise ValueError(f"{what} is {getattr(self, what)}; give 0 or more.")
+        for what in ("lr", "epochs"):
+            if not (getattr(self, what) is None or getattr(self, what) > 0):
+                raise ValueError(f"{what} is {getattr(self, what)}; give a number above 0.")
 
     def rounds(self, train_size: int) -> tuple[int, int]:
         """Return (number of rounds, steps in each): training is cut into equal rounds with one evaluation after
