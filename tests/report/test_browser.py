@@ -94,6 +94,21 @@ def drawn(found: Visit) -> int:
     return figures.count()
 
 
+OVERLAPS = """plot => {
+  const boxes = name => [...plot.querySelectorAll(name)].map(node => node.getBoundingClientRect());
+  const meet = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom - 1 && b.top < a.bottom - 1;
+  const names = [...boxes(".infolayer [class$=title]"), ...boxes(".legend .legendtext")];
+  return names.flatMap(a => boxes(".xtick text").filter(b => meet(a, b))).length;
+}"""
+
+
+@pytest.mark.parametrize("viewport", [WIDE, NARROW])
+def test_names_of_axes_and_the_legend_do_not_lie_on_the_numbers(browser, results, viewport):
+    found = visit(browser, results / "data_scaling" / "digits" / "index.html", viewport)
+    assert drawn(found) == 3
+    assert [plot.evaluate(OVERLAPS) for plot in found.page.locator(".plot").all()] == [0, 0, 0]
+
+
 @pytest.mark.parametrize(("viewport", "about"), [(WIDE, {}), (WIDE, DARK), (NARROW, {}), (NARROW, DARK)])
 def test_every_figure_draws_and_nothing_leaves_the_page(browser, results, viewport, about):
     for path in ("index.html", "data_scaling/digits/index.html"):

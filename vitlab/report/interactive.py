@@ -64,6 +64,7 @@ def to_plotly(chart: Chart, *, narrow: bool = False) -> dict[str, Any]:
     layout["height"] = sum(heights) + MARGIN["t"] + below
     layout["legend"] = {
         "orientation": "h",
+        "tracegroupgap": 0,
         "x": 0,
         "xref": "container",
         "y": 0,
@@ -103,7 +104,7 @@ def _has_gaps_below(chart: Chart, row: int) -> bool:
 
 def _legend_lines(names: Collection[str], pixels: float) -> int:
     """Lines of the legend: plotly puts names that do not fit on one line into columns as wide as the longest."""
-    widths = [50 + LETTER * len(name) for name in names]
+    widths, pixels = [50 + LETTER * len(name) for name in names], pixels - MARGIN["l"] - MARGIN["r"]
     beside = len(widths) if 1.15 * sum(widths) < pixels else max(1, int(pixels / max(widths)))
     return math.ceil(len(widths) / beside)
 

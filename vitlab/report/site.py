@@ -59,13 +59,17 @@ def site(entries: Sequence[Entry], ledger: Ledger, results: Path, beside: Sequen
 
 
 def _headline(entries: Sequence[Entry]) -> tuple[Entry | None, Shown | None]:
-    """The main figure of the study on top, of that evidence which took longest to train; none without one."""
+    """The main figure of the study on top, of the evidence that decides most, or took longest; none without one."""
     able = [one for one in entries if one.study == HEADLINE and one.evidence.figures]
     if not able:
         return None, None
-    most = max(able, key=lambda one: one.record["rows"].get("wall_s") or 0)
+    most = max(able, key=lambda one: (_decided(one), one.record["rows"].get("wall_s") or 0))
     name, chart = next(iter(most.evidence.figures.items()))
     return most, _figure(name, chart)
+
+
+def _decided(one: Entry) -> int:
+    return sum(verdict.outcome in ("holds", "does not hold") for verdict in one.evidence.verdicts)
 
 
 def plotly_script() -> Path:
@@ -84,7 +88,7 @@ def plotly_script() -> Path:
 
 @dataclass(frozen=True)
 class Shown:
-    """A figure or an image file on a page; `drawn`: plotly's JSON for a "wide" and, if it differs, a "narrow" one."""
+    """A figure or an image file on a page; `drawn`: plotly's JSON for a "wide" and a "narrow" one."""
 
     name: str
     title: str
@@ -118,9 +122,7 @@ def _stem(file: str) -> str:
 
 def _figure(name: str, chart: Chart, picture: Picture | None = None) -> Shown:
     """A chart for both widths, with its words."""
-    drawn = {"wide": to_plotly(chart)}
-    if chart.kind == "bar" or max(map(len, chart.panels)) > 1:
-        drawn["narrow"] = to_plotly(chart, narrow=True)
+    drawn = {"wide": to_plotly(chart), "narrow": to_plotly(chart, narrow=True)}
     words = picture or Picture(chart.title, chart.subtitle)
     return Shown(name, words.title, words.caption, alt(chart), drawn)
 

@@ -8,7 +8,7 @@
   const themed = text => dark.matches ? text.replace(/#[0-9A-F]{6}/g, colour => lighter[colour] || colour) : text;
   const draw = figure => {
     const data = JSON.parse(themed(figure.querySelector("script").textContent));
-    const chosen = narrow.matches && data.narrow ? data.narrow : data.wide;
+    const chosen = narrow.matches ? data.narrow : data.wide;
     const plot = figure.querySelector(".plot");
     Plotly.react(plot, chosen.data, chosen.layout, {responsive: true, displaylogo: false, displayModeBar: false});
     figure.classList.add("drawn");
