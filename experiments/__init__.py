@@ -38,4 +38,4 @@ def studies(names: Sequence[str] = NAMES) -> dict[str, Study]:
     for name in names:
         if name not in NAMES:
             raise ValueError(f"There is no study {name!r}; allowed: {', '.join(NAMES)}.{suggest(name, NAMES)}")
-    return {name: importlib.import_module(f"experiments.{name}").STUDY for name in names}
+    return {name: importlib.import_module(f"{__name__}.{name}").STUDY for name in names}

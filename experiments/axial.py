@@ -18,13 +18,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from experiments import recipes
 from vitlab.claims.claim import Claim
 from vitlab.claims.phrases import leads
 from vitlab.report.families import in_order
 from vitlab.runs.run import Run
 from vitlab.study.arms import ARM, Ablation, Arms, at_own_rate, rate_table
 from vitlab.study.study import Study, main
+from . import recipes
 
 if TYPE_CHECKING:
     import pandas as pd

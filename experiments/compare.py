@@ -23,6 +23,7 @@ from rich.table import Table
 
 from vitlab.report.changes import changes
 from vitlab.report.evidence import Evidence
+from vitlab.study.command_line import program
 from vitlab.study.study import end_with
 
 CHANGED = 1
@@ -91,7 +92,7 @@ def compare(settings: Compare) -> int:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run from the command line."""
     words = sys.argv[1:] if arguments is None else list(arguments)
-    about: dict[str, Any] = {"prog": "python -m experiments.compare", "description": __doc__}
+    about: dict[str, Any] = {"prog": " ".join(program("compare")), "description": __doc__}
     end_with(lambda: compare(tyro.cli(Compare, args=words, use_underscores=True, **about)))
 
 

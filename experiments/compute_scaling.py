@@ -18,7 +18,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from experiments import recipes
 from vitlab.claims.claim import Claim
 from vitlab.claims.phrases import leads
 from vitlab.report.families import family
@@ -27,6 +26,7 @@ from vitlab.study.elsewhere import Rows, trained_elsewhere
 from vitlab.study.plan import grid
 from vitlab.study.settings import Settings, data_of
 from vitlab.study.study import Study, main
+from . import recipes
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -3,12 +3,15 @@
     python -m experiments.data_scaling                                      # 1,797 digits, no network
     python -m experiments.data_scaling --preset cifar10_cpu --data images/cifar10
     python -m experiments.data_scaling --data path/to/folder_of_class_folders
+    python -m experiments.data_scaling --data path/to/folder --init vit_tiny_patch16_224.augreg_in21k runs/0123456789ab
 
 For each model, train-set size and seed: train on a class-stratified subset, choose the evaluation with the best
 validation accuracy (the early stopping of Figure 4) and report test accuracy once. As in Figure 4 the recipe is the
 same at every size but for its length: `steps_by_size` gives few images fewer steps, since models over-fit them early.
 Subsets are nested, and a seed has a subset of its own. `--measure few_shot` is Figure 4 itself: the subsets are
-upstream, and what counts is few-shot linear accuracy on `downstream` sets.
+upstream, and what counts is few-shot linear accuracy on `downstream` sets. `--init` puts pre-trained weights beside the
+models from scratch, fine-tuned and frozen below a linear classifier. The answer says which of all to take, and what
+more images would bring by the learning curve error = c + a n^-b.
 
 `quick` takes 2.5 minutes on two cores of an AMD EPYC; `cifar10_cpu` 5 core-hours a seed there, 3 of them ViT-Micro's.
 The primary claims (few, catch_up, large_few, large_many) were fixed before the first long run.
@@ -19,22 +22,26 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from experiments import recipes
 from vitlab.claims.claim import Claim
 from vitlab.claims.phrases import catches_up, gains_more, leads
 from vitlab.report.families import family, in_order, matched_pairs
 from vitlab.runs.run import Run
-from vitlab.study.plan import RATE, SEED, grid
-from vitlab.study.settings import Sized, data_of
+from vitlab.study.beside import Beside, arms
+from vitlab.study.plan import SEED, grid
+from vitlab.study.settings import data_of
 from vitlab.study.study import Study, by_data, main
+from vitlab.study.upstream import probes_of
+from . import recipes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import pandas as pd
+    from matplotlib.figure import Figure
 
     from vitlab.claims.claim import Verdict
-    from vitlab.report.evidence import Evidence
+    from vitlab.report.evidence import Chart, Evidence, Table
+    from vitlab.runs.store import Store
 
 AT = "train_images"
 WITH, OVER = "with {train_images:,} images ", "from {few:,} to {many:,} images"
@@ -59,7 +66,7 @@ FEW_SHOT = replace(
 
 
 @dataclass(frozen=True)
-class DataScaling(Sized):
+class DataScaling(Beside):
     """Settings of the study."""
 
     measure: Literal["test", "few_shot"] = "test"
@@ -68,35 +75,7 @@ class DataScaling(Sized):
     """Data sets of --measure few_shot."""
 
 
-CIFAR = DataScaling(data="cifar10", patch=4, recipe=recipes.CIFAR_GPU, learning_rates=recipes.UNTUNED)
-LONG = replace(CIFAR, recipe=recipes.CIFAR_LONG)
-FIGURE_4: dict[str, Any] = {"data": "tiny_imagenet_32", "measure": "few_shot", "downstream": recipes.DOWNSTREAM}
-PRESETS = {
-    "quick": DataScaling(
-        train_sizes=(50, 100, 200, 400, 800, 1149), recipe=recipes.DIGITS_RECIPE, learning_rates=recipes.DIGITS.chosen
-    ),
-    "cifar10": replace(
-        CIFAR, sizes=("Micro", "Small"), train_sizes=(500, 1000, 2000, 5000, 10_000, 20_000, 49_000), seeds=5
-    ),
-    "cifar10_cpu": replace(
-        LONG,
-        models=("ViT-Pico/4", "ViT-Micro/4", "ResNet-Pico"),
-        train_sizes=(500, 2000, 8000, 49_000),
-        steps_by_size={500: 3000, 2000: 6000, 8000: 12_000, 49_000: 24_000},
-        learning_rates=recipes.CIFAR10_LONG.chosen,
-    ),
-    "tiny_imagenet": replace(
-        CIFAR, **FIGURE_4, sizes=("Micro", "Small"), train_sizes=(1000, 3000, 10_000, 30_000, 95_000)
-    ),
-    "tiny_imagenet_cpu": replace(
-        LONG,
-        **FIGURE_4,
-        sizes=("Pico", "Nano"),
-        train_sizes=(2000, 10_000, 95_000),
-        steps_by_size={2000: 6000, 10_000: 10_000, 95_000: 24_000},
-        learning_rates=recipes.TINY_SHORT.chosen,
-    ),
-}
+PRESETS = {name: DataScaling(**settings) for name, settings in recipes.DATA_SCALING.items()}
 
 
 def plan(settings: DataScaling) -> list[Run]:
@@ -104,7 +83,7 @@ def plan(settings: DataScaling) -> list[Run]:
     axes = {SEED: range(settings.seeds), "data.train_size": settings.checked_sizes()}
     trainings = [settings.at_size(run) for run in grid(settings.templates(), axes)]
     if settings.measure == "test":
-        return trainings
+        return [*settings.floors(axes), *trainings, *settings.pretrained(axes)]
     if not settings.downstream:
         raise ValueError("--measure few_shot needs --downstream: the data sets on which few-shot accuracy counts.")
     size = settings.image_size or data_of(settings.data)[1].image_size
@@ -118,45 +97,47 @@ def plan(settings: DataScaling) -> list[Run]:
 
 
 def draw(rows: pd.DataFrame, settings: DataScaling) -> Evidence:
-    """Accuracy against train size with its gaps, the data factor, and the verdicts on the claims."""
-    from vitlab.report.build import curves, curves_and_gaps, scaling_table
-    from vitlab.report.captions import describe, lengths
+    """Accuracy against train size with its gaps, the data factor, the verdicts on the claims, and what to do."""
+    from vitlab.report.advice import Advice, advised
     from vitlab.report.evidence import Evidence
-    from vitlab.report.fronts import factor_table
 
     few_shot = settings.measure == "few_shot"
-    scored, untrained = _scored(rows, few_shot)
-    if scored.empty:
+    every = probes_of(rows, AT) if few_shot else arms(rows)
+    test = every[every["split"] == "test"]
+    trained = test["init"].notna() if few_shot else (test["task.kind"] == "classify") & test["init"].isna()
+    if not trained.any():
         return Evidence()
-    where = scored["upstream"].iloc[0]
-    what = f"5-shot accuracy, mean of {scored['title'].nunique()} sets," if few_shot else "test accuracy"
+    tables, figures = _shown(test[trained], test[trained] if few_shot else test, "5-shot" if few_shot else "test")
+    told = Advice() if few_shot else advised(every)
+    verdicts = _verdicts(test[trained], test[~trained] if few_shot else None, few_shot)
+    return Evidence(verdicts, (*tables, *told.tables), figures | told.figures, told.summary, told.pictures)
+
+
+def _shown(scored: pd.DataFrame, every: pd.DataFrame, kind: str) -> tuple[list[Table], dict[str, Chart]]:
+    """Tables and figures of the models from scratch, in the first of them beside `every` other arm."""
+    from vitlab.report.build import curves, curves_and_gaps, scaling_table
+    from vitlab.report.captions import describe, lengths
+    from vitlab.report.fronts import factor_table
+
+    where, sets, pairs = scored["upstream"].iloc[0], scored["title"].nunique(), matched_pairs(scored["model"])
     caption = (
-        f"{what[0].upper()}{what[1:]} in % against the number of images of {where}; mean over seeds [95% interval]; "
-        f"gaps in points. {lengths(scored, AT)}; best validation accuracy. {describe(scored)}."
+        f"{kind.capitalize()} accuracy{f', mean of {sets} sets,' * (kind != 'test')} in % against the number of images "
+        f"of {where}; mean over seeds [95% interval]; gaps in points. {lengths(scored, AT)}; best validation accuracy. "
+        f"{describe(scored)}."
     )
-    ylabel = f"{'5-shot' if few_shot else 'test'} accuracy (%)"
-    about: dict[str, Any] = {"xlabel": f"images of {where} (log scale)", "ylabel": ylabel}
-    tables, figures = [scaling_table("accuracy", scored, AT, caption=caption)], {}
-    if scored[AT].nunique() > 1:
-        title = f"{'5-shot' if few_shot else 'Test'} accuracy against the number of images"
-        figures["figure"] = curves_and_gaps(scored, x=AT, title=title, **about)
-        caption = "How many times more images the ViT needs for the ResNet's accuracy [95% interval]."
-        tables += factor_table("data_factor", scored, matched_pairs(scored["model"]), caption=caption)
-        if few_shot and scored["title"].nunique() > 1:
-            figures["sets"] = curves(scored, x=AT, panel="title", title="On each downstream set", log_x=True, **about)
-    return Evidence(_verdicts(scored, untrained, few_shot), tuple(tables), figures)
-
-
-def _scored(rows: pd.DataFrame, few_shot: bool) -> tuple[pd.DataFrame, pd.DataFrame | None]:
-    """The rows that count, with what was trained on and how; and those of untrained weights."""
-    test = rows[rows["split"] == "test"]
-    if not few_shot:
-        return test.assign(**{"upstream": test["title"], "upstream.name": test["data.name"]}), None
-    probed = test[test["task.kind"] == "few_shot"]
-    of_training = {name: probed[f"init.{name}"] for name in (AT, "steps", "best_step", "late_gain", RATE)}
-    of_training |= {"upstream": probed["init.title"], "upstream.name": probed["init.data.name"]}
-    probed = probed.assign(**of_training, run=probed["init"].fillna(probed["run"]))
-    return probed[probed["init"].notna()], probed[probed["init"].isna()]
+    tables = [scaling_table("accuracy", every, AT, pairs=pairs, caption=caption)]
+    if scored[AT].nunique() < 2:
+        return tables, {}
+    about: dict[str, Any] = {"xlabel": f"images of {where} (log scale)", "ylabel": f"{kind} accuracy (%)"}
+    title = f"{kind.capitalize()} accuracy against the number of images"
+    figures = {"figure": curves_and_gaps(scored, x=AT, title=title, **about)}
+    if every["init"].notna().any() and kind == "test":
+        figures["arms"] = curves(every, x=AT, title="Beside pre-trained weights and floors", log_x=True, **about)
+    caption = "How many times more images the ViT needs for the ResNet's accuracy [95% interval]."
+    tables += factor_table("data_factor", scored, pairs, caption=caption)
+    if kind != "test" and sets > 1:
+        figures["sets"] = curves(scored, x=AT, panel="title", title="On each downstream set", log_x=True, **about)
+    return tables, figures
 
 
 def _verdicts(scored: pd.DataFrame, untrained: pd.DataFrame | None, few_shot: bool) -> tuple[Verdict, ...]:
@@ -186,6 +167,15 @@ def _verdicts(scored: pd.DataFrame, untrained: pd.DataFrame | None, few_shot: bo
     return tuple(verdict for verdict in found if verdict)
 
 
+def pictures(settings: DataScaling, store: Store) -> Mapping[str, Figure]:
+    """What the best model gets wrong, where the images are a person's own."""
+    if settings.measure != "test" or not settings.own_images:
+        return {}
+    from vitlab.gallery.mistakes import figures_of_best
+
+    return figures_of_best(plan(settings), store)
+
+
 STUDY = Study(
     name="data_scaling",
     section="4.3, Figures 3 and 4",
@@ -194,8 +184,10 @@ STUDY = Study(
     presets=PRESETS,
     plan=plan,
     draw=draw,
+    photographs=recipes.PHOTOGRAPHS,
     claims=(FEW, CATCH_UP, OVERTAKE, LARGE_FEW, LARGE_MANY, PLATEAU, FEW_SHOT),
     folder=lambda settings: by_data(settings) + ("_few_shot" if settings.measure == "few_shot" else ""),
+    pictures=pictures,
 )
 
 if __name__ == "__main__":

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from experiments.recipes import UPSTREAM
 from vitlab.claims.claim import Claim, Verdict
 from vitlab.runs.run import Run
 from vitlab.study.study import Study, main
 from vitlab.study.upstream import MEAN, Upstream, fine_tuned, folder, origin, with_mean
 from vitlab.tasks.settings import FewShot, LinearProbe, NearestNeighbours
+from .recipes import UPSTREAM
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,7 +17,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from experiments import recipes
 from vitlab.claims.claim import Claim
 from vitlab.claims.phrases import alike
 from vitlab.report.families import in_order
@@ -25,6 +24,7 @@ from vitlab.runs.run import Run
 from vitlab.study.arms import ARM, Ablation, at_own_rate, rate_table
 from vitlab.study.plan import RATE
 from vitlab.study.study import Study, main
+from . import recipes
 
 if TYPE_CHECKING:
     import pandas as pd

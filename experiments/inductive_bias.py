@@ -19,13 +19,13 @@ import itertools
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from experiments import recipes
 from vitlab.claims.claim import Claim
 from vitlab.report.families import in_order, matched_pairs
 from vitlab.runs.run import Run
 from vitlab.study.plan import SEED, grid
 from vitlab.study.settings import Sized
 from vitlab.study.study import Study, main
+from . import recipes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """Looking inside (section 4.5, D.7, D.8; Figures 6, 7, 11, 14): what a trained ViT sees, for any weights and image.
 
     python -m experiments.inspection                                        # trains small models on digits, 3 minutes
-    python -m experiments.inspection --checkpoint RUN_ID --data images/cifar10    # a run of the store, with snapshots
+    python -m experiments.inspection --checkpoint RUN_ID                   # a run of the store, with snapshots
     python -m experiments.inspection --checkpoint vit_base_patch16_224.augreg_in21k_ft_in1k --images cat.jpg
     python -m experiments.inspection --checkpoint weights.npz --model ViT-B/16 --images cat.jpg dog.png
 
@@ -20,8 +20,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments import inspection_evidence as evidence
-from experiments import recipes
 from vitlab.data.decode import short_side
 from vitlab.report.families import family
 from vitlab.runs.run import Run
@@ -30,6 +28,8 @@ from vitlab.study.plan import grid
 from vitlab.study.settings import Settings, data_of
 from vitlab.study.study import Study, main
 from vitlab.tasks.settings import Inspect, Recipe
+from . import inspection_evidence as evidence
+from . import recipes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -50,7 +50,7 @@ class Inspection(Settings):
     checkpoint_size: int | None = None
     """Pixels at which --checkpoint is opened; by default its own."""
     data: str = ""
-    """What to train on (by default digits), or where the images of --checkpoint's runs are."""
+    """What to train on (by default digits), or where the images of --checkpoint's runs are now, if they were moved."""
     depth: int | None = None
     """Layers of the Transformers; by default each model's own."""
     snapshots: int = 5
@@ -114,7 +114,11 @@ def measure(settings: Inspection, how: Execution) -> list[dict[str, Any]]:
 
     place, rows = Place(how.runs, how.runs / "cache", "cpu", how.skip_bad_images), []
     opened = open_all(
-        settings.checkpoint, place, model=settings.model, image_size=settings.checkpoint_size, data=settings.data
+        settings.checkpoint,
+        place,
+        model=settings.model,
+        image_size=settings.checkpoint_size,
+        data="" if how.dry_run else settings.data,
     )
     for number, subject in enumerate(opened):
         print(f"{subject.source}: {subject.name}, {' x '.join(map(str, subject.model.image_size))} px", flush=True)

@@ -15,7 +15,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from experiments import recipes
 from vitlab.claims.claim import Claim, Verdict
 from vitlab.claims.phrases import leads
 from vitlab.data.sources import set_name
@@ -27,6 +26,7 @@ from vitlab.study.plan import RATE, best_rate, changed, grid
 from vitlab.study.settings import Settings, data_of, shares_of
 from vitlab.study.study import Study, main
 from vitlab.tasks.settings import Classify, FewShot, MaskedPatch, Recipe
+from . import recipes
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,7 +15,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from experiments import recipes
 from vitlab.claims.claim import Claim
 from vitlab.claims.phrases import not_worse
 from vitlab.report.families import in_order
@@ -25,6 +24,7 @@ from vitlab.study.plan import RATE, grid
 from vitlab.study.settings import data_of
 from vitlab.study.study import Study, main
 from vitlab.tasks.settings import Recipe
+from . import recipes
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -24,11 +24,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
-from experiments import NAMES, studies
 from vitlab.data.cards import cards
 from vitlab.runs.display import duration
-from vitlab.study.command_line import Execution, parse, seconds
+from vitlab.study.command_line import Execution, parse, program, seconds
 from vitlab.study.study import Study, end_with
+from . import NAMES, studies
 
 if TYPE_CHECKING:
     from vitlab.report.evidence import Evidence
@@ -114,7 +114,7 @@ def parts(paper: Paper) -> list[Part]:
     for name, study in studies(paper.studies).items():
         for preset in (preset for preset in study.presets if is_of(paper.preset, preset)):
             words = ["--preset", preset, *local_data(study.presets[preset], paper.images)]
-            settings, how = parse(f"experiments.{name}", study.question, study.presets, words)
+            settings, how = parse(name, study.question, study.presets, words)
             how = replace(
                 how,
                 **{name: getattr(paper, name) for name in ("results", "runs", "jobs", "device", "wandb", "export")},
@@ -239,9 +239,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     def work() -> int:
         words = sys.argv[1:] if arguments is None else list(arguments)
-        paper = tyro.cli(
-            Paper, prog="python -m experiments.paper", description=__doc__, args=words, use_underscores=True
-        )
+        called = " ".join(program("paper"))
+        paper = tyro.cli(Paper, prog=called, description=__doc__, args=words, use_underscores=True)
         with ending:
             return redraw_all(paper) if paper.redraw else conduct_all(paper)
 

@@ -17,13 +17,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from experiments import recipes
 from vitlab.claims.claim import Claim
 from vitlab.claims.phrases import alike
 from vitlab.report.families import in_order
 from vitlab.runs.run import Run
 from vitlab.study.arms import ARM, Ablation, at_own_rate
 from vitlab.study.study import Study, main
+from . import recipes
 
 if TYPE_CHECKING:
     import pandas as pd

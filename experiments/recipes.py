@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from vitlab.report.families import family
+from vitlab.study.own_data import Photographs
 from vitlab.tasks.settings import TARGETS, Classify, FewShot, Recipe
 
 if TYPE_CHECKING:
@@ -95,6 +96,8 @@ CIFAR_GPU = Recipe(
     precision="bf16",
     compile=True,
 )
+# For images that nobody has studied yet.
+PHOTOGRAPHS = Photographs(CIFAR_SHORT, CIFAR10_SHORT.chosen, CIFAR10_LONG.chosen)
 # Fine-tuning as in Table 4; on two cores for a thousand images.
 SGD = Recipe(steps=500, batch_size=512, optimizer="sgd", weight_decay=0.0, warmup_steps=0, grad_clip=1.0)
 SGD_DIGITS = replace(SGD, steps=100, batch_size=64, evaluations=5)
@@ -156,6 +159,47 @@ UPSTREAM: dict[str, dict[str, Any]] = {
         "pretrain": Classify(loss="sigmoid"),
         "head": "tanh",
         "finetune": replace(SGD_GPU, steps=10_000),
+    },
+}
+# Data scaling: settings of the study by preset.
+SCALED: dict[str, Any] = {"data": "cifar10", "patch": 4}
+FIGURE_4: dict[str, Any] = {"data": "tiny_imagenet_32", "patch": 4, "measure": "few_shot", "downstream": DOWNSTREAM}
+DATA_SCALING: dict[str, dict[str, Any]] = {
+    "quick": {
+        "train_sizes": (50, 100, 200, 400, 800, 1149),
+        "recipe": DIGITS_RECIPE,
+        "learning_rates": DIGITS.chosen,
+    },
+    "cifar10": SCALED
+    | {
+        "sizes": ("Micro", "Small"),
+        "train_sizes": (500, 1000, 2000, 5000, 10_000, 20_000, 49_000),
+        "seeds": 5,
+        "recipe": CIFAR_GPU,
+        "learning_rates": UNTUNED,
+    },
+    "cifar10_cpu": SCALED
+    | {
+        "models": ("ViT-Pico/4", "ViT-Micro/4", "ResNet-Pico"),
+        "train_sizes": (500, 2000, 8000, 49_000),
+        "steps_by_size": {500: 3000, 2000: 6000, 8000: 12_000, 49_000: 24_000},
+        "recipe": CIFAR_LONG,
+        "learning_rates": CIFAR10_LONG.chosen,
+    },
+    "tiny_imagenet": FIGURE_4
+    | {
+        "sizes": ("Micro", "Small"),
+        "train_sizes": (1000, 3000, 10_000, 30_000, 95_000),
+        "recipe": CIFAR_GPU,
+        "learning_rates": UNTUNED,
+    },
+    "tiny_imagenet_cpu": FIGURE_4
+    | {
+        "sizes": ("Pico", "Nano"),
+        "train_sizes": (2000, 10_000, 95_000),
+        "steps_by_size": {2000: 6000, 10_000: 10_000, 95_000: 24_000},
+        "recipe": CIFAR_LONG,
+        "learning_rates": TINY_SHORT.chosen,
     },
 }
 # Masked patch prediction: settings of the study by preset.

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from experiments import recipes
 from vitlab.claims.claim import Claim
 from vitlab.errors import suggest
 from vitlab.runs.rows import labelled
@@ -22,6 +21,7 @@ from vitlab.study.plan import changed, grid
 from vitlab.study.settings import Settings, data_of
 from vitlab.study.study import Study, main
 from vitlab.tasks.settings import Recipe
+from . import recipes
 
 if TYPE_CHECKING:
     import pandas as pd

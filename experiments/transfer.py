@@ -14,7 +14,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from experiments.recipes import UPSTREAM
 from vitlab.claims.claim import Claim, Verdict
 from vitlab.claims.phrases import leads
 from vitlab.report.families import family
@@ -24,6 +23,7 @@ from vitlab.study.settings import data_of
 from vitlab.study.study import Study, main
 from vitlab.study.upstream import Upstream, fine_tuned, folder, with_mean
 from vitlab.tasks.settings import LinearProbe
+from .recipes import UPSTREAM
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,12 +13,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from experiments import recipes
 from vitlab.report.families import family
 from vitlab.runs.run import Run
 from vitlab.study.plan import RATE, SEED, best_rate, grid
 from vitlab.study.settings import Sized, data_of
 from vitlab.study.study import Study, main
+from . import recipes
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -31,9 +31,18 @@ def folder_of_images(tmp_path_factory) -> Path:
     return folder
 
 
+def weights(folder: Path) -> Path:
+    from vitlab.models import create, save_checkpoint
+
+    return save_checkpoint(create("ViT-Pico/8", image_size=32, num_classes=2), folder / "weights.safetensors")
+
+
 @pytest.mark.parametrize(("name", "words"), [command for command in COMMANDS if command[0] in STUDIES])
 def test_a_command_of_the_readme_makes_a_plan(name, words, folder_of_images, tmp_path, capsys):
-    arguments = shlex.split(words.replace("path/to/folder", str(folder_of_images)))
+    places = {"path/to/folder": str(folder_of_images), "--checkpoint RUN": f"--checkpoint {weights(tmp_path)}"}
+    for word, place in places.items():
+        words = words.replace(word, place)
+    arguments = shlex.split(words)
     if "--config" in arguments:
         return
     if "cifar10_cpu" in arguments:
@@ -42,7 +51,8 @@ def test_a_command_of_the_readme_makes_a_plan(name, words, folder_of_images, tmp
         main(importlib.import_module(f"experiments.{name}").STUDY, [*arguments, *SMALLER, "--runs", str(tmp_path)])
     assert end.value.code == 0, capsys.readouterr().err
     said = capsys.readouterr().out
-    assert "to do" in said or name in ("again", "throughput")  # these measure, and have no runs to count
+    measures = name in ("again", "throughput") or "--checkpoint" in arguments  # and has no runs to count
+    assert "to do" in said or measures
 
 
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"make ([\w-]+)", README))))

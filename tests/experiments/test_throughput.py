@@ -1,18 +1,26 @@
 """The benchmark measures both sides and keeps what it measured; how fast they are is for the benchmark to say."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from experiments.throughput import STUDY
 from vitlab.benchmark import evidence
+from vitlab.benchmark.isolation import alone
+from vitlab.benchmark.peers import images_per_s
+from vitlab.benchmark.scripts import Script, timm_vit, transformers_vit
 from vitlab.claims.rule import decide
+from vitlab.models import count
 from vitlab.report.evidence import Evidence
 from vitlab.runs.stored import read_rows
 from vitlab.study.study import main
 
 SMALL = """--models ViT-Pico/8 ResNet-Pico --image_sizes 16 --precisions bf16 --batch 2 --least_seconds 0.01 --repeats 2
-    --script_model ViT-Pico/8 --script_steps 2 --script_batch 8 --wandb off""".split()
+    --script_model ViT-Pico/8 --script_steps 2 --script_batch 8 --script_repeats 2 --wandb off""".split()
+TWO = ["--peers", "--scripts", "vitlab", evidence.PLAIN]
 
 
 def measure(folder, *words) -> int:
@@ -21,25 +29,55 @@ def measure(folder, *words) -> int:
     return end.value.code
 
 
-def test_models_and_scripts_are_measured_and_kept_and_progress_is_shown(tmp_path, capsys):
+def test_models_are_measured_and_kept_and_progress_is_shown(tmp_path, capfd):
     assert measure(tmp_path) == 0
-    said = capsys.readouterr()
-    assert "times as fast as the plain script" in said.out or "cannot be tested" in said.out
-    assert "2/2 training of ViT-Pico/8 at 16 px in bf16" in said.out and "Lightning" not in said.err
+    said = capfd.readouterr()
+    assert "2/2 training of ViT-Pico/8 at 16 px in bf16" in said.out
     folder = tmp_path / "results" / "throughput" / "ViT-Pico_8_16_px"
-    rows = read_rows(folder)
-    scripts, models = rows[rows["part"] == "script"], rows[rows["part"] == "model"]
-    assert sorted(scripts["side"]) == sorted(evidence.SCRIPTS * 2)
+    models = read_rows(folder)
     assert models.groupby(["model", "mode", "repeat"]).size().eq(1).all() and len(models) == 8
-    assert (rows["images_per_s"] > 0).all() and (models["memory_per_image"] > 0).all()
+    assert (models["images_per_s"] > 0).all() and (models["memory_per_image"] > 0).all()
+
+
+def test_scripts_are_measured_in_turn_and_only_the_study_speaks(tmp_path, capfd):
+    assert measure(tmp_path, *TWO) == 0
+    said = capfd.readouterr()
+    assert "times as fast as the plain script" in said.out and "2/2 training script vitlab" in said.out
+    assert not said.err
+    folder = tmp_path / "results" / "throughput" / "ViT-Pico_8_bf16"
+    rows = read_rows(folder)
+    assert list(rows["side"]) == ["vitlab", evidence.PLAIN] * 2 and (rows["images_per_s"] > 0).all()
     before = (folder / "evidence.json").read_bytes()
-    assert measure(tmp_path, "--redraw") == 0
+    assert measure(tmp_path, *TWO, "--redraw") == 0
     assert (folder / "evidence.json").read_bytes() == before
 
 
+@pytest.mark.parametrize("name", [name for name in evidence.SCRIPTS if name not in ("vitlab", evidence.PLAIN)])
+def test_every_other_script_trains(name):
+    if name.startswith("transformers"):
+        pytest.importorskip("accelerate")
+    script = Script("ViT-Pico/8", "bf16", 4, 1, "cpu", 1)
+    assert alone(images_per_s, name, script) > 0
+
+
+@pytest.mark.parametrize("name", ["timm", "transformers Trainer"])
+def test_peers_train_a_vit_of_our_shape_with_either_attention(name):
+    """As many parameters as ours up to how the class token meets its position, and equal logits both ways."""
+    script = Script("ViT-Nano/4", "fp32", 4, 1, "cpu", 1)
+    made = timm_vit if name == "timm" else transformers_vit
+    nets = [made(replace(script, explicit=explicit), 10).eval() for explicit in (False, True)]
+    nets[1].load_state_dict(nets[0].state_dict())
+    images = torch.randn(2, 3, 32, 32)
+    logits = [getattr(found, "logits", found) for found in (net(images) for net in nets)]
+    assert torch.allclose(*logits, atol=1e-5) and not torch.equal(logits[0], torch.zeros(2, 10))
+    ours = count("ViT-Nano/4", image_size=32, num_classes=10).parameters
+    assert sum(p.numel() for p in nets[0].parameters()) == ours
+
+
 def test_a_dry_run_says_what_would_be_measured(tmp_path, capsys):
-    assert measure(tmp_path, "--dry_run") == 0
-    assert "2 repetitions of 4 measurements of 2 models and of 2 training scripts" in capsys.readouterr().out
+    for words, said in {(): "2 repetitions of 4", ("--peers",): "of 8", ("--sweep",): "1 repetitions of 4"}.items():
+        assert measure(tmp_path, *words, "--dry_run") == 0
+        assert said in capsys.readouterr().out
     assert not (tmp_path / "results").exists()
 
 
@@ -48,7 +86,8 @@ def test_a_dry_run_says_what_would_be_measured(tmp_path, capsys):
     [
         ["--device", "gpu"],
         ["--models", "ViT-Nan/8"],
-        ["--script_model", "ResNet-Pico"],
+        ["--peers", "--script_model", "ResNet-Pico"],
+        ["--peers", "--scripts", "timn"],
         ["--precisions", "fp8"],
         ["--image_sizes", "17"],
         ["--repeats", "0"],

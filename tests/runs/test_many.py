@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from vitlab.runs.launch import Launcher
+from vitlab.runs.local import LocalEngine
 from vitlab.runs.place import Place
 from vitlab.runs.run import Data, Run
 from vitlab.tasks.settings import Recipe
@@ -29,10 +30,10 @@ def use(process: int) -> dict[str, int]:
 def test_many_tiny_runs_leave_nothing_behind(tmp_path, count):
     seen, ours = [], use(os.getpid())
     runs = [replace(RUN, seed=seed) for seed in range(count)]
-    with Launcher(1, 1) as launcher:
+    with Launcher(LocalEngine(1)) as launcher:
         for outcome in launcher.launch(runs, Place(tmp_path, tmp_path / "cache"), lambda event: None, math.inf):
             assert outcome.status == "finished", outcome.reason
-            seen.append((time.monotonic(), use(launcher.workers[0].process.pid)))
+            seen.append((time.monotonic(), use(launcher.engine.workers[0].process.pid)))
     (_, early), (_, late) = seen[count // 10], seen[-1]
     assert late["bytes"] < 1.05 * early["bytes"], (early, late)
     assert late["files"] <= early["files"] and late["threads"] <= early["threads"], (early, late)

@@ -10,6 +10,7 @@ import torch
 
 from vitlab.runs.execute import images_of
 from vitlab.runs.launch import Launcher
+from vitlab.runs.local import LocalEngine
 from vitlab.runs.place import Listener, Place
 from vitlab.runs.run import Data, Run
 from vitlab.runs.training import train
@@ -52,11 +53,11 @@ def test_a_run_too_large_for_the_memory_goes_on_in_micro_batches(tmp_path, caplo
 
     def limit(event):
         if event["kind"] == "start":
-            process = launcher.workers[0].process.pid
+            process = launcher.engine.workers[0].process.pid
             most = int(Path(f"/proc/{process}/statm").read_text().split()[0]) * resource.getpagesize() + 600 * 2**20
             resource.prlimit(process, resource.RLIMIT_AS, (most, most))
 
-    with Launcher(1, 1) as launcher:
+    with Launcher(LocalEngine(1)) as launcher:
         (outcome,) = launcher.launch([run], Place(tmp_path, tmp_path / "cache"), limit, math.inf)
     assert outcome.status == "finished", outcome.reason
     assert outcome.rows[0]["micro_batch"] in (1, 4, 16, 64) and "images at a time" in caplog.text

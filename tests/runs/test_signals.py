@@ -5,10 +5,10 @@ import signal
 import time
 
 import pytest
-from filelock import FileLock
 
 from experiments.data_scaling import PRESETS, plan
 from tests.runs.processes import SLOW_STEPS, TINY, alive, at_work, start, until, workers
+from vitlab.lease import Lease
 from vitlab.study.command_line import parse
 
 LIMIT = 5.0
@@ -48,7 +48,7 @@ def test_a_study_that_waits_for_another_ones_run_can_be_stopped(tmp_path):
     (run,) = plan(settings)
     folder = tmp_path / "runs" / run.id
     folder.mkdir(parents=True)
-    with FileLock(folder / "lock"):
+    with Lease(folder / "lease").held(lambda: False):
         study = start(tmp_path, *TINY)
         said = iter(study.stdout.readline, "")
         assert any("0 done, 1 to do" in line for line in said)

@@ -171,6 +171,6 @@ def test_what_is_in_the_store_of_a_finished_run(tmp_path):
     place = Place(tmp_path, tmp_path / "cache")
     execute(replace(RUN, snapshots=0), place, SILENT)
     names = {path.name for path in place.store.path(replace(RUN, snapshots=0)).iterdir()}
-    files = {"run.json", "rows.json", "curve.csv", "model.safetensors"}
-    assert names == files | {f"{name}.b2" for name in files} | {"lock"}
+    files = {"run.json", "rows.json", "curve.csv", "model.safetensors", "images.json"}
+    assert names == files | {f"{name}.b2" for name in files} | {"lease.1"}
     assert json.loads((place.store.path(replace(RUN, snapshots=0), "run.json")).read_text())["model"] == RUN.model

@@ -13,8 +13,12 @@ if TYPE_CHECKING:
 
     from vitlab.report.evidence import Chart, Evidence, Series, Table
 
-PLAIN = "Lightning + DataLoader"
-SCRIPTS = ("vitlab", PLAIN)
+OURS, BARE, PLAIN = "vitlab", "bare loop", "Lightning + DataLoader"
+EXPLICIT = ", explicit attention"
+OTHERS = (PLAIN, "timm", "transformers Trainer")
+SCRIPTS = (OURS, BARE, *(name + attention for name in OTHERS for attention in ("", EXPLICIT)))
+JOBS, ONE_PROCESS, TUTORIAL = "vitlab --jobs auto", "vitlab, one process", "tutorial script a run"
+WAYS = (JOBS, ONE_PROCESS, TUTORIAL)
 DATA = "random images"
 MIB = 2**20
 REPEAT = ("repeat",)
@@ -33,33 +37,32 @@ MEMORY = Claim(
 
 
 def draw(rows: pd.DataFrame) -> Evidence:
-    """Tables of all measurements; verdicts and a figure where there are ViTs and ResNets; bars of the scripts."""
-    from vitlab.report.build import bars
+    """Models by themselves with verdicts and a figure; scripts side by side; a sweep; how cost grows."""
+    from vitlab.benchmark import cost_evidence, script_evidence
     from vitlab.report.evidence import Evidence
 
-    models, scripts = (rows[rows["part"] == part] for part in ("model", "script"))
+    by_part = {name: rows[rows["part"] == name] for name in ("model", "script", "sweep", "overhead", "growth")}
+    models, scripts, growth = by_part["model"], by_part["script"], by_part["growth"]
+    trained = models[models["mode"] == "training"] if len(models) else models
     tables: list[Table] = []
     figures: dict[str, Chart] = {}
-    trained = models[models["mode"] == "training"] if len(models) else models
     if len(models):
         tables.append(model_table(models))
     if len(trained):
         figures["memory"] = memory_chart(trained)
     if len(scripts):
-        tables.append(script_table(scripts))
-        figures["scripts"] = bars(
-            scripts,
-            category="side",
-            y="images_per_s",
-            title=f"Training speed of {scripts['model'].iloc[0]}, end to end",
-            ylabel="training images/s",
-            unit=REPEAT,
-            accuracy=False,
-            scale=1.0,
-            digits=0,
-        )
-    summary = script_summary(scripts) or Evidence().summary
-    return Evidence(tuple(verdicts(trained)), tuple(tables), figures, summary)
+        tables.append(script_evidence.table(scripts))
+        figures["scripts"] = script_evidence.chart(scripts)
+    tables += cost_evidence.sweep_tables(by_part["sweep"], by_part["overhead"])
+    if len(growth):
+        tables += cost_evidence.growth_tables(growth)
+        figures["growth"] = cost_evidence.growth_chart(growth)
+    said = (
+        script_evidence.summary(scripts),
+        cost_evidence.sweep_summary(by_part["sweep"]),
+        cost_evidence.growth_summary(growth),
+    )
+    return Evidence(tuple(verdicts(trained)), tuple(tables), figures, " ".join(filter(None, said)))
 
 
 def verdicts(trained: pd.DataFrame) -> Iterator[Verdict]:
@@ -126,7 +129,7 @@ def model_table(models: pd.DataFrame) -> Table:
     n = models["repeat"].nunique()
     caption = (
         f"Mean of {n} repetitions [95% interval]. Memory: what one more image adds to the peak of a step; largest "
-        f"batch: in training{_busy(models)}. {describe(models)}."
+        f"batch: in training{busy(models)}. {describe(models)}."
     )
     return Table("models", _filled(joined), caption, formats=formats)
 
@@ -138,7 +141,8 @@ def _filled(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.map(lambda cell: cell if isinstance(cell, Interval) else MISSING)
 
 
-def _busy(rows: pd.DataFrame) -> str:
+def busy(rows: pd.DataFrame) -> str:
+    """Words for a caption where other processes were at work."""
     most = rows["busy_cores"].max() if "busy_cores" in rows.columns else 0
     return f"; other processes kept up to {most:.1f} cores busy, so that speeds are too low" if most > 0.3 else ""
 
@@ -176,45 +180,3 @@ def _line(name: str, rows: pd.DataFrame) -> Series:
         speed = float(f"{model['images_per_s'].mean():.2g}")
         points.append(Point(speed, mean_interval(model["memory_per_image"]), seen))
     return Series(name, tuple(sorted(points, key=lambda point: float(point.x))))
-
-
-def script_table(scripts: pd.DataFrame) -> Table:
-    """Images/s of each script, how many times those of the plain one, and its share of a large matrix product."""
-    import pandas as pd
-
-    from vitlab.claims.interval import mean_interval
-    from vitlab.report.captions import describe
-    from vitlab.report.evidence import Format, Table
-
-    speeds = _by_side(scripts)
-    share = scripts["images_per_s"] * scripts["train_flops_per_image"] / scripts["matrix_flops"]
-    cells = {"images/s": [mean_interval(speeds[side]) for side in speeds.columns]}
-    if PLAIN in speeds.columns:
-        cells["times the plain script"] = [mean_interval(speeds[side] / speeds[PLAIN]) for side in speeds.columns]
-    cells["% of a matrix product"] = [mean_interval(share[scripts["side"] == side]) for side in speeds.columns]
-    formats = {"images/s": Format(0, 1.0), "times the plain script": Format(2, 1.0), "% of a matrix product": Format(0)}
-    first = scripts.iloc[0]
-    caption = (
-        f"{first['model']}, {first['precision']}, {first['batch']:.0f} images of {first['image_size']:.0f} px a step; "
-        f"mean of {len(speeds)} repetitions [95% interval]; ratios within a repetition{_busy(scripts)}. "
-        f"{describe(scripts)}."
-    )
-    frame = pd.DataFrame(cells, pd.Index(speeds.columns, name="script"), dtype=object)
-    return Table("scripts", frame, caption, formats=formats)
-
-
-def _by_side(scripts: pd.DataFrame) -> pd.DataFrame:
-    """Images/s: a row for each repetition, a column for each script in the order of the rows."""
-    table = scripts.pivot(index="repeat", columns="side", values="images_per_s")
-    return table[list(dict.fromkeys(scripts["side"]))]
-
-
-def script_summary(scripts: pd.DataFrame) -> str:
-    """How much faster than the plain script vitlab is, where both were measured."""
-    from vitlab.claims.interval import mean_interval
-
-    if not {"vitlab", PLAIN} <= set(scripts["side"] if len(scripts) else ()):
-        return ""
-    speeds = _by_side(scripts)
-    ratio = mean_interval(speeds["vitlab"] / speeds[PLAIN]).format(digits=2, scale=1.0)
-    return f"vitlab trains {scripts['model'].iloc[0]} {ratio} times as fast as the plain script of tutorials."

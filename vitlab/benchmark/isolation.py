@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from vitlab.runs.workers import KEEP_MEMORY
+from vitlab.runs.inside import KEEP_MEMORY
 
 PRELOAD = ["vitlab.runs.execute", "vitlab.benchmark.models", "vitlab.benchmark.peers", "vitlab.study.study"]
 

@@ -1,15 +1,19 @@
-"""The one interval: Student's t over seeds. Every table, figure, sentence and verdict takes its numbers from here."""
+"""The one interval: Student's t over seeds. Every table, figure, sentence and verdict takes its numbers from here.
+
+Claims, which every study has at hand, are made of intervals: numpy and scipy come when one is computed, so that
+`--help` does not wait for them.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy.special import stdtr, stdtrit
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -46,6 +50,8 @@ MISSING = Interval(math.nan, math.nan, math.nan, 0)
 
 def finite(values: ArrayLike) -> NDArray[np.float64]:
     """The values as a flat array without NaN."""
+    import numpy as np
+
     array = np.asarray(values, dtype=np.float64).ravel()
     return array[~np.isnan(array)]
 
@@ -65,6 +71,8 @@ def standard_error(values: ArrayLike, sampling: float = 0.0) -> float:
 
 def mean_interval(values: ArrayLike, *, level: float = 0.95, sampling: float = 0.0) -> Interval:
     """Mean of one value per seed (NaN are dropped) with Student's t-interval at `level`."""
+    from scipy.special import stdtrit
+
     array = finite(values)
     if len(array) == 0:
         return MISSING
@@ -75,6 +83,8 @@ def mean_interval(values: ArrayLike, *, level: float = 0.95, sampling: float = 0
 
 def p_value(values: ArrayLike, *, null: float = 0.0, sampling: float = 0.0) -> float:
     """Two-sided p of the t-test that the mean is `null`: below 0.05 exactly where `mean_interval` excludes it."""
+    from scipy.special import stdtr
+
     array, error = finite(values), standard_error(values, sampling)
     return float(2 * stdtr(len(array) - 1, -abs(float(array.mean()) - null) / error)) if error == error else math.nan
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from vitlab.data import checked
 from vitlab.data.decode import Pixels
 from vitlab.data.filling import Bad, fill, measure
 from vitlab.data.layout import Layout
+from vitlab.lease import Lease
 
 log = logging.getLogger("vitlab.data")
 
@@ -44,7 +44,7 @@ def decoded_images(layout: Layout, identity: str, size: int, cache: Path, skip_b
     `skip_bad_images`, ValueError for a disk that is too small, and OSError for one that turns out to be full.
     """
     file = cache / f"{cache_name(layout.source.name, identity)}{size}px.npy"
-    with FileLock(f"{file}.lock"):
+    with _lease(file).held(lambda: False):
         decoded = _opened(layout, size, file) or _made(layout, size, file, skip_bad_images)
     if not skip_bad_images:
         refuse(unreadable(layout, decoded.bad), sum(len(rows.labels) for rows in layout.source.rows.values()))
@@ -160,16 +160,18 @@ def _publish(partial: Path, file: Path, images: Pixels, facts: Mapping[str, Any]
     partial.replace(file)
 
 
+def _lease(file: Path) -> Lease:
+    return Lease(file.with_name(f"{file.name}.lease"))
+
+
 def _sweep(folder: Path, file: Path) -> None:
-    """Remove the half-written files of processes that were killed: those whose lock is free."""
+    """Remove the half-written files of processes that were killed: those whose lease can be had."""
     for partial in folder.glob("*.partial"):
-        lock = FileLock(f"{partial.with_suffix('.npy')}.lock", timeout=0)
-        try:
-            if partial.with_suffix(".npy") != file:
-                with lock:
-                    partial.unlink(missing_ok=True)
-        except Timeout:
-            continue  # a living process decodes into it
+        if partial.with_suffix(".npy") == file:
+            continue
+        with _lease(partial.with_suffix(".npy")).held(lambda: True) as taken:
+            if taken:  # else a living process decodes into it
+                partial.unlink(missing_ok=True)
 
 
 def _check_disk(folder: Path, need: int) -> None:

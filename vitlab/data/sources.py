@@ -111,6 +111,11 @@ def set_name(source: str) -> str:
     return source if place in cards() else short_name(Path(place).expanduser().resolve().name) + mark + classes
 
 
+def lasting(source: str) -> str:
+    """`source` as it can be found from any folder: a card's name as it is, a path in full."""
+    return source if source in cards() else str(Path(source).expanduser().resolve())
+
+
 def _names(card: Card | None, classes: tuple[str, ...]) -> tuple[str, ...]:
     """The data set's own names; the card's where it only has numbers."""
     if card and card.classes and len(card.classes) == len(classes) and classes == tuple(map(str, range(len(classes)))):

@@ -18,6 +18,7 @@ from vitlab.gallery.portrait import Portrait, View, pictures
 from vitlab.gallery.subjects import Subject, class_names, open_subject, read_picture
 from vitlab.inspection import attention_rollout, cls_attention, principal_filters
 from vitlab.models import Inspection, ResNet, ViT
+from vitlab.models.archives import naming
 from vitlab.models.zoo import settings_of
 from vitlab.report.pictures import Floats, positions_over_training
 from vitlab.report.provenance import signature
@@ -62,7 +63,8 @@ def subject_rows(
     """
     run = subject.run
     if run is not None and isinstance(run.task, TRAINING):
-        run = replace(run, data=replace(run.data, source=data or run.data.name))
+        data_of_subject(subject, place, data)  # says in its own words if the images are not there
+        run = replace(run, data=replace(run.data, source=data or place.store.source(run) or run.data.name))
         looked = Run(run.model, run.data, task=Inspect(count), seed=run.seed, init=run, options=run.options)
         outcome = execute(looked, place, Listener(lambda event: None, lambda: False))
         if outcome.status != "finished":
@@ -81,14 +83,16 @@ def subject_rows(
 
 
 def data_of_subject(subject: Subject, place: Place, source: str) -> ImageData | None:
-    """The data that `source` names, or that a run of the store was trained on; None where neither is given.
+    """The data that `source` names, or that a run of the store was trained on, which remembers where it was; else None.
 
     Raises ValueError if it cannot be read, or holds no images of the model's shape.
     """
     size = subject.model.image_size
     if subject.run is not None:
-        found = replace(subject.run.data, fingerprint="", source=source or subject.run.data.name, image_size=size[0])
-        return images_of(replace(subject.run, data=found), place)
+        where = source or place.store.source(subject.run) or subject.run.data.name
+        found = replace(subject.run.data, fingerprint="", source=where, image_size=size[0])
+        with naming(subject.source, "was trained on images that cannot be read; say with --data where they are"):
+            return images_of(replace(subject.run, data=found), place)
     if not source:
         return None
     if size[0] != size[1]:

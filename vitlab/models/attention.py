@@ -82,7 +82,10 @@ class SelfAttention(nn.Module):
     def project(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(B, T, D) -> queries, keys, values, each (B, h, T, d)."""
         b, t, _ = z.shape
-        q, k, v = self.qkv(z).view(b, t, 3, self.heads, -1).permute(2, 0, 3, 1, 4).unbind()
+        parts = self.qkv(z).view(b, t, 3, self.heads, -1).permute(2, 0, 3, 1, 4)  # (3, B, h, T, d)
+        if prefers_explicit_products(parts):
+            parts = parts.contiguous()  # one copy here, and none in each product
+        q, k, v = parts.unbind()
         return q, k, v
 
     def merge(self, heads: Tensor) -> Tensor:

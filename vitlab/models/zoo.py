@@ -82,9 +82,7 @@ def create(
     Raises ValueError for an unknown name or override, and if the image does not divide into patches.
     """
     if name not in builders():
-        raise ValueError(
-            f"There is no model {name!r}.{suggest(name, names())} `vitlab.models.names()` lists all {len(names())}."
-        )
+        raise ValueError(f"There is no model {name!r}.{suggest(name, names())} {_alike(name)}")
     size = (image_size, image_size) if isinstance(image_size, int) else (int(image_size[0]), int(image_size[1]))
     if min(size) < 1 or num_classes < 1 or in_channels < 1:
         raise ValueError(f"{image_size=}, {num_classes=} and {in_channels=} must all be at least 1")
@@ -96,6 +94,16 @@ def create(
 def names() -> list[str]:
     """All model names, the paper's first."""
     return list(builders())
+
+
+def _alike(name: str) -> str:
+    """What there is in place of a name that there is not: its patch sizes, or all models."""
+    stem = name.partition("/")[0]
+    same = [known.partition("/")[2] for known in names() if known.startswith(f"{stem}/")]
+    if same:
+        return f"{stem} has patches of {', '.join(same)} px."
+    stems = ", ".join(dict.fromkeys(known.partition("/")[0] for known in names()))
+    return f"There are {stems}; ViTs and hybrids with a patch behind it, as in ViT-B/16."
 
 
 def count(model: Model | str, **arguments: Any) -> Count:

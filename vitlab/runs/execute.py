@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache, lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from vitlab.data.augment import check_augmentations
+from vitlab.data.info import describe
 from vitlab.data.loading import ImageData, load_data
 from vitlab.data.selection import select_classes
-from vitlab.data.shuffle import shuffle_patches
+from vitlab.data.shuffle import patch_order, shuffle_patches
+from vitlab.data.sources import lasting
 from vitlab.errors import suggest
 from vitlab.report.provenance import commit, hardware, versions
 from vitlab.runs.failures import Failure
+from vitlab.runs.floors import floor_flops, floor_rows
 from vitlab.runs.inspecting import inspect_run
 from vitlab.runs.place import Listener, Outcome, Place, Prepared, Stopped
 from vitlab.runs.probing import probe
 from vitlab.runs.rows import flat
 from vitlab.runs.run import Run
+from vitlab.runs.store import Store
 from vitlab.runs.training import cost_of, run_indices, train
-from vitlab.tasks.settings import TRAINING, Inspect
+from vitlab.tasks.settings import TRAINING, Floors, Inspect
+
+FITTED = (*TRAINING, Floors)  # to the train subset of the run
 
 
 @lru_cache(maxsize=4)
@@ -50,8 +58,8 @@ def images_of(run: Run, place: Place) -> ImageData:
 def execute(run: Run, place: Place, listener: Listener) -> Outcome:
     """Do `run` unless it is finished already; never raises for what a run can do wrong."""
     try:
-        with place.store.open(run, listener.stop):
-            return _attempt(run, place, listener)
+        with place.store.open(run, listener.stop) as lease:
+            return _attempt(run, place, replace(listener, stop=lambda: listener.stop() or lease.lost))
     except Stopped:
         return Outcome(run.id, "stopped", [])
     except Exception as error:
@@ -64,12 +72,19 @@ def _attempt(run: Run, place: Place, listener: Listener) -> Outcome:
         return Outcome(run.id, "finished", store.rows(run))
     listener.report({"kind": "start", "run": run.id})
     data = images_of(run, place)
-    training = partial(train, micro=place.micro_batch)
-    work = training if isinstance(run.task, TRAINING) else inspect_run if isinstance(run.task, Inspect) else probe
+    store.put_source(run, lasting(run.data.source or run.data.name))
+    work = _work(run, place)
     about = {"title": run.data.name if run.data.classes else data.title, "classes": len(data.classes)}
     rows = [_signed(run, about | row, place) for row in work(run, data, store, listener, place.device)]
     store.finish(run, rows)
     return Outcome(run.id, "finished", rows)
+
+
+def _work(run: Run, place: Place) -> Callable[[Run, ImageData, Store, Listener, str], list[dict[str, Any]]]:
+    """What does a run of this task."""
+    if isinstance(run.task, TRAINING):
+        return partial(train, micro=place.micro_batch, team=place.team)
+    return inspect_run if isinstance(run.task, Inspect) else floor_rows if isinstance(run.task, Floors) else probe
 
 
 def failed(run: Run, place: Place, error: Exception) -> Outcome:
@@ -101,15 +116,26 @@ def _maker(device: str) -> dict[str, Any]:
     }
 
 
-def prepare(runs: Sequence[Run], place: Place) -> Prepared:
+def prepare(runs: Sequence[Run], place: Place, *, read: bool = True) -> Prepared:
     """Check that every run can be built and that its images can be read, and count what each will cost.
+
+    Without `read` no image is decoded and nothing is fetched or written: what the files' names say is enough.
 
     Raises:
         ValueError: for a model, a patch size, an augmentation, a device or images that cannot be had.
     """
     device = pick_device(place.device)
-    flops = {run.id: _cost(run, place) for run in dict.fromkeys(link for run in runs for link in run.chain())}
-    return Prepared(device, flops)
+    every = dict.fromkeys(link for run in runs for link in run.chain())
+    flops = {run.id: _cost(run, _read(run, place) if read else _described(run)) for run in every}
+    return Prepared(device, flops, cards_of(device))
+
+
+def cards_of(device: str) -> tuple[str, ...]:
+    """The accelerators that this process may use, named as in CUDA_VISIBLE_DEVICES; none on a CPU."""
+    if device != "cuda":
+        return ()
+    allowed = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    return tuple(allowed.split(",")) if allowed else tuple(map(str, range(torch.cuda.device_count())))
 
 
 def pick_device(asked: str) -> str:
@@ -127,12 +153,41 @@ def pick_device(asked: str) -> str:
     return ("cuda" if torch.cuda.is_available() else "cpu") if asked == "auto" else asked
 
 
-def _cost(run: Run, place: Place) -> float:
+class _Set(NamedTuple):
+    """What the cost of a run depends on: pixels, classes, and images of its train and test splits."""
+
+    image_size: int
+    classes: int
+    train: int
+    test: int
+
+
+def _read(run: Run, place: Place) -> _Set:
     data = images_of(run, place)
+    train = len(run_indices(run, data)) if isinstance(run.task, FITTED) else len(data.train)
+    return _Set(data.image_size, len(data.classes), train, len(data.test))
+
+
+def _described(run: Run) -> _Set:
+    info = _info(run.data.source or run.data.name)
+    size = run.data.image_size or info.image_size
+    if run.data.shuffle is not None:
+        patch_order(size, run.data.shuffle, run.data.shuffle_seed)  # raises for what does not fit
+    share = len(run.data.classes) / info.num_classes if run.data.classes else 1.0
+    subset = run.data.train_size if isinstance(run.task, FITTED) else None
+    train = subset or round(share * info.sizes["train"])
+    return _Set(size, len(run.data.classes) or info.num_classes, train, round(share * info.sizes["test"]))
+
+
+_info = lru_cache(maxsize=16)(describe)
+
+
+def _cost(run: Run, images: _Set) -> float:
     check_augmentations(run.recipe.augment)
-    forward = cost_of(run, data).flops
+    if isinstance(run.task, Floors):
+        return floor_flops(images.train, images.test, images.image_size)
+    forward = cost_of(run, images.image_size, images.classes).flops
     if not isinstance(run.task, TRAINING):
-        return float(forward * (len(data.train) + len(data.test)))
-    size = len(run_indices(run, data))
-    rounds, steps = run.recipe.rounds(size)
+        return float(forward * (images.train + images.test))
+    rounds, steps = run.recipe.rounds(images.train)
     return 3.0 * forward * rounds * steps * run.recipe.batch_size

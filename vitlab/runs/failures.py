@@ -1,4 +1,4 @@
-"""Why a run failed, in six kinds, since they ask for different things. No torch."""
+"""Why a run failed, in seven kinds, since they ask for different things. No torch."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from vitlab.runs.place import NonFiniteLoss
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO}
 # The words of torch, oneDNN and Python for it.
 NO_MEMORY = ("out of memory", "not enough memory", "allocate memory", "create a primitive", "start new thread")
+LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "NCCL", "Socket Timeout", "gloo")
 PASSING = ("CUDA error", "DataLoader worker", "No space left on device", "Stale file handle")
 
 
@@ -28,7 +29,8 @@ class Failure:
     "passing": a disk, a memory, a device; the checkpoint is kept, and the run is tried again at the next start.
     "disk": passing, and so that no other run could be kept either: the study ends.
     "memory": torch could not have the memory, on the CPU or on a GPU; smaller micro-batches may do.
-    "killed": the worker was killed twice; as passing.
+    "lost": another process of the same training is gone; as if the worker was killed.
+    "killed": the worker was killed twice, or on a cluster many times; as passing.
     "unknown": kept as well, but taken for certain when the same comes again.
     """
 
@@ -44,6 +46,8 @@ class Failure:
         for cause in causes:
             if isinstance(cause, OSError) and cause.errno in NO_ROOM:
                 return cls("disk", _line(cause))
+        if any(isinstance(cause, RuntimeError) and _has(cause, LOST) for cause in causes):
+            return cls("lost", _line(error))
         if any(isinstance(cause, MemoryError) or _has(cause, NO_MEMORY) for cause in causes):
             return cls("memory", _line(error))
         if any(isinstance(cause, Damaged | OSError) or _has(cause, PASSING) for cause in causes):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vitlab.runs.engine import ALONE, Team
 from vitlab.runs.store import Stopped, Store
 
 __all__ = ["Listener", "NonFiniteLoss", "Outcome", "Place", "Prepared", "Stopped", "Store", "WorkerDied"]
@@ -25,13 +26,16 @@ class NonFiniteLoss(Exception):
 
 @dataclass(frozen=True)
 class Place:
-    """Where runs execute: no part of their identity. `micro_batch` is how many images of a batch the memory holds."""
+    """Where runs execute: no part of their identity. `micro_batch` is how many images of a batch the memory holds, and
+    `team` the processes that share each training.
+    """
 
     runs: Path
     cache: Path
     device: str = "cpu"
     skip_bad_images: bool = False
     micro_batch: int | None = None
+    team: Team = ALONE
 
     @property
     def store(self) -> Store:
@@ -63,7 +67,10 @@ class Listener:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What is known before a study starts: the device, and the training FLOPs of each run by its id."""
+    """What is known before a study starts: the device, the training FLOPs of each run by its id, and the accelerators
+    of this machine, named as in CUDA_VISIBLE_DEVICES.
+    """
 
     device: str
     flops: Mapping[str, float]
+    cards: tuple[str, ...] = ()

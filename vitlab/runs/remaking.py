@@ -13,6 +13,7 @@ from typing import Any
 from vitlab.data.info import describe
 from vitlab.report.provenance import read_provenance
 from vitlab.runs.launch import Launcher
+from vitlab.runs.local import LocalEngine
 from vitlab.runs.place import Place
 from vitlab.runs.rows import run_of
 from vitlab.runs.run import Run
@@ -20,7 +21,9 @@ from vitlab.runs.stored import read_rows, rows_by_run
 
 Rows = Sequence[Mapping[str, Any]]
 # What says where, when and how fast a row was made, and for which study.
-CIRCUMSTANCES = set("wall_s images_per_s hardware threads torch lightning timm vitlab commit date study".split())
+CIRCUMSTANCES = set(
+    "wall_s images_per_s hardware threads processes torch lightning timm vitlab commit date study".split()
+)
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,8 @@ def score(rows: Rows) -> float:
 
 def made_again(one: Stored, device: str) -> Rows:
     """The rows of the run, made anew in an empty store; a training that fails gives one row with its reason."""
-    with tempfile.TemporaryDirectory() as folder, Launcher(1, int(one.rows[0].get("threads", 1))) as launcher:
+    engine = LocalEngine(1, int(one.rows[0].get("threads", 1)))
+    with tempfile.TemporaryDirectory() as folder, Launcher(engine) as launcher:
         place = Place(Path(folder) / "runs", Path(folder) / "cache", device)
         *_, outcome = launcher.launch([one.run], place, lambda event: None, math.inf)
     return outcome.rows

@@ -10,18 +10,17 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
-from filelock import AcquireReturnProxy, FileLock, Timeout
-
 from vitlab.files import Damaged, put_aside, sum_of, sweep, whole, write_all
+from vitlab.lease import Lease
 from vitlab.runs.run import Run, settings
 from vitlab.tasks.settings import TRAINING
 
 Rows = list[dict[str, Any]]
 
 WEIGHTS = "model.safetensors"
+SOURCE = "images.json"
 KEPT = (".safetensors", ".npz", ".csv")
 CHECKPOINTS = ("last.ckpt", "previous.ckpt")
-LOOK = 0.1  # seconds between looks at a lock that another process holds
 
 
 class Stopped(Exception):
@@ -73,23 +72,41 @@ class Store:
         return self._read(run, "rows.json") or self._read(run, "failed.json")
 
     @contextmanager
-    def open(self, run: Run, stop: Callable[[], bool]) -> Iterator[None]:
-        """Work on a run, which no other process does meanwhile; its settings are recorded.
+    def open(self, run: Run, stop: Callable[[], bool]) -> Iterator[Lease]:
+        """Work on a run, which no other process on any machine does meanwhile; its settings are recorded.
+
+        One that sees that its lease is lost leaves the run; what it wrote until then is what the other one writes too.
 
         Raises:
             Stopped: when `stop` says so while another process is at the run.
             OSError: if the folder cannot be written.
         """
         self.path(run).mkdir(parents=True, exist_ok=True)
-        with _acquired(FileLock(self.path(run, "lock")), stop):
+        lease = Lease(self.path(run, "lease"))
+        with lease.held(stop) as taken:
+            if not taken:
+                raise Stopped
             sweep(self.path(run), older=0)
             if not whole(self.path(run, "run.json")):
                 self.put(run, {"run.json": _json(settings(run))})
-            yield
+            yield lease
 
     def put(self, run: Run, files: Mapping[str, bytes]) -> None:
         """Write files of a run, in this order, each whole or not at all and with its checksum."""
         write_all({self.path(run, name): content for name, content in files.items()}, checked=True)
+
+    def put_source(self, run: Run, source: str) -> None:
+        """Remember where the run's images are, for those who look at it later; no part of its identity."""
+        if self.source(run) != source:
+            self.put(run, {SOURCE: _json({"source": source})})
+
+    def source(self, run: Run) -> str:
+        """Where the run's images were when it was last worked on; empty where that is not known."""
+        path = self.path(run, SOURCE)
+        try:
+            return str(json.loads(path.read_bytes())["source"]) if path.exists() and whole(path) else ""
+        except (ValueError, KeyError, TypeError):
+            return ""
 
     def put_round(self, run: Run, files: Mapping[str, bytes], checkpoint: bytes) -> None:
         """Write what a round gave and then what the run can go on from; the checkpoint before is kept, in case that
@@ -181,15 +198,6 @@ def _are_rows(found: Any, run: Run) -> bool:
         and bool(found)
         and all(isinstance(row, dict) and row.get("run") == run.id and "status" in row for row in found)
     )
-
-
-def _acquired(lock: FileLock, stop: Callable[[], bool]) -> AcquireReturnProxy:
-    while True:
-        try:
-            return lock.acquire(timeout=LOOK)
-        except Timeout:
-            if stop():
-                raise Stopped from None
 
 
 @lru_cache(maxsize=64)

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.profilers import Profiler
 from safetensors.torch import load_file
 from torch import nn
 
@@ -16,10 +17,12 @@ from vitlab.data.loading import ImageData
 from vitlab.data.module import DataModule
 from vitlab.data.splits import nested_subset
 from vitlab.models import Count, Model, ResNet, ViT, count, create, load
+from vitlab.runs.engine import ALONE, Team
 from vitlab.runs.keep import Keeper, Kept, csv_bytes, npz_bytes, weights_bytes
 from vitlab.runs.place import Listener, NonFiniteLoss, Stopped
 from vitlab.runs.run import Run
-from vitlab.runs.store import Store
+from vitlab.runs.store import WEIGHTS, Store
+from vitlab.runs.teams import check_team, checkpoint_for, strategy_of
 from vitlab.tasks.classification import Classification, TrainingTask
 from vitlab.tasks.masked_patch import MaskedPatchPrediction
 from vitlab.tasks.settings import Classify, MaskedPatch
@@ -65,7 +68,8 @@ class Rounds(pl.Callback):
 
     def on_validation_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Training time ends here: evaluation is not part of images/s."""
-        step = int(self.bad_step)  # The one point of a round that waits for the device.
+        # The one point of a round that waits for the device, and for the other processes.
+        step = int(trainer.strategy.reduce(self.bad_step, reduce_op="max"))
         if step >= 0:
             raise NonFiniteLoss(f"the loss was not finite at step {step}; a lower lr or a longer warm-up may help")
         self.round_seconds = time.perf_counter() - self.started
@@ -74,25 +78,33 @@ class Rounds(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Record the round, keep what it gave and look whether the next one fits into the time that is left."""
         step, score = trainer.global_step, float(trainer.callback_metrics["score"])
-        loss = float(self.loss_sum) / trainer.num_training_batches
+        loss = float(trainer.strategy.reduce(self.loss_sum, reduce_op="mean")) / trainer.num_training_batches
         rate = trainer.optimizers[0].param_groups[0]["lr"]
         self.curve.append({"step": step, "train_loss": loss, "validation": score, "lr": rate})
-        files: dict[str, bytes] = {}
-        if score > self.best:
+        better = score > self.best
+        if better:
             self.best, self.best_step = score, step
-            files["model.safetensors"] = weights_bytes(cast(Model, module.model), self.metadata)
+        files = self._files(module, better) if trainer.is_global_zero else {}
+        round_s = time.perf_counter() - self.started
+        self.wall += round_s
+        trainer.save_checkpoint("")  # Every process takes part, and rank 0 gets it.
+        if trainer.is_global_zero:
+            content = trainer.strategy.checkpoint_io.content  # type: ignore[attr-defined]  # it is a `Kept`
+            self.keeper.write(partial(self.store.put_round, self.run, files, content))
+        self.listener.report({"kind": "round", "run": self.run.id, "seconds": self.round_seconds, **self.curve[-1]})
+        if time.time() + 1.2 * round_s > self.listener.deadline and len(self.curve) < (trainer.max_epochs or 0):
+            raise Stopped
+
+    def _files(self, module: pl.LightningModule, better: bool) -> dict[str, bytes]:
+        """What a round keeps beside its checkpoint: weights that are the best so far, snapshots, pictures."""
+        step, files = self.curve[-1]["step"], dict[str, bytes]()
+        if better:
+            files[WEIGHTS] = weights_bytes(cast(Model, module.model), self.metadata)
         if len(self.curve) in self.keep_at:
             files[f"step_{step:07d}.safetensors"] = weights_bytes(cast(Model, module.model), self.metadata)
             if isinstance(module, MaskedPatchPrediction):
                 files[f"pictures_{step:07d}.npz"] = npz_bytes(module.pictures())
-        round_s = time.perf_counter() - self.started
-        self.wall += round_s
-        trainer.save_checkpoint("")
-        content = trainer.strategy.checkpoint_io.content  # type: ignore[attr-defined]  # it is a `Kept`
-        self.keeper.write(partial(self.store.put_round, self.run, files, content))
-        self.listener.report({"kind": "round", "run": self.run.id, "seconds": self.round_seconds, **self.curve[-1]})
-        if time.time() + 1.2 * round_s > self.listener.deadline and len(self.curve) < (trainer.max_epochs or 0):
-            raise Stopped
+        return files
 
 
 def build_model(run: Run, data: ImageData, store: Store) -> ViT | ResNet:
@@ -116,11 +128,20 @@ def build_model(run: Run, data: ImageData, store: Store) -> ViT | ResNet:
 
 
 def train(
-    run: Run, data: ImageData, store: Store, listener: Listener, device: str, micro: int | None = None
+    run: Run,
+    data: ImageData,
+    store: Store,
+    listener: Listener,
+    device: str,
+    micro: int | None = None,
+    team: Team = ALONE,
+    profiler: Profiler | None = None,
 ) -> list[dict[str, Any]]:
     """Train `run` to its end, from its last checkpoint if there is one; return a row of results for each split.
 
     With `micro` the memory holds no more than that many images at a time; their gradients add up to those of a batch.
+    A `profiler` is told what happens when, see `vitlab.runs.profiling`.
+    Every process of a `team` calls this; rank 0 alone writes.
 
     Raises:
         Stopped: when `listener` says so; what was done up to the last round is kept.
@@ -128,6 +149,7 @@ def train(
         ValueError: for settings that do not fit together.
     """
     indices = run_indices(run, data)
+    check_team(team, batch=run.recipe.batch_size, validation=len(data.validation), test=len(data.test))
     rounds, steps_per_round = run.recipe.rounds(len(indices))
     model = build_model(run, data, store)
     metadata = {"run": run.id, "mean": list(data.mean), "std": list(data.std), "classes": list(data.classes)}
@@ -142,22 +164,26 @@ def train(
         evaluation_batch_size=micro if micro and isinstance(run.task, Classify) else EVALUATION_BATCH,
     )
     module = _module(run, model, data, rounds * steps_per_round)
-    module.micro_batch = micro
+    module.micro_batch, module.processes, module.rank = micro, team.size, team.rank
     with Keeper() as keeper:
         callback = Rounds(run, store, listener, keeper, metadata, rounds)
-        trainer = _trainer(run, rounds, callback, device)
-        trainer.fit(module, images, ckpt_path=store.checkpoint(run), weights_only=True)
+        trainer = _trainer(run, rounds, callback, device, team, profiler)
+        checkpoint = checkpoint_for(store, run, team, trainer.strategy)
+        trainer.fit(module, images, ckpt_path=checkpoint, weights_only=True)
+    trainer.strategy.barrier()  # until rank 0 has written
     tests = {"last": _test(trainer, module, images)}
     model.load_state_dict(load_file(store.weights(run)))
     tests["best"] = _test(trainer, module, images) if callback.best_step < trainer.global_step else tests["last"]
-    store.put(run, {"curve.csv": csv_bytes(callback.curve)})
-    rows = _rows(run, data, len(indices), callback, tests)
-    return [{**row, "micro_batch": micro} for row in rows] if micro else rows
+    if team.rank == 0:
+        store.put(run, {"curve.csv": csv_bytes(callback.curve)})
+    how: dict[str, Any] = {"micro_batch": micro} if micro else {}
+    how |= {"processes": team.size} if team.size > 1 else {}
+    return [row | how for row in _rows(run, data, len(indices), callback, tests)]
 
 
-def cost_of(run: Run, data: ImageData) -> Count:
+def cost_of(run: Run, image_size: int, classes: int) -> Count:
     """Parameters and forward FLOPs per image of the run's model; a plan has few models and many runs."""
-    return _cost(run.model, data.image_size, len(data.classes), run.options)
+    return _cost(run.model, image_size, classes, run.options)
 
 
 @cache
@@ -183,14 +209,18 @@ def _module(run: Run, model: nn.Module, data: ImageData, steps: int) -> Training
     return Classification(model, run.task, run.recipe, num_classes=len(data.classes), steps=steps, seed=run.seed)
 
 
-def _trainer(run: Run, rounds: int, callback: Rounds, device: str) -> pl.Trainer:
+def _trainer(run: Run, rounds: int, callback: Rounds, device: str, team: Team, profiler: Profiler | None) -> pl.Trainer:
     return pl.Trainer(
         accelerator=device,
         devices=1,
+        num_nodes=team.size,
+        strategy=strategy_of(team, run.task),
+        use_distributed_sampler=False,
         max_epochs=rounds,
         precision="bf16-mixed" if run.recipe.precision == "bf16" else "32-true",
         gradient_clip_val=run.recipe.grad_clip or None,
         callbacks=[callback],
+        profiler=profiler,
         plugins=[Kept()],
         logger=False,
         enable_checkpointing=False,
@@ -209,7 +239,7 @@ def _rows(
     run: Run, data: ImageData, size: int, callback: Rounds, tests: dict[str, dict[str, float]]
 ) -> list[dict[str, Any]]:
     """What the training gave on each split, and what it cost; accuracies in [0, 1], times in seconds."""
-    cost = cost_of(run, data)
+    cost = cost_of(run, data.image_size, len(data.classes))
     steps, batch = callback.curve[-1]["step"], run.recipe.batch_size
     about = {
         "image_size": data.image_size,

@@ -5,41 +5,36 @@ A pipe a worker, and nothing that several processes lock: a worker that is kille
 
 from __future__ import annotations
 
-import gc
-import logging
 import multiprocessing
 import os
 import queue
 import signal
 import threading
-import traceback
-import warnings
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
+from vitlab.runs.engine import Message, Team
+from vitlab.runs.inside import KEEP_MEMORY, Inside, answer, set_up, use_card
 from vitlab.runs.place import WorkerDied
 from vitlab.runs.signals import SIGNALS
 
-# glibc otherwise gives the activations' memory back to the system and takes it again at every step, page fault by page
-# fault, which small convolutional networks feel most.
-KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**31)}
-Message = tuple[str, Any]  # ("ready" | "said" | "event" | "done" | "raised" | "died", value)
-
 
 class Worker:
-    """A process that calls one function at a time: `call(function, *arguments)`, then `messages()` until it is done.
+    """A process that calls one function at a time: `call(function, arguments)`, then `messages()` until it is done.
 
     It is forked from a server that has imported torch once, so that fifty short runs pay for that import a single time.
+    `card` is the accelerator that it uses, if there are several.
 
     Raises:
         WorkerDied: if that server is gone.
     """
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, card: str = "") -> None:
         for name, value in KEEP_MEMORY.items():
             os.environ.setdefault(name, value)
         methods = multiprocessing.get_all_start_methods()
@@ -47,7 +42,7 @@ class Worker:
         if "forkserver" in methods:
             context.set_forkserver_preload(["vitlab.runs.preload"])
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=serve, args=(theirs, threads))
+        self.process = context.Process(target=serve, args=(theirs, threads, card))
         resource_tracker.ensure_running()  # It would take the signals' mask off again.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # What is started inherits it: a terminal and a
         try:  # batch system signal the whole group, but it is the study that stops the others.
@@ -57,12 +52,12 @@ class Worker:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
-        self.ready = False
+        self.ready, self.card = False, card
 
-    def call(self, function: Callable, *arguments: Any) -> None:
+    def call(self, function: Callable, arguments: tuple[Any, ...], team: Team) -> None:
         """Let the worker call `function`; its value comes as the message "done", an exception as "raised"."""
         with suppress(OSError):  # A worker that is gone already says so by its death.
-            self.pipe.send((function, arguments))
+            self.pipe.send((function, arguments, team))
 
     def stop(self) -> None:
         """Ask the worker to leave what it is at."""
@@ -70,7 +65,7 @@ class Worker:
             self.pipe.send(None)
 
     def messages(self) -> list[Message]:
-        """What has come from the worker since; ("died", how) is the last of all."""
+        """What has come from the worker since, ("ready", None) first of all; ("died", how) is the last of all."""
         found: list[Message] = []
         try:
             while self.pipe.poll():
@@ -106,7 +101,7 @@ def _how(code: int | None) -> str:
     return f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
 
 
-class Inside:
+class _Pipe:
     """The worker's own view of its pipe: calls come in, and everything that is to be told goes out."""
 
     def __init__(self, pipe: Connection) -> None:
@@ -140,52 +135,16 @@ class Inside:
         os._exit(1)
 
 
-class _Telling(logging.Handler):
-    """Passes what vitlab logs on to the study's process, which shows it."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        inside().tell("said", record.getMessage())
-
-
-_inside: list[Inside] = []
-
-
-def inside() -> Inside:
-    """The pipe of the worker that this process is."""
-    return _inside[0]
-
-
-def serve(pipe: Connection, threads: int) -> None:
+def serve(pipe: Connection, threads: int, card: str) -> None:
     """The life of a worker."""
     with suppress(PermissionError):
         os.setpgid(0, 0)  # Its children go with it.
-    _inside.append(Inside(pipe))
-    threading.Thread(target=inside().listen, daemon=True).start()
-    _set_up(threads)
-    inside().tell("ready")
+    ours = _Pipe(pipe)
+    here = Inside(ours.tell, ours.stopped.is_set)
+    threading.Thread(target=ours.listen, daemon=True).start()
+    use_card(card)
+    set_up(here, threads)
+    ours.tell("ready")
     while True:
-        function, arguments = inside().calls.get()
-        try:
-            inside().tell("done", function(*arguments))
-        except Exception as error:  # It is raised again in the study's process.
-            inside().tell("raised", _portable(error))
-        gc.collect()  # A Lightning trainer is full of cycles, 0.5 MB a run; without what is frozen this takes 10 ms.
-
-
-def _set_up(threads: int) -> None:
-    import torch
-
-    for name in ("lightning.pytorch", "lightning.fabric"):  # A study shows one progress display for all runs.
-        logging.getLogger(name).setLevel(logging.ERROR)
-    logging.getLogger("vitlab").addHandler(_Telling(logging.WARNING))
-    warnings.filterwarnings("ignore", module="lightning")
-    torch.set_num_threads(threads)
-    gc.freeze()  # Half a million objects of the imports stay for good and need not be gone through after every run.
-
-
-def _portable(error: Exception) -> Exception:
-    """The error as the study's process can take it: for people as it is, else with its traceback."""
-    for kind in (ValueError, OSError):
-        if isinstance(error, kind):
-            return kind(*error.args)
-    return RuntimeError("".join(traceback.format_exception(error)))
+        function, arguments, team = ours.calls.get()
+        answer(replace(here, team=team), function, arguments)

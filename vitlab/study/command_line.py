@@ -6,7 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, make_dataclass
+from dataclasses import dataclass, field, fields, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,15 +33,33 @@ class Execution:
     extend: bool = False
     """Rows of this plan that --results holds count as done, wherever they were made: only missing runs are trained."""
     jobs: str = "auto"
-    """Worker processes; auto is one a core, with one thread each (on a GPU: one)."""
+    """Runs at a time; auto is one a core of this machine, with one thread each (on GPUs: one a GPU), or as many as the
+    cluster has room for."""
     device: str = "auto"
-    """auto, cpu or cuda."""
+    """auto, cpu or cuda; auto on a cluster is cuda where --gpus_per_run asks for some."""
+    launcher: str = "local"
+    """local: processes of this machine; ray: a Ray cluster; slurm: jobs by submitit. See docs/scaling_out.md."""
+    ray_address: str = ""
+    """The Ray cluster to join, such as 10.0.0.1:6379; by default this machine alone is one."""
+    slurm: Mapping[str, str] = field(default_factory=dict)
+    """Options of submitit, such as slurm_partition gpu timeout_min 240."""
+    cpus_per_run: int = 0
+    """CPUs, and threads, of a run; by default one on a cluster, and here what --jobs leaves. With --devices, of each
+    process of a run."""
+    gpus_per_run: float = 0.0
+    """GPUs of a run on a cluster, as --cpus_per_run; runs may share one on Ray, by 0.25 for instance."""
+    devices: int = 1
+    """Processes, each with a device, that share the batches of one training; on each of --num_nodes machines."""
+    num_nodes: int = 1
+    """Machines of a cluster that share one training."""
     time_budget: str = ""
     """Stop cleanly within this time, as 90s, 9m or 2h, and say what is left."""
     wandb: str = "offline"
     """offline, online or off."""
     dry_run: bool = False
     """Print the plan (runs done and to do, FLOPs, estimated time) and do nothing."""
+    profile: bool = False
+    """Train one run of each model for its times alone: a table of where they go, and traces in the store's profile/."""
     redraw: bool = False
     """Remake table and figure from the stored rows."""
     export: bool = False
@@ -73,9 +91,19 @@ def parse(name: str, description: str, presets: Mapping[str, Any], arguments: Se
     default = both(start, Execution(preset=next(iter(presets))))
     about = f"{description}\n\nPresets: {', '.join(presets)}."
     command: Any = tyro.cli(
-        both, prog=f"python -m {name}", description=about, default=default, args=list(arguments), use_underscores=True
+        both,
+        prog=" ".join(program(name)),
+        description=about,
+        default=default,
+        args=list(arguments),
+        use_underscores=True,
     )
     return command.study, command.how
+
+
+def program(name: str) -> list[str]:
+    """How one calls the study `name`: `vitlab name` where this was called so, else as a module of the checkout."""
+    return ["vitlab", name] if Path(sys.argv[0]).stem == "vitlab" else ["python", "-m", f"experiments.{name}"]
 
 
 def fail(message: str) -> None:

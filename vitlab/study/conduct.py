@@ -14,12 +14,17 @@ from rich.console import Console
 from vitlab.report.provenance import cores, read_provenance
 from vitlab.runs.display import Display, duration, estimate
 from vitlab.runs.launch import Launcher
+from vitlab.runs.local import LocalEngine
 from vitlab.runs.place import Place, Prepared
 from vitlab.runs.run import Run, build
 from vitlab.runs.stored import read_rows, rows_by_run
 from vitlab.runs.tracking import Tracker
+from vitlab.study import cautions
 from vitlab.study.command_line import Execution, seconds
+from vitlab.study.engines import Machinery, check, device_here, machinery
+from vitlab.study.profile import profile
 from vitlab.study.publish import Written, conclude, export, recorded, show, together
+from vitlab.study.speeds import Understood, understood
 
 if TYPE_CHECKING:
     from vitlab.study.study import Study
@@ -38,8 +43,7 @@ class Work:
     place: Place
     prepared: Prepared
     kept: Mapping[str, Rows]
-    jobs: int
-    threads: int
+    by: Machinery
 
     def rows(self, run: Run) -> Rows:
         """The rows of a run so far."""
@@ -52,7 +56,7 @@ class Work:
 
     def seconds(self, runs: Sequence[Run]) -> tuple[float, str]:
         """About how long `runs` will take, and what that rests on."""
-        return estimate(runs, {run: self.rows(run) for run in self.every}, self.prepared, self.jobs)
+        return estimate(runs, {run: self.rows(run) for run in self.every}, self.prepared, self.by.jobs or 1)
 
 
 def redraw(study: Study, settings: Any, how: Execution) -> int:
@@ -75,14 +79,18 @@ def conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[str
     deadline = time.time() + seconds(how.time_budget) - 15 if how.time_budget else math.inf
     console = Console()
     tracker = Tracker(study.name, how.wandb, how.runs)
-    jobs_of(how.jobs, "cpu", 1, 1)  # A mistake shows before the images are read.
+    check(how)  # A mistake shows before the images are read.
+    known = said_first(console, study, settings, how, arguments)
+    settings = known.settings
     folder = study.place(settings, how)
     # Read before anything is trained, so that damaged evidence is said now and not in place of new one.
     old = read_rows(folder, accept_edited=how.accept_edited) if (folder / "rows.csv").exists() else None
     plan = study.plan(settings)
     kept = rows_by_run(old) if how.extend and old is not None else {}
     work = prepared(plan, how, {**study.known(settings), **kept})
-    announce(console, study, work)
+    announce(console, work, known.seconds)
+    if how.profile and not how.dry_run:
+        return profile(work, how)
     measured = study.measure(settings, how) if study.measure else []
     if how.dry_run:
         return 0
@@ -92,6 +100,7 @@ def conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[str
         if any(row["status"] == "finished" for row in rows):
             table = together(old, rows, study.name)
             record = recorded(study, settings, plan, arguments, table)
+            record |= {"cautions": said} if (said := cautions.after(known.info, table)) else {}
             written = conclude(study, settings, folder, table, record, study.pictures(settings, work.place.store))
             tracker.evidence(folder, sorted({str(row["data.name"]) for row in rows if "data.name" in row}))
             finished(written, how)
@@ -105,42 +114,42 @@ def conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[str
     return 1 if failed or study.wrong(measured) else 3 if left else 0
 
 
-def prepared(plan: Sequence[Run], how: Execution, kept: Mapping[str, Rows]) -> Work:
-    """The work of a plan; raises ValueError for runs that cannot be built and images that cannot be read."""
-    every = list(dict.fromkeys(link for run in plan for link in run.chain()))
-    place = Place(how.runs, how.runs / "cache", how.device, how.skip_bad_images)
-    if not every:
-        return Work(every, place, Prepared("cpu", {}), kept, 1, 1)
-    with Launcher(1, cores()) as launcher:
-        known = launcher.prepare(every, place)
-    jobs, threads = jobs_of(how.jobs, known.device, len(every), cores())
-    return Work(every, replace(place, device=known.device), known, kept, jobs, threads)
-
-
-def jobs_of(asked: str, device: str, runs: int, cores: int) -> tuple[int, int]:
-    """Worker processes and threads of each. Auto depends on the plan and not on what is done, as threads alter last
-    bits.
-    """
-    if asked == "auto":
-        jobs = 1 if device == "cuda" else max(1, min(cores, runs))
-    elif asked.isdigit() and int(asked) > 0:
-        jobs = int(asked)
-    else:
-        raise ValueError(f"--jobs is {asked!r}; allowed: auto or a whole number from 1.")
-    return jobs, max(1, cores // jobs)
-
-
-def announce(console: Console, study: Study, work: Work) -> None:
-    """Say what will be done and about how long it takes."""
+def said_first(console: Console, study: Study, settings: Any, how: Execution, arguments: Sequence[str]) -> Understood:
+    """The question, what was understood of the data, what was chosen for it, and what it cannot answer."""
     console.print(f"[bold]{study.question}[/]", highlight=False)
+    known = understood(study, settings, how, arguments)
+    for line in (*known.said, *cautions.before(known.info, known.settings)):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    return known
+
+
+def prepared(plan: Sequence[Run], how: Execution, kept: Mapping[str, Rows]) -> Work:
+    """The work of a plan; raises ValueError for runs that cannot be built and images that cannot be read.
+
+    A dry run looks at no image.
+    """
+    every = list(dict.fromkeys(link for run in plan for link in run.chain()))
+    place = Place(how.runs, how.runs / "cache", device_here(how), how.skip_bad_images)
+    known = Prepared("cpu", {})
+    if every:
+        with Launcher(LocalEngine(1, cores())) as launcher:
+            known = launcher.prepare(every, place, read=not how.dry_run)
+    by = machinery(how, known, len(every), cores())
+    return Work(every, replace(place, device=by.device), replace(known, device=by.device), kept, by)
+
+
+def announce(console: Console, work: Work, expected: float | None) -> None:
+    """Say what will be done and about how long it takes; `expected` seconds if nothing is done yet."""
     if not work.every:
         return
     left = work.left()
     flops = sum(work.prepared.flops[run.id] for run in left)
     time_left, basis = work.seconds(left)
+    if expected and len(left) == len(work.every):
+        time_left, basis = expected, "as measured here"
     console.print(
         f"{len(work.every)} runs: {len(work.every) - len(left)} done, {len(left)} to do; {flops:.2e} FLOPs, about "
-        f"{duration(time_left)} on {work.jobs} x {work.prepared.device} ({basis}).",
+        f"{duration(time_left)} {work.by} ({basis}).",
         highlight=False,
         soft_wrap=True,
     )
@@ -151,7 +160,7 @@ def launch(work: Work, tracker: Tracker, console: Console, deadline: float) -> s
     left = work.left()
     # A run that is done already may still be passed through, because one that is left starts from it.
     by_id, failed = {link.id: link for run in left for link in run.chain()}, set[str]()
-    with Launcher(work.jobs, work.threads) as launcher, Display(console, left, work.prepared.flops) as display:
+    with Launcher(work.by.engine()) as launcher, Display(console, left, work.prepared.flops) as display:
 
         def listen(event: dict[str, Any]) -> None:
             display.event(event)

@@ -25,7 +25,7 @@ from vitlab.report.readme import readme
 from vitlab.report.site import COMMITTED, SCRIPT, plotly_script, site
 from vitlab.runs.run import Run
 from vitlab.runs.stored import checksum, drawable, frame, merged, to_csv
-from vitlab.study.command_line import plain
+from vitlab.study.command_line import plain, program
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,6 +75,7 @@ def made(
         drawn = study.draw(drawable(rows, record.get("plan", ())).copy(), settings)  # in one piece, which is quick
     except NothingToShow:
         drawn = Evidence(summary="Too few runs have finished to compare anything.")
+    drawn = replace(drawn, summary=" ".join([*record.get("cautions", []), drawn.summary]).strip())
     text = to_csv(rows)
     about = {**record["rows"], "count": len(rows), "checksum": checksum(text)}
     record = {**record, **study.about(), "rows": about}
@@ -87,7 +88,7 @@ def recorded(
     study: Study, settings: Any, plan: Sequence[Run], arguments: Sequence[str], rows: pd.DataFrame
 ) -> dict[str, Any]:
     """What `provenance.json` says: who asked for what, which runs were meant, who made the rows."""
-    command = ["python", "-m", f"experiments.{study.name}", *arguments]
+    command = [*program(study.name), *arguments]
     ids = list(dict.fromkeys(link.id for run in plan for link in run.chain()))
     return {**study.about(), **provenance(plain(settings), command, rows), "plan": ids}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from vitlab.errors import suggest
 from vitlab.report.families import family
 from vitlab.runs.run import Data, Run
 from vitlab.tasks.settings import Recipe
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from vitlab.data.info import DataInfo
 
 FAMILIES = ("ViT", "HybridViT", "ResNet")
+SMALL_SIZES = ("Pico", "Nano", "Micro", "Mini", "Small")
+PATCHES = (1, 2, 4, 7, 8, 14, 16, 32)
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,19 @@ class Settings:
     def __post_init__(self) -> None:
         if self.seeds < 1:
             raise ValueError(f"--seeds is {self.seeds}; give a whole number from 1 on.")
+        for word in self.models:
+            if word not in FAMILIES and not re.search(r"[-\d]", word):
+                raise ValueError(
+                    f"There is no model {word!r}.{suggest(word, FAMILIES)} Allowed: {', '.join(FAMILIES)} (in each of "
+                    "--sizes), or exact names such as ViT-Ti/4, ResNet-Nano or R50x1."
+                )
+        for word in self.sizes:
+            if word not in SMALL_SIZES:
+                raise ValueError(
+                    f"There is no size {word!r}.{suggest(word, SMALL_SIZES)} Allowed: {', '.join(SMALL_SIZES)}."
+                )
+        if self.patch not in PATCHES:
+            raise ValueError(f"--patch is {self.patch}; allowed: {', '.join(map(str, PATCHES))} px.")
 
     def model_names(self) -> list[str]:
         """The exact names of the models that are asked for."""

@@ -17,6 +17,7 @@ from vitlab.runs.place import WorkerDied
 from vitlab.runs.run import Run
 from vitlab.runs.signals import ending
 from vitlab.study.command_line import Execution, fail, parse
+from vitlab.study.own_data import Photographs
 from vitlab.study.settings import data_of
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ class Study:
     `results/<study>/`. `measure(settings, how)` gives rows that are not of runs, and nothing on a dry run, of which it
     says what would be done. `pictures(settings, store)` gives figures of what runs kept beside their rows; a redraw,
     which has rows alone, leaves them as they are. `wrong(measured)` says whether they are not as they should be,
-    which is exit code 1. `protocol` says what is done and how, as the study's module does.
+    which is exit code 1. `protocol` says what is done and how, as the study's module does. `photographs`: the
+    recipe for images that nobody has studied yet, whose other settings then come from them (`vitlab.study.own_data`).
     """
 
     name: str
@@ -57,6 +59,7 @@ class Study:
     pictures: Callable[[Any, Store], Mapping[str, Figure]] = lambda settings, store: {}
     wrong: Callable[[list[dict[str, Any]]], bool] = lambda measured: False
     protocol: str = ""
+    photographs: Photographs | None = None
 
     def about(self) -> dict[str, str]:
         """What its evidence records of the study itself."""
@@ -83,7 +86,7 @@ def main(study: Study, arguments: Sequence[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
 
     def conducted() -> int:
-        settings, how = parse(f"experiments.{study.name}", study.question, study.presets, arguments)
+        settings, how = parse(study.name, study.question, study.presets, arguments)
         from vitlab.study.conduct import conduct, redraw  # after parsing, so that help comes at once
 
         with ending:

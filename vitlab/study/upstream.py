@@ -101,6 +101,14 @@ def fine_tuned(rows: pd.DataFrame) -> pd.DataFrame:
     return best_rate(tuned, ["model", "data.name", "image_size", "task.positions"])
 
 
+def probes_of(rows: pd.DataFrame, x: str) -> pd.DataFrame:
+    """Few-shot rows of trainings and of untrained weights, with what was trained on (`upstream`, its `x`) and how."""
+    probed = rows[rows["task.kind"] == "few_shot"]
+    of_training = {name: probed[f"init.{name}"] for name in (x, "steps", "best_step", "late_gain", RATE)}
+    of_training |= {"upstream": probed["init.title"], "upstream.name": probed["init.data.name"]}
+    return probed.assign(**of_training, run=probed["init"].fillna(probed["run"]))
+
+
 def origin(rows: pd.DataFrame) -> str:
     """Where the weights of some rows come from, in words."""
     titles = rows["init.title"].dropna().unique() if "init.title" in rows.columns else []

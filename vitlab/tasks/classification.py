@@ -27,10 +27,12 @@ class TrainingTask(pl.LightningModule):
         super().__init__()
         self.recipe, self.steps, self.seed = recipe, steps, seed
         self.micro_batch: int | None = None  # images at a time, where the memory is too small for a batch
+        self.processes, self.rank = 1, 0  # how many share each batch, and which of them this is
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Seed the global streams (dropout, stochastic depth, corruption) for this step."""
-        torch.manual_seed(derived_seed(self.seed, "step", self.global_step))
+        mine = [self.rank] if self.rank else []  # Processes draw other masks of dropout, each for its own images.
+        torch.manual_seed(derived_seed(self.seed, "step", self.global_step, *mine))
         self.optimizers(use_pl_optimizer=False).zero_grad()  # type: ignore[union-attr]  # there is one
 
     def optimizer_zero_grad(self, *_: Any) -> None:
@@ -40,6 +42,10 @@ class TrainingTask(pl.LightningModule):
         """What the loss is a function of, each with the images along its first axis."""
         raise NotImplementedError
 
+    def mine(self, *whole: Tensor) -> tuple[Tensor, ...]:
+        """This process's part of what has the images of a batch along its first axis; parts differ by one at most."""
+        return tuple(x.tensor_split(self.processes)[self.rank] for x in whole)
+
     def loss_of(self, *inputs: Tensor) -> Tensor:
         """Mean loss over the images of `inputs`."""
         raise NotImplementedError
@@ -48,19 +54,22 @@ class TrainingTask(pl.LightningModule):
         """Loss of one batch. With micro-batches the gradients of all but the last one are added up in here.
 
         These are the gradients of the whole batch up to rounding, for models whose images know nothing of each other,
-        which all of ours are; dropout and stochastic depth draw other masks.
+        which all of ours are; dropout and stochastic depth draw other masks. Several processes each take a part of the
+        batch, weighted so that the mean over the processes is the mean over the images.
         """
-        inputs, size = self.inputs(batch), self.micro_batch or len(batch.images)
+        inputs, images = self.mine(*self.inputs(batch)), len(batch.images)
+        size = self.micro_batch or images
         *first, last = zip(*(x.split(size) for x in inputs), strict=True)
         done = torch.zeros((), device=self.device)
         for part in first:
-            loss = self.loss_of(*part) * (len(part[0]) / len(batch.images))
+            loss = self.loss_of(*part) * (len(part[0]) * self.processes / images)
             with torch.autocast(self.device.type, enabled=False):
                 loss.backward()
             torch.clear_autocast_cache()
             done += loss.detach()
+        weight = len(last[0]) * self.processes / images
         loss = self.loss_of(*last)
-        return loss if not first else loss * (len(last[0]) / len(batch.images)) + done
+        return loss if weight == 1 else loss * weight + done
 
     def configure_gradient_clipping(
         self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
@@ -109,7 +118,9 @@ class Classification(TrainingTask):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Count the right answers of one batch; `score` is logged at the end of the split."""
-        self.accuracy(self.model(batch.images), batch.targets)
+        images, targets = self.mine(batch.images, batch.targets)
+        if len(images):
+            self.accuracy(self.model(images), targets)
         self.log("score", self.accuracy, on_epoch=True)
 
     test_step = validation_step

@@ -160,10 +160,14 @@ class MaskedPatchPrediction(TrainingTask):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add one batch to the sums: each metric is a ratio of two."""
-        corruption = self.corruption(len(batch.images), "evaluation", batch_idx)
-        patches, target = self.cut(batch.images), self.target
+        drawn = self.corruption(len(batch.images), "evaluation", batch_idx)
+        images, places, sources = self.mine(batch.images, drawn.places, drawn.sources)
+        if not len(images):
+            return
+        corruption = Corruption(places, sources, drawn.masked)
+        patches, target = self.cut(images), self.target
         colors = patches.mean((-2, -1))  # (B, N, 3)
-        outputs, truth = self.outputs(batch.images, corruption), _at(target.truth(patches), corruption)
+        outputs, truth = self.outputs(images, corruption), _at(target.truth(patches), corruption)
         guess, color = target.guess(outputs), _at(colors, corruption)
         near = _at(neighbour_colors(colors, corruption.visible(self.patches), self.model.grid), corruption)
         painted = target.paint(guess).mean((-2, -1))  # (B k, 3)
@@ -177,7 +181,10 @@ class MaskedPatchPrediction(TrainingTask):
 
     def on_validation_epoch_end(self) -> None:
         """Log the metrics of the split."""
-        for name, (part, whole) in self.sums.items():
+        sums = torch.stack(list(self.sums.values()))
+        if self.processes > 1:
+            sums = self.trainer.strategy.reduce(sums, reduce_op="sum")  # type: ignore[assignment]  # a tensor as well
+        for name, (part, whole) in zip(self.sums, sums, strict=True):
             self.log(name, (part / whole).float())
 
     on_test_epoch_start, test_step, on_test_epoch_end = (

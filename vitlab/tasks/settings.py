@@ -180,7 +180,13 @@ class Inspect:
     images: int = 128
 
 
-Task = Classify | MaskedPatch | FewShot | LinearProbe | NearestNeighbours | Inspect
+@dataclass(frozen=True)
+class Floors:
+    """What a model has to beat, without one: always saying the commonest class of the training images, and their
+    nearest neighbour on pixels."""
+
+
+Task = Classify | MaskedPatch | FewShot | LinearProbe | NearestNeighbours | Inspect | Floors
 TASKS: dict[str, type] = {
     "classify": Classify,
     "masked_patch": MaskedPatch,
@@ -188,6 +194,7 @@ TASKS: dict[str, type] = {
     "linear_probe": LinearProbe,
     "nearest_neighbours": NearestNeighbours,
     "inspect": Inspect,
+    "floors": Floors,
 }
 TRAINING = (Classify, MaskedPatch)
 

@@ -1,0 +1,28 @@
+"""What is drawn of a classifier's mistakes, against scikit-learn and by hand."""
+
+import numpy as np
+from sklearn.metrics import confusion_matrix
+
+from vitlab.report.mistakes import confusion, confusion_figure, mistakes_figure, most_confused, words
+from vitlab.report.style import render
+
+
+def test_confusions_are_scikit_learns() -> None:
+    labels, said = np.random.default_rng(0).integers(0, 5, (2, 300))
+    assert (confusion(labels, said, 5) == confusion_matrix(labels, said)).all()
+
+
+def test_of_many_classes_those_with_most_mistakes_are_drawn() -> None:
+    matrix = np.diag(np.full(40, 7))
+    matrix[3, 30], matrix[12, 3] = 5, 4
+    assert set(most_confused(matrix, 3)) == {3, 12, 30} and len(most_confused(matrix)) == 20
+    names = [f"class {k}" for k in range(40)]
+    svg = render(confusion_figure(matrix, names, model="ViT-Pico/4"), "svg").decode()
+    assert "<svg" in svg and len(svg) > 10_000
+
+
+def test_the_worst_images_are_drawn_each_with_its_words() -> None:
+    images = list(np.random.default_rng(0).integers(0, 255, (6, 8, 8, 3), dtype=np.uint8))
+    figure = mistakes_figure(images, [words("cat", "a very long name of a dog", 0.976)] * 6, model="ResNet-Pico")
+    shown = [axes for axes in figure.axes if axes.get_images()]
+    assert len(shown) == 6 and shown[5].get_xlabel() == "cat\nsaid a very long name… (98%)"

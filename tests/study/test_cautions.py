@@ -1,0 +1,66 @@
+"""Warnings where an answer would mislead, and none where it would not."""
+
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from vitlab.data.info import DataInfo, SplitInfo
+from vitlab.study.cautions import after, before
+
+
+def info(test: int = 400, classes: int = 2, common: float = 0.5) -> DataInfo:
+    counts = {f"c{n}": round(test * (1 - common) / (classes - 1)) for n in range(1, classes)}
+    counts = {"c0": round(test * common), **counts}
+    splits = (SplitInfo("train", 800, "", counts), SplitInfo("test", test, "", counts))
+    return DataInfo("mine", "mine", classes, {"train": 800, "validation": 400, "test": test}, 32, None, None, splits)
+
+
+def rows(validation: float, test: float, seeds: int = 3) -> pd.DataFrame:
+    """A model that is near chance with few images and as said with many."""
+    found = [
+        {"model": "ViT-Pico/4", "train_images": n, "seed": seed, "split": split, "score": score, "status": "finished"}
+        for n in (50, 800)
+        for seed in range(seeds)
+        for split, score in (("validation", validation if n > 50 else 0.5), ("test", test if n > 50 else 0.5))
+    ]
+    return pd.DataFrame(found)
+
+
+def test_nothing_is_said_of_a_good_answer_and_of_a_study_s_own_data():
+    assert before(info(), SimpleNamespace(seeds=3)) == after(info(), rows(0.9, 0.89)) == []
+    assert before(None, SimpleNamespace(seeds=1)) == after(None, rows(0.9, 0.1)) == []
+
+
+@pytest.mark.parametrize(("images", "points"), [(25, "20"), (96, "10"), (99, "10")])
+def test_few_test_images_are_said_with_their_sampling_error(images, points):
+    (said,) = before(info(images), SimpleNamespace(seeds=3))
+    assert f"{images} test images" in said and f"uncertain by {points} points" in said
+
+
+@pytest.mark.parametrize(("seeds", "words"), [(1, "with 1 seed a difference"), (2, "with 2 seeds a difference")])
+def test_few_seeds_claim_no_trend(seeds, words):
+    for said in (before(info(), SimpleNamespace(seeds=seeds)), after(info(), rows(0.9, 0.9, seeds))):
+        assert len(said) == 1 and words in said[0] and "no trend is claimed" in said[0]
+
+
+def test_a_test_split_of_another_kind_is_said_at_the_largest_size():
+    (said,) = after(info(), rows(0.95, 0.7))
+    assert "25 points below validation (70.0%, not 95.0%, for ViT-Pico/4)" in said
+
+
+def test_what_was_learned_for_other_images_is_not_called_nothing():
+    (said,) = after(info(), rows(0.9, 0.5))
+    assert "40 points below validation" in said and "nothing was learned" not in said
+
+
+def test_a_gap_within_the_sampling_error_is_not_worth_a_word():
+    assert after(info(30), rows(0.7, 0.55 + 0.01)) == [] and after(info(2000), rows(0.7, 0.56)) != []
+
+
+@pytest.mark.parametrize(("common", "guess"), [(0.5, "guessing for 50.0%"), (0.8, "always saying 'c0' for 80.0%")])
+def test_near_the_floor_nothing_was_learned(common, guess):
+    floor = max(0.5, common)
+    (said,) = after(info(common=common), rows(floor + 0.03, floor + 0.02))
+    assert guess in said and "nothing was learned" in said
+    assert after(info(common=common), rows(floor + 0.08, floor + 0.08)) == []

@@ -1,0 +1,87 @@
+"""What the best model of a study gets wrong on the test images, from its stored weights."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from vitlab.data.loading import ImageData
+from vitlab.data.shuffle import arranged
+from vitlab.models import Model, load
+from vitlab.report.mistakes import ACROSS, ROWS, confusion, confusion_figure, mistakes_figure, words
+from vitlab.runs.execute import images_of
+from vitlab.runs.place import Place, Store
+from vitlab.runs.run import Run
+from vitlab.tasks.settings import Classify
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+BATCH = 256
+
+
+def figures_of_best(plan: Sequence[Run], store: Store) -> dict[str, Figure]:
+    """`confusion` and `mistakes` of the training that did best on validation; none where its weights are elsewhere."""
+    best = best_of(plan, store)
+    if best is None:
+        return {}
+    if not store.weights(best).is_file():
+        print(f"The weights of {best} are not here, so that its mistakes are not drawn.", file=sys.stderr)
+        return {}
+    # images that cannot be read were left out when it was trained, or there would be no training
+    data = images_of(best, Place(store.folder, store.folder / "cache", skip_bad_images=True))
+    probabilities = test_probabilities(load(store.weights(best)), data)
+    labels, said = data.test.labels, probabilities.argmax(1)
+    matrix = confusion(labels.numpy(), said.numpy(), len(data.classes))
+    found = {"confusion": confusion_figure(matrix, data.classes, model=best.model)}
+    if len(worst := worst_of(probabilities, labels)):
+        images = arranged(data.test.images(worst).cpu(), data).permute(0, 2, 3, 1).numpy()
+        told = [
+            words(data.classes[labels[i]], data.classes[said[i]], float(probabilities[i, said[i]]))
+            for i in worst.tolist()
+        ]
+        found["mistakes"] = mistakes_figure(list(images), told, model=best.model)
+    return found
+
+
+def best_of(plan: Sequence[Run], store: Store) -> Run | None:
+    """The finished training on most images whose kind (all but the seed) has the best mean validation accuracy.
+
+    Of its seeds the one with the best validation accuracy.
+    """
+    scores = {
+        run: float(row["score"])
+        for run in plan
+        for row in (store.rows(run) if isinstance(run.task, Classify) else [])
+        if row.get("split") == "validation" and "score" in row
+    }
+    sizes = {run: run.data.train_size or float("inf") for run in scores}
+    kinds: dict[tuple[object, ...], list[Run]] = {}
+    for run in scores:
+        if sizes[run] == max(sizes.values()):
+            kinds.setdefault((run.model, run.init, run.recipe), []).append(run)
+    if not kinds:
+        return None
+    runs = max(kinds.values(), key=lambda own: sum(scores[run] for run in own) / len(own))
+    return max(runs, key=scores.__getitem__)
+
+
+@torch.no_grad()
+def test_probabilities(model: Model, data: ImageData) -> Tensor:
+    """What a model says of each test image (N, K), as probabilities."""
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (data.mean, data.std))
+    model.eval()
+    batches = torch.arange(len(data.test)).split(BATCH)
+    inputs = ((arranged(data.test.images(batch).cpu(), data).float() / 255 - mean) / std for batch in batches)
+    return torch.cat([model(images).softmax(1) for images in inputs])
+
+
+def worst_of(probabilities: Tensor, labels: Tensor, most: int = ACROSS * ROWS) -> Tensor:
+    """Misclassified images (indices), the one with the least probability of its own class first."""
+    wrong = (probabilities.argmax(1) != labels).nonzero().squeeze(1)
+    own = probabilities[wrong, labels[wrong]]
+    return wrong[own.argsort(stable=True)][:most]

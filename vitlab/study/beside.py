@@ -1,0 +1,138 @@
+"""What stands beside training from scratch at the same train sizes: pre-trained weights, and what any model must beat.
+
+Everything is paired: a seed has the same subset of the images in every arm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vitlab.runs.run import Run
+from vitlab.study.plan import RATE, best_rate, grid
+from vitlab.study.settings import Sized, data_of
+from vitlab.tasks.settings import Floors, LinearProbe, Recipe
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COMPARISONS = 5 * 10**8  # test by train images; beyond that the nearest neighbour takes longer than it is worth
+
+
+@dataclass(frozen=True)
+class Beside(Sized):
+    """Settings of a study that holds training from scratch against pre-trained weights."""
+
+    init: tuple[str, ...] = ()
+    """Pre-trained weights, fine-tuned and frozen at every train size: timm names, weight files, folders of runs; where
+    weights do not say their model, MODEL=SOURCE, such as ViT-B/16=B_16.npz."""
+    finetune: Recipe = Recipe(steps=100, optimizer="sgd", weight_decay=0.0, warmup_steps=0, evaluations=5)
+    """Recipe of fine-tuning, except for its rate (Table 4)."""
+    rates: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3)
+    """Fine-tuning rates; at each train size the one with the best mean accuracy on the validation split counts."""
+
+    @property
+    def own_images(self) -> bool:
+        """Whether the images are a person's own, of which no card of the suite knows anything."""
+        return data_of(self.data)[1].card is None
+
+    def floors(self, axes: Mapping[str, Iterable[Any]]) -> list[Run]:
+        """What any model must beat on a person's own images, at each point of `axes`; nothing where there are too many
+        of them to compare.
+        """
+        data, info = data_of(self.data, image_size=self.image_size)
+        if not self.own_images or info.sizes["train"] * info.sizes["test"] > COMPARISONS:
+            return []
+        return grid(Run("pixels", data, task=Floors()), axes)
+
+    def pretrained(self, axes: Mapping[str, Iterable[Any]]) -> list[Run]:
+        """At each point of `axes`, the weights of --init frozen below a linear classifier, and fine-tuned.
+
+        Images have the size that the weights were made for. Raises ValueError for weights that cannot be had.
+        """
+        found: list[Run] = []
+        for start, size in map(start_of, self.init):
+            based = replace(start, data=data_of(self.data, image_size=size)[0])
+            found += grid(replace(based, task=LinearProbe()), axes)
+            found += grid(replace(based, recipe=self.finetune), {**axes, RATE: self.rates})
+        return found
+
+
+@cache
+def start_of(source: str) -> tuple[Run, int]:
+    """The weights of `source` as a Run without data, and the size in pixels of the images that they are for.
+
+    Files are read, since only they know; a name of timm's asks for nothing from elsewhere. Raises ValueError for what
+    is neither, and for a model that is not told.
+    """
+    from vitlab.gallery.subjects import guessed_name  # here, because it takes torch
+    from vitlab.models import load
+    from vitlab.models.zoo import settings_of
+    from vitlab.runs.run import Data
+
+    model, _, where = ("", "", source) if Path(source).exists() else source.rpartition("=")
+    path = Path(where)
+    name = model or guessed_name(where)
+    if not path.exists():
+        size = _timm_size(where)
+        return Run(_told(name, source), Data(""), init=where), size
+    made = settings_of(load(name, where) if name else load(where))
+    where = str(path / "model.safetensors") if (path / "run.json").exists() else where
+    options = sorted((key, value) for key, value in made.overrides.items() if key != "head")
+    return Run(made.name, Data(""), init=where, options=tuple(options)), made.image_size[0]
+
+
+def _timm_size(name: str) -> int:
+    from timm.models import get_pretrained_cfg, is_model_pretrained
+
+    config = get_pretrained_cfg(name) if is_model_pretrained(name) else None
+    if config is None:
+        raise ValueError(
+            f"--init {name}: there is no such file, and timm knows no such weights. Give a weight file, the folder of "
+            "a run such as runs/0123456789ab, or a name of timm's such as vit_tiny_patch16_224.augreg_in21k."
+        )
+    return int(config.input_size[-1])
+
+
+def _told(name: str | None, source: str) -> str:
+    if not name:
+        raise ValueError(f"--init {source} does not say its model; write MODEL={source}, such as ViT-B/16={source}.")
+    return name
+
+
+def arms(rows: pd.DataFrame) -> pd.DataFrame:
+    """Finished rows with the name of their arm in `model`: models from scratch, then pre-trained ones, then floors.
+
+    Of fine-tunings those at the rate that validation chose for the weights and the train size.
+    """
+    import pandas as pd
+
+    started = rows["init"].notna()
+    scratch = rows[(rows["task.kind"] == "classify") & ~started]
+    tuned = best_rate(rows[(rows["task.kind"] == "classify") & started], ["model", "init", "train_images"])
+    frozen = rows[(rows["task.kind"] == "linear_probe") & started]
+    floors = rows[rows["task.kind"] == "floors"]
+    named = [
+        scratch,
+        tuned.assign(model=_words(tuned, "fine-tuned")),
+        frozen.assign(model=_words(frozen, "frozen")),
+        floors.assign(model=floors.get("part")),
+    ]
+    found = pd.concat([part for part in named if len(part)] or [scratch])
+    return found.assign(**{"upstream": found["title"], "upstream.name": found["data.name"]})
+
+
+def _words(rows: pd.DataFrame, how: str) -> pd.Series:
+    """`ViT-Ti/16 of vit_tiny_patch16_224, fine-tuned` for each row."""
+    return rows["model"] + " of " + rows["init"].map(short_name, na_action="ignore").astype(str) + f", {how}"
+
+
+def short_name(init: str) -> str:
+    """What to call weights: their file without its ending, the folder of a run, or timm's name."""
+    path = Path(init)
+    if path.name == "model.safetensors":
+        return path.parent.name
+    return path.stem if path.suffix in (".npz", ".safetensors", ".ckpt", ".pt", ".pth", ".bin") else path.name

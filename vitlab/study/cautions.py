@@ -1,0 +1,90 @@
+"""Where an answer about one's own images would mislead: too few test images or seeds, a test split of another kind.
+
+`before` looks at the images and the settings, `after` at the rows. Both give sentences for a person; what `after` says
+is recorded with the evidence and stands before its answer.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from vitlab.data.info import DataInfo
+
+FEW_IMAGES = 100  # of a test split
+FEW_SEEDS = 3
+POINTS = 0.05  # above the floor, or below validation, before it is worth a word
+DEVIATIONS = 3  # of the sampling error, before two accuracies on different images differ
+
+
+def before(info: DataInfo | None, settings: Any) -> list[str]:
+    """What the images and the settings cannot answer, whatever comes out; nothing for a study's own data."""
+    if info is None:
+        return []
+    tests, seeds = info.sizes["test"], getattr(settings, "seeds", FEW_SEEDS)
+    found = []
+    if tests < FEW_IMAGES:
+        points = 196 * math.sqrt(0.25 / tests)
+        found.append(
+            f"Warning: there are {tests} test images, so that an accuracy near 50% is uncertain by {points:.0f} points "
+            "either way, whatever the model; more of them help."
+        )
+    if seeds < FEW_SEEDS:
+        found.append(f"Warning: {_seeds(seeds)}; no trend is claimed. --seeds 3 or more show one.")
+    return found
+
+
+def after(info: DataInfo | None, rows: pd.DataFrame) -> list[str]:
+    """What the rows of trainings say against an answer, at their largest train size.
+
+    Accuracies near the floor (chance, or always saying the commonest class) and a test accuracy far below that on
+    validation, which comes from where the training images do.
+    """
+    if info is None or "train_images" not in rows.columns:
+        return []
+    done = rows[(rows["status"] == "finished") & rows["split"].isin(["validation", "test"])]
+    if done.empty:
+        return []
+    largest = done[done["train_images"] == done["train_images"].max()]
+    scores = largest.groupby(["split", "model"])["score"].mean().unstack("split")
+    if not {"validation", "test"} <= set(scores.columns):
+        return []
+    best = scores["validation"].idxmax()
+    validation, test = scores.loc[best, "validation"], scores.loc[best, "test"]
+    said = [_below_validation(info, best, validation, test) or _near_floor(info, best, test)]
+    seeds = done["seed"].nunique()
+    said += [f"Warning: {_seeds(seeds)}; no trend is claimed."] if seeds < FEW_SEEDS else []
+    return [words for words in said if words]
+
+
+def _seeds(count: int) -> str:
+    return f"with {count} seed{'' if count == 1 else 's'} a difference cannot be told from luck"
+
+
+def _near_floor(info: DataInfo, model: str, test: float) -> str:
+    common, always = info.majority or ("", 0.0)
+    floor = max(info.chance, always)
+    if test >= floor + POINTS:
+        return ""
+    guess = f"always saying {common!r}" if always > info.chance else "guessing"
+    return (
+        f"Warning: the best model, {model}, is right for {test:.1%} of the test images and {guess} for {floor:.1%}: "
+        "nothing was learned that a comparison could rest on."
+    )
+
+
+def _below_validation(info: DataInfo, model: str, validation: float, test: float) -> str:
+    images = (info.sizes["validation"], info.sizes["test"])
+    error = math.sqrt(
+        sum(max(score * (1 - score), 0.01) / n for score, n in zip((validation, test), images, strict=True))
+    )
+    gap = validation - test
+    if gap < max(POINTS, DEVIATIONS * error):
+        return ""
+    return (
+        f"Warning: test accuracy is {100 * gap:.0f} points below validation ({test:.1%}, not {validation:.1%}, for "
+        f"{model}): the test images are of another kind than those of training, so that more of these may not help."
+    )

@@ -1,0 +1,283 @@
+"""Settings for images that nobody has studied yet: from the images themselves and from the speed of this machine.
+
+Where `--data` is given and neither a preset nor a record, a study takes from here what the command line does not say.
+Lengths come from a coarse grid and the measured speeds are kept in the run store, so that a command means the same runs
+when it is given again; the record of the evidence has all that was chosen, for `--config` and `--extend`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
+
+from vitlab.report.families import family, in_order
+from vitlab.runs.display import duration
+from vitlab.runs.run import Run
+from vitlab.study.settings import FAMILIES, PATCHES
+from vitlab.tasks.settings import TRAINING, Recipe
+
+if TYPE_CHECKING:
+    from vitlab.data.info import DataInfo
+
+MINUTES = 10  # that a study takes at most, from beginning to end
+BUDGET = 0.75 * 60 * MINUTES  # seconds of it that are planned: two processes at once are slower than the one measured
+START, PER_RUN = 30.0, 1.5  # seconds to begin, decode and draw; to set up a training
+TOKENS = 100  # at most, by default
+SIDES = (8, 16, 24, 28, 32, 48, 64)  # pixels to choose from
+CHEAP = 32  # px that any machine trains on; larger ones where there is time
+Speed = Callable[[str, int, str], float]
+LADDER = ("Pico", "Nano", "Micro")
+LENGTHS = tuple(sorted(base * 2**n for base in (100, 150) for n in range(9)))  # steps, 100 to 38,400
+ENOUGH = 800  # steps for which the rates of photographs were tuned; larger images or models must leave as many
+LONG = 1600  # from here on the rates that were tuned for thousands of steps
+EPOCHS = 100  # after so many, more steps bring little
+MOST_SIZES, STRIDE, A_CLASS = 5, 4.0, 5  # train sizes; ratio of neighbours; images a class in the smallest
+
+
+@dataclass(frozen=True)
+class Photographs:
+    """What trials on photographs chose: a recipe, and peak rates by family for its length and for a longer one."""
+
+    recipe: Recipe
+    rates: Mapping[str, float]
+    long_rates: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """`speed(model, pixels, precision)`: images/s that one of `jobs` processes trains."""
+
+    speed: Speed
+    jobs: int
+
+
+@dataclass(frozen=True)
+class Suited:
+    """The settings, and about how many seconds they take."""
+
+    settings: Any
+    seconds: float
+
+
+def options_given(arguments: Sequence[str]) -> frozenset[str]:
+    """The names of the options on a command line, without values: `--train-sizes 5` is `train_sizes`."""
+    names = (word[2:].partition("=")[0].replace("-", "_") for word in arguments if word.startswith("--"))
+    return frozenset(name.removeprefix("no_") for name in names)
+
+
+def suited(
+    plan: Callable[[Any], list[Run]],
+    settings: Any,
+    info: DataInfo,
+    given: Collection[str],
+    taught: Photographs,
+    machine: Machine,
+    *,
+    unread: int = 0,
+) -> Suited:
+    """`settings` with all that is not `given` taken from the images and the machine.
+
+    The largest images, then the largest models, for which there is time for enough steps; then as many steps as fit.
+    `unread` images cannot be read and are left out. Raises ValueError for what is given and cannot be.
+    """
+    base = merged(settings, {"models": ("ViT", "ResNet"), "recipe": taught.recipe}, given)
+    if hasattr(base, "train_sizes"):
+        sizes = train_sizes(available(base.data, info) - unread, classes_of(base.data, info))
+        base = merged(base, {"train_sizes": sizes, "steps_by_size": {}}, given)
+    best: Suited | None = None
+    for change in candidates(base, info, given):
+        tried = precise(merged(base, change, given), given, machine)
+        found = longest(plan, tried, info, given, taught, machine)
+        if best and (found.seconds > BUDGET or not _enough(found.settings, given)):
+            break
+        best = found
+    assert best
+    return best
+
+
+def merged(settings: Any, chosen: Mapping[str, Any], given: Collection[str]) -> Any:
+    """`settings` with what was `chosen` where the command line did not say otherwise."""
+    new = {name: value for name, value in chosen.items() if name not in given and hasattr(settings, name)}
+    if isinstance(recipe := chosen.get("recipe"), Recipe):
+        own = {f.name: getattr(settings.recipe, f.name) for f in fields(Recipe) if f.name in given}
+        new["recipe"] = replace(recipe, **own)
+    if "learning_rates" in new:
+        kept = {name: rate for name, rate in settings.learning_rates.items() if f"learning_rates.{name}" in given}
+        new["learning_rates"] = kept if "lr" in given else {**new["learning_rates"], **kept}
+    return replace(settings, **new)
+
+
+def train_sizes(images: int, classes: int) -> tuple[int, ...]:
+    """Up to five sizes, each at most four times the one before, from a few images a class to all."""
+    least = min(images, max(classes, min(A_CLASS * classes, images // 2)))
+    ratio = min(STRIDE, (images / least) ** (1 / (MOST_SIZES - 1)))
+    sizes = (round(images / ratio**n) for n in reversed(range(MOST_SIZES)))
+    return tuple(sorted({max(classes, size) for size in sizes}))
+
+
+def available(source: str, info: DataInfo) -> int:
+    """Training images of `name` or `name@0,1`."""
+    numbers = [int(word) for word in source.partition("@")[2].split(",") if word.strip().isdigit()]
+    counts = list(next((split.classes for split in info.splits if split.name == "train"), {}).values())
+    return sum(counts[n] for n in numbers) if numbers and counts else info.sizes["train"]
+
+
+def classes_of(source: str, info: DataInfo) -> int:
+    """The number of classes of `name` or `name@0,1`."""
+    return len(source.partition("@")[2].split(",")) if "@" in source else info.num_classes
+
+
+def candidates(settings: Any, info: DataInfo, given: Collection[str]) -> Iterator[dict[str, Any]]:
+    """Image size, patch and model size, from the cheapest on."""
+    sides = [settings.image_size] if "image_size" in given else _sides(settings, info, given)
+    for side in sides:
+        yield {"image_size": side, "patch": patch_for(side), "sizes": LADDER[:1]}
+    if "sizes" not in given and any(model in FAMILIES for model in settings.models):
+        for size in LADDER[1:]:
+            yield {"image_size": sides[-1], "patch": patch_for(sides[-1]), "sizes": (size,)}
+
+
+def _sides(settings: Any, info: DataInfo, given: Collection[str]) -> list[int]:
+    """Pixels that the images have and patches tile: the largest cheap size, and those above."""
+    patches = [int(found[1]) for model in settings.models if (found := re.search(r"/(\d+)$", model))]
+    patches += [settings.patch] if "patch" in given else []
+    native = max(info.native.median if info.native else info.image_size, SIDES[0])
+    fit = [side for side in SIDES if side <= native and all(side % patch == 0 for patch in patches)]
+    cheap = [side for side in fit if side <= CHEAP][-1:]
+    return cheap + [side for side in fit if side > CHEAP] or [math.lcm(*patches)]
+
+
+def patch_for(side: int) -> int:
+    """The smallest patch that cuts images of `side` px into at most 100 tokens; ValueError where there is none."""
+    for patch in PATCHES:
+        if side % patch == 0 and (side // patch) ** 2 <= TOKENS:
+            return patch
+    fit = max(patch * n for patch in PATCHES for n in range(1, 11) if patch * n <= max(side, 1))
+    raise ValueError(
+        f"No patch ({', '.join(map(str, PATCHES))} px) cuts images of {side} px into at most {TOKENS} tokens; give "
+        f"--image_size {fit}, or the --patch that you want."
+    )
+
+
+def precise(settings: Any, given: Collection[str], machine: Machine) -> Any:
+    """`settings` in the precision that is the faster one here: not every CPU computes in bf16."""
+    if "precision" in given:
+        return settings
+    name, side = settings.model_names()[0], settings.image_size
+    speeds = {word: machine.speed(name, side, word) for word in (settings.recipe.precision, "fp32")}
+    return replace(settings, recipe=replace(settings.recipe, precision=max(speeds, key=lambda word: speeds[word])))
+
+
+def longest(
+    plan: Callable[[Any], list[Run]],
+    settings: Any,
+    info: DataInfo,
+    given: Collection[str],
+    taught: Photographs,
+    machine: Machine,
+) -> Suited:
+    """`settings` with as many steps as there is time for, else with the fewest, on fewer train sizes."""
+    ceiling = max(ENOUGH, EPOCHS * available(settings.data, info) / settings.recipe.batch_size)
+    lengths = [steps for steps in LENGTHS if steps <= ceiling]
+    found: list[Suited] = []
+    thinned = merged(settings, {"train_sizes": getattr(settings, "train_sizes", ())[::-2][::-1]}, given)
+    for steps, sizes in [*((steps, settings) for steps in reversed(lengths)), (lengths[0], thinned)]:
+        tried = of_length(sizes, steps, given, taught)
+        found.append(Suited(tried, seconds(plan(tried), info, machine)))
+        if found[-1].seconds <= BUDGET:
+            break
+    return found[-1]
+
+
+def of_length(settings: Any, steps: int, given: Collection[str], taught: Photographs) -> Any:
+    """`settings` with `steps` for all images, and with the root of the share as many for fewer, which over-fit early.
+
+    The warm-up and the rates are those for that length.
+    """
+    if not {"steps", "epochs"} & set(given):
+        recipe = replace(settings.recipe, steps=steps, warmup_steps=steps // 10)
+        settings = merged(settings, {"recipe": recipe}, given)
+        if sizes := getattr(settings, "train_sizes", ()):
+            shares = {size: math.sqrt(size / max(sizes)) for size in sizes if size < max(sizes)}
+            fewer = {size: max(LENGTHS[0], 50 * round(steps * share / 50)) for size, share in shares.items()}
+            settings = merged(settings, {"steps_by_size": fewer}, given)
+    rates = taught.long_rates if settings.recipe.steps > LONG else taught.rates
+    return merged(settings, {"learning_rates": {**taught.rates, **rates}}, given)
+
+
+def seconds(runs: Sequence[Run], info: DataInfo, machine: Machine) -> float:
+    """About how long a plan takes, with looks at the validation and the test split; a look costs a third of a step."""
+    total = 0.0
+    for run in dict.fromkeys(link for planned in runs for link in planned.chain()):
+        images = (info.sizes["train"] + info.sizes["test"]) / 3
+        if isinstance(run.task, TRAINING):
+            rounds, steps = run.recipe.rounds(run.data.train_size or info.sizes["train"])
+            looks = rounds * info.sizes["validation"] + 2 * info.sizes["test"]
+            images = rounds * steps * run.recipe.batch_size + looks / 3
+        total += PER_RUN
+        if family(run.model) in FAMILIES:  # what is no model of the zoo, such as a comparison of pixels, is quick
+            side = run.data.image_size or info.image_size
+            total += images / machine.speed(run.model, side, run.recipe.precision)
+    return START + total / machine.jobs
+
+
+def _enough(settings: Any, given: Collection[str]) -> bool:
+    return settings.recipe.steps >= ENOUGH or bool({"steps", "epochs"} & set(given))
+
+
+def told(found: Suited, info: DataInfo, given: Collection[str], speed: Speed) -> list[str]:
+    """What was chosen and why, a line for each thing, with the option that says otherwise; and what was left out."""
+    settings, recipe = found.settings, found.settings.recipe
+    side, names = settings.image_size, in_order(settings.model_names())
+    tokens = (side // settings.patch) ** 2
+    speeds = ", ".join(f"{name} {speed(name, side, recipe.precision):,.0f}" for name in names)
+    native = f"images have {info.native.median:,} px" if info.native else "by its card"
+    sizes = getattr(settings, "train_sizes", ())
+    fewer = min(getattr(settings, "steps_by_size", {}).values(), default=recipe.steps)
+    rates = ", ".join(
+        f"{kind} {settings.learning_rates.get(kind, recipe.lr):g}" for kind in dict.fromkeys(map(family, names))
+    )
+    lines = {
+        "image_size": f"{side} px: {native}",
+        "patch": f"patches of {settings.patch} px: {tokens} tokens",
+        "models": f"{', '.join(names)}: a ViT and a CNN of one size",
+        "train_sizes": f"{', '.join(f'{size:,}' for size in sizes)} images: from a few a class up to all"
+        if sizes
+        else "",
+        "augment": f"{', '.join(recipe.augment) or 'none'}: as for photographs; flips harm where left and right matter",
+        "learning_rates": f"peak rates {rates}: from trials on photographs, none were made on yours",
+        "precision": f"{recipe.precision}: the faster one here",
+        "steps": f"{recipe.steps:,} steps of {recipe.batch_size} images"
+        + (f", fewer with fewer images, down to {fewer:,}" if fewer < recipe.steps else "")
+        + f": {speeds} images/s measured here, {duration(found.seconds)} in all",
+    }
+    chosen = [f"  {line} (--{name})" for name, line in lines.items() if line and name not in given]
+    return [
+        "Chosen for these images and this machine; an option says otherwise:",
+        *chosen,
+        *_left_out(found, info, given),
+    ]
+
+
+def _left_out(found: Suited, info: DataInfo, given: Collection[str]) -> list[str]:
+    """What would have been worth doing, and takes longer."""
+    settings, side = found.settings, found.settings.image_size
+    native = info.native.median if info.native else side
+    size = settings.sizes[-1]
+    larger = LADDER[LADDER.index(size) + 1] if size in LADDER[:-1] else ""
+    left = {
+        "models": "the hybrid (--models ViT HybridViT ResNet)",
+        "sizes": f"larger models (--sizes {larger})" if larger else "",
+        "image_size": "larger images (--image_size 64)" if side < min(64, native) else "",
+        "steps": f"longer trainings (--steps {4 * settings.recipe.steps})",
+    }
+    words = [word for name, word in left.items() if word and name not in given]
+    over = (
+        [f"  It takes longer than {MINUTES} minutes all the same; --seeds 1 is a first look."]
+        if found.seconds > 60 * MINUTES
+        else []
+    )
+    return [*over, *([f"  Left out for want of time: {'; '.join(words)}."] if words else [])]

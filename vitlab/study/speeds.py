@@ -1,0 +1,146 @@
+"""How fast this machine trains, measured once and kept in the run store; and the settings that follow from it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence, Set
+from contextlib import suppress
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vitlab.data.cards import cards
+from vitlab.data.info import DataInfo, describe, lines
+from vitlab.files import write_all
+from vitlab.report.provenance import cores, hardware, read_provenance
+from vitlab.runs.launch import Launcher
+from vitlab.runs.local import LocalEngine
+from vitlab.runs.place import Place, Prepared
+from vitlab.runs.run import Run, build
+from vitlab.study.command_line import Execution
+from vitlab.study.engines import device_here, machinery
+from vitlab.study.own_data import Machine, merged, options_given, suited, told
+from vitlab.study.settings import data_of
+
+if TYPE_CHECKING:
+    from vitlab.study.study import Study
+
+SECONDS = 0.5  # that each speed is measured for, at least
+FILE = "speed.json"
+
+
+class Speeds:
+    """Images/s that a process trains, by model, pixels and precision.
+
+    What was measured before on such hardware is read from `file`, so that the same command means the same runs.
+    """
+
+    def __init__(self, file: Path, launcher: Launcher, device: str, batch: int) -> None:
+        self.file, self.launcher, self.device, self.batch = file, launcher, device, batch
+        self.place = f"{hardware()}, {launcher.engine.resources.cpus} threads, {device}, {batch} images"
+        self.known: dict[str, dict[str, float]] = {}
+        with suppress(OSError, ValueError):  # a damaged file is measured anew
+            self.known = {str(place): dict(found) for place, found in json.loads(file.read_text()).items()}
+
+    def __call__(self, model: str, side: int, precision: str) -> float:
+        found, name = self.known.setdefault(self.place, {}), f"{model} at {side} px in {precision}"
+        if name not in found:
+            about = (model, side, precision, self.batch, self.device, self.launcher.engine.resources.cpus)
+            found[name] = round(self.launcher.ask(_measured, *about), 1)
+        return found[name]
+
+    def keep(self) -> None:
+        """Write down what was measured."""
+        write_all({self.file: json.dumps(self.known, indent=1).encode()})
+
+
+def _measured(model: str, side: int, precision: str, batch: int, device: str, threads: int) -> float:
+    from vitlab.benchmark.models import Case, speed  # in the worker, which has torch
+
+    return speed(Case(model, side, precision, "training", batch, device, threads), SECONDS)
+
+
+def _device(asked: str) -> tuple[str, tuple[str, ...]]:
+    from vitlab.runs.execute import cards_of, pick_device
+
+    device = pick_device(asked)
+    return device, cards_of(device)
+
+
+@dataclass(frozen=True)
+class Understood:
+    """Settings, the data set that they are about (None: the study's own), both in words, and about how many seconds
+    all runs take, where that was found out.
+    """
+
+    settings: Any
+    info: DataInfo | None = None
+    said: tuple[str, ...] = ()
+    seconds: float | None = None
+
+
+def understood(study: Study, settings: Any, how: Execution, arguments: Sequence[str]) -> Understood:
+    """The settings, and what is known of a data set that is not the study's own.
+
+    Settings that the command line does not say come from the images, unless a preset or a record was asked for.
+    Raises ValueError for data that cannot be had and for settings that cannot be.
+    """
+    given, first = options_given(arguments), next(iter(study.presets.values()))
+    where = _place(settings)
+    if where in ("", _place(first)):
+        return Understood(settings)
+    info = describe(where, how.runs / "cache")
+    said = lines(info)
+    if where in cards() and Path(where).is_dir():
+        said.append(f"There is a folder {where} here too; write ./{where} for it.")
+    known = Understood(settings, info, tuple(said))
+    if "data" not in given or given & {"preset", "config"}:
+        return known
+    if study.photographs:
+        return _chosen(study, known, how, given)
+    why = f"What the command line does not say is as in the preset {how.preset}, which was made for {_place(first)}."
+    return replace(known, said=(*known.said, why))
+
+
+def _place(settings: Any) -> str:
+    return getattr(settings, "data", "").partition("@")[0]
+
+
+def _chosen(study: Study, known: Understood, how: Execution, given: Set[str]) -> Understood:
+    """With settings from the record of the evidence that is extended, else from the images and the machine."""
+    settings, info, folder = known.settings, known.info, study.place(known.settings, how)
+    assert study.photographs and info
+    if how.extend and (folder / "provenance.json").exists():
+        before = build(type(settings), read_provenance(folder)["settings"])
+        recorded = {f.name: getattr(before, f.name) for f in fields(before) if f.name != "data"}
+        said = (*known.said, f"Settings as in {folder / 'provenance.json'}.")
+        return replace(known, settings=merged(settings, recorded, given), said=said)
+    device, jobs, threads = _at_work(how)
+    with Launcher(LocalEngine(1, threads)) as launcher:
+        batch = settings.recipe.batch_size if "batch_size" in given else study.photographs.recipe.batch_size
+        speeds = Speeds(how.runs / FILE, launcher, device, batch)
+        choose = partial(suited, study.plan, settings, info, given, study.photographs, Machine(speeds, jobs))
+        found = choose(unread=len(info.unread))
+        if how.skip_bad_images and not how.dry_run and not info.unread:
+            found = choose(unread=_unread(found.settings, how, launcher))
+        if not how.dry_run:
+            speeds.keep()
+        why = told(found, info, given, speeds)
+    return replace(known, settings=found.settings, said=(*known.said, *why), seconds=found.seconds)
+
+
+def _at_work(how: Execution) -> tuple[str, int, int]:
+    """The device, the number of processes and the threads of each, for a plan of many runs."""
+    with Launcher(LocalEngine(1)) as launcher:
+        device, cards = launcher.ask(_device, device_here(how))
+    by = machinery(how, Prepared(device, {}, cards), cores(), cores())
+    return device, by.jobs or 1, by.resources.cpus
+
+
+def _unread(settings: Any, how: Execution, launcher: Launcher) -> int:
+    """Decode the images now, as the study would soon, and count those that cannot be read."""
+    data, _ = data_of(settings.data, image_size=settings.image_size)
+    place = Place(how.runs, how.runs / "cache", device_here(how), skip_bad_images=True)
+    launcher.prepare([Run(settings.model_names()[0], data)], place)
+    return len(describe(_place(settings), how.runs / "cache").unread)
