@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from vitlab.files import write_all
-from vitlab.report.provenance import hardware, provenance, read_provenance
+from vitlab.report.provenance import hardware, portable, provenance, read_provenance
 
 
 def test_provenance_says_how_to_make_it_again(rows) -> None:
@@ -17,6 +17,24 @@ def test_provenance_says_how_to_make_it_again(rows) -> None:
     assert made["rows"]["wall_s"] == pytest.approx(67.5) and made["rows"]["torch"] == ["2.10"]
     assert made["versions"]["numpy"] == np.__version__ and made["versions"]["pandas"] == pd.__version__
     assert json.loads(json.dumps(made)) == made
+
+
+def test_a_command_keeps_what_was_asked_for_and_not_where_one_machine_has_its_files() -> None:
+    words = [
+        "python",
+        "--seeds",
+        "5",
+        "--runs",
+        "/data/my runs",
+        "--results=/tmp/r",
+        "--time_budget",
+        "9m",
+        "--jobs",
+        "1",
+    ]
+    assert portable(words) == ["python", "--seeds", "5", "--jobs", "1"]
+    asked = ["python", "--results", "results", "--runs=runs", "--data", "/images", "--name", "a b"]
+    assert portable(asked) == asked
 
 
 def test_hardware_names_cores_and_memory() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vitlab.report.evidence import Evidence
-from vitlab.report.provenance import read_provenance, short_commit
+from vitlab.report.provenance import portable, read_provenance, short_commit
 
 LAST = "again"  # a check of the other evidence, and no finding
 
@@ -46,8 +45,8 @@ class Entry:
 
     @property
     def command(self) -> str:
-        """What to type; a time budget says when to pause and not what is asked for, and is left out."""
-        return re.sub(r" --time_budget[= ]\S+", "", shlex.join(map(str, self.record["command"])))
+        """What to type, on any machine."""
+        return shlex.join(portable(self.record["command"]))
 
     @property
     def files(self) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -119,7 +120,7 @@ def provenance(settings: Mapping[str, Any], command: Sequence[str], rows: pd.Dat
     each = rows.drop_duplicates("run") if "run" in rows.columns else rows  # a run's cost stands in each of its rows
     wall = float(each["wall_s"].sum()) if "wall_s" in rows.columns else None
     return {
-        "command": list(command),
+        "command": portable(command),
         "settings": dict(settings),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": head,
@@ -137,6 +138,12 @@ def provenance(settings: Mapping[str, Any], command: Sequence[str], rows: pd.Dat
             },
         },
     }
+
+
+def portable(command: Sequence[str]) -> list[str]:
+    """A command without what is one machine's alone: when to pause, and stores at absolute paths."""
+    text = re.sub(r"\0--time_budget[\0=][^\0]*", "", "\0".join(map(str, command)))
+    return re.sub(r"\0--(?:runs|results)[\0=]/[^\0]*", "", text).split("\0")
 
 
 def read_provenance(folder: Path) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from vitlab.report import tables, verdicts
 from vitlab.report.entries import Entry, entry
 from vitlab.report.evidence import Evidence
 from vitlab.report.plain import NothingToShow
-from vitlab.report.provenance import provenance, read_provenance
+from vitlab.report.provenance import portable, provenance, read_provenance
 from vitlab.report.readme import readme
 from vitlab.report.site import COMMITTED, SCRIPT, plotly_script, site
 from vitlab.runs.run import Run
@@ -78,7 +78,7 @@ def made(
     drawn = replace(drawn, summary=" ".join([*record.get("cautions", []), drawn.summary]).strip())
     text = to_csv(rows)
     about = {**record["rows"], "count": len(rows), "checksum": checksum(text)}
-    record = {**record, **study.about(), "rows": about}
+    record = {**record, **study.about(), "command": portable(record["command"]), "rows": about}
     files = _figures(drawn, pictures)
     files |= {"rows.csv": text.encode(), "provenance.json": (json.dumps(record, indent=2) + "\n").encode()}
     return drawn, files
