@@ -12,6 +12,7 @@ from matplotlib.colors import to_hex
 from vitlab.report.build import bars, curves, curves_and_gaps, dots
 from vitlab.report.draw import draw, for_column
 from vitlab.report.evidence import Chart
+from vitlab.report.plain import tick_places
 from vitlab.report.style import FAMILY_COLOURS, chart_styles, render, series_styles
 
 LABELS = {"title": "Test accuracy against the number of training images", "xlabel": "images", "ylabel": "accuracy (%)"}
@@ -152,3 +153,17 @@ def test_families_keep_their_colours_and_sizes_their_dashes(charts) -> None:
 def test_a_missing_interval_is_no_band(charts) -> None:
     assert all(math.isnan(point.interval.low) for series in charts["one seed"].series for point in series.points)
     render(draw(charts["one seed"]), "png")
+
+
+@pytest.mark.parametrize(
+    ("values", "log", "ticks"),
+    [
+        ([2000, 500, 49_000, 500], True, [500, 2000, 49_000]),  # chosen
+        ([3e-4, 1e-3, 0.03], True, [3e-4, 1e-3, 0.03]),
+        ([0.002598, 0.0195, 0.0714], True, [0.005, 0.01, 0.02, 0.05]),  # measured
+        ([46.01, 86.51], True, [46.01, 86.51]),  # no two round ones between
+        ([46.01, 86.51], False, [46.01, 86.51]),
+    ],
+)
+def test_ticks_stand_at_the_chosen_values_and_at_round_ones_between_measured(values, log, ticks):
+    assert tick_places(values, log=log) == ticks

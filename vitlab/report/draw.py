@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vitlab.report.evidence import Chart, Panel, Point
-from vitlab.report.plain import tick_labels
+from vitlab.report.plain import tick_labels, tick_places
 from vitlab.report.style import (
     COLUMN,
     GREY,
@@ -156,12 +156,12 @@ def _limits(axes: Axes, values: Sequence[float], ends: Sequence[float]) -> None:
 
 
 def _value_ticks(axes: Axes, chart: Chart, found: Sequence[float | str], inches: float) -> None:
-    """A tick at every value that occurs."""
-    values = sorted({float(x) * chart.x_scale for x in found})
+    """Ticks at the values that were chosen, or at round ones."""
     if chart.log_x:
         axes.set_xscale("log")
-    if not values:
+    if not found:
         return
+    values = tick_places([float(x) * chart.x_scale for x in found], log=chart.log_x)
     if len(values) == 1:
         axes.set_xlim((values[0] / 2, values[0] * 2) if chart.log_x else (values[0] - 0.5, values[0] + 0.5))
     axes.set_xticks(values, tick_labels(values, log=chart.log_x, letters=inches / LETTER))

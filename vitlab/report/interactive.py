@@ -13,7 +13,7 @@ from typing import Any
 
 from vitlab.report.captions import alt
 from vitlab.report.evidence import Chart, Panel, Point, Series
-from vitlab.report.plain import number, tick_labels
+from vitlab.report.plain import number, tick_labels, tick_places
 from vitlab.report.style import DASHES, FAINT, GREY, INK, MARKERS, SeriesStyle, bar_colour, chart_styles
 
 DASH = dict(zip(map(str, DASHES), ("solid", "dash", "dot", "dashdot"), strict=True))
@@ -153,7 +153,8 @@ def _place(layout: dict[str, Any], chart: Chart, place: tuple[int, int], end: st
         across["title"], up["title"] = value, {"text": _html(chart.xlabel)}
         up |= {"autorange": "reversed", "showgrid": False, "automargin": True, **_broken(panel, pixels)}
     elif chart.kind == "line":
-        ticks = sorted({float(point.x) * chart.x_scale for series in panel.series for point in series.points})
+        places = [float(point.x) * chart.x_scale for series in panel.series for point in series.points]
+        ticks = tick_places(places, log=chart.log_x) if places else []
         letters = (right - left) * (pixels - MARGIN["l"]) / LETTER
         labels = tick_labels(ticks, log=chart.log_x, letters=letters) if ticks else []
         across |= {"tickvals": ticks, "ticktext": labels, "tickangle": 0}

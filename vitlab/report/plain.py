@@ -26,6 +26,20 @@ def data_title(name: str) -> str:
     return f"{of}, classes {classes.replace(',', ', ')}" if at else name
 
 
+def tick_places(values: Sequence[float], *, log: bool) -> list[float]:
+    """Where the ticks of an axis stand: at the `values` that were chosen (numbers of images, rates), as they are; on a
+    logarithmic axis of measured ones (FLOPs) at 1, 2 and 5 times the powers of ten between them.
+    """
+    found = sorted(set(values))
+    chosen = all(value == int(value) or float(f"{value:.2g}") == value for value in found)
+    if chosen or not log:
+        return found
+    powers = range(math.floor(math.log10(found[0])), math.ceil(math.log10(found[-1])) + 1)
+    places = [float(f"{digit}e{power}") for power in powers for digit in (1, 2, 5)]
+    inside = [place for place in places if found[0] <= place <= found[-1]]
+    return inside if len(inside) > 1 else found
+
+
 def tick_labels(values: Sequence[float], *, log: bool, letters: float) -> list[str]:
     """A label for each of the rising `values` on an axis of so many letters; empty where it would touch another.
 
