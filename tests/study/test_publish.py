@@ -55,3 +55,15 @@ def test_damaged_evidence_beside_it_costs_nothing_and_is_named(tmp_path, capsys)
     found = written(tmp_path, study("one", "a.b", 0.01), ["a", "b", "c"])
     assert not math.isnan(found.evidence.verdicts[0].adjusted_p)
     assert "two/digits/evidence.json" in capsys.readouterr().err
+
+
+def test_the_page_of_own_runs_shows_the_committed_ones_beside_them(tmp_path, monkeypatch):
+    for module in ("vitlab.report.site", "vitlab.study.publish"):
+        monkeypatch.setattr(f"{module}.COMMITTED", tmp_path / "results")
+    made = study("one", "a.b", 0.01)
+    written(tmp_path / "results", made, ["a", "b", "c"])
+    written(tmp_path / "runs" / "results", made, ["d", "e"])
+    page = (tmp_path / "runs" / "results" / "index.html").read_text()
+    assert 'href="one/digits/index.html"' in page and 'href="../../results/one/digits/index.html"' in page
+    assert "your own runs" in page and "2 seeds" in page and "3 seeds" in page
+    assert "your own runs" not in (tmp_path / "results" / "index.html").read_text()
