@@ -28,9 +28,9 @@ def test_each_optimiser_counts_at_the_rate_that_upstream_validation_chose(as_if_
     found = STUDY.draw(as_if_made(plan(SETTINGS), score), SETTINGS)
     (verdict,) = decide(found.verdicts)
     assert verdict.outcome == "holds" and verdict.interval.mean == pytest.approx(0.1, abs=0.002)
-    assert verdict.data == "digits, digits@3,5,8"
+    assert verdict.data == "digits and digits, classes 3, 5, 8"
     downstream, rates = found.tables
-    assert [key[0] for key in downstream.frame.index] == ["digits", "digits@3,5,8", MEAN]
+    assert [key[0] for key in downstream.frame.index] == ["digits", "digits, classes 3, 5, 8", MEAN]
     assert rates.frame["own rate"].tolist() == [0.01, 0.1]
     assert found.figures["figure"].panels[0][0].title == MEAN
 

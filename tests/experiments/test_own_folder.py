@@ -87,9 +87,9 @@ def test_the_record_has_what_was_chosen_and_asks_for_the_same_runs(done, folder,
     places = ("--results", done / "again", "--runs", done / "runs", "--wandb", "off")
     speeds = (done / "runs" / "speed.json").read_bytes()
     assert study("--config", evidence(done) / "provenance.json", *places) == 0
-    assert "2 runs: 2 done, 0 to do" in capsys.readouterr().out
+    assert "4 runs: 4 done, 0 to do" in capsys.readouterr().out
     assert study("--data", folder, *SHORT, *places[:-2]) == 0
-    assert "2 runs: 2 done, 0 to do" in capsys.readouterr().out
+    assert "4 runs: 4 done, 0 to do" in capsys.readouterr().out
     assert (done / "runs" / "speed.json").read_bytes() == speeds
 
 
@@ -97,7 +97,7 @@ def test_what_is_extended_keeps_its_settings_on_another_machine(done, folder, tm
     words = ("--data", folder, "--extend", "--dry_run", "--wandb", "off", "--results", done / "results")
     assert study(*words, "--seeds", 2, "--runs", tmp_path / "runs") == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "4 runs: 2 done, 2 to do" in said and "Settings as in" in said
+    assert "8 runs: 4 done, 4 to do" in said and "Settings as in" in said
 
 
 def test_a_single_seed_and_few_images_stand_before_the_answer(done):
@@ -162,4 +162,4 @@ def test_a_preset_that_is_asked_for_is_taken_as_it_is(folder, tmp_path, capsys):
     words = ("--data", folder, "--preset", "quick", "--train_sizes", 8, "--dry_run", "--runs", tmp_path)
     assert study(*words, "--wandb", "off") == 0
     said = capsys.readouterr().out
-    assert "60 images of 2 classes" in said and "Chosen for" not in said and "9 runs" in said
+    assert "60 images of 2 classes" in said and "Chosen for" not in said and "12 runs" in said

@@ -14,7 +14,10 @@ from vitlab.report.evidence import Evidence
 from vitlab.runs.stored import read_rows
 from vitlab.study.study import main
 
-WORDS = "--models ViT --patch 8 --train_sizes 8 32 --seeds 2 --steps 20 --evaluations 2 --rates 0.1 --wandb off".split()
+WORDS = (
+    "--models ViT-Pico/8 --image_size 16 --patch 8 --learning_rates.ViT 0.003 --precision fp32 --train_sizes 8 32 "
+    "--seeds 2 --steps 20 --evaluations 2 --rates 0.1 --wandb off"
+)
 MADE = ("evidence.json", "evidence.md", "confusion.png")
 
 
@@ -41,7 +44,7 @@ def done(images, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("done")
     weights = save_checkpoint(create("ViT-Pico/8", image_size=16, num_classes=5), folder / "tiny.safetensors")
     places = ("--results", folder / "results", "--runs", folder / "runs")
-    assert study("--data", images, *WORDS, "--init", weights, *places) == 0
+    assert study("--data", images, *WORDS.split(), "--init", weights, *places) == 0
     return folder / "results" / "data_scaling" / "mine"
 
 
@@ -61,7 +64,8 @@ def test_the_floors_are_what_they_must_be(done):
 def test_the_answer_says_what_to_take_and_what_cannot_be_said(done):
     found = Evidence.loads((done / "evidence.json").read_text())
     said = found.summary
-    assert said.startswith("With 32 of the 43 training images take ViT-Pico/8")
+    assert said.startswith("Warning: with 2 seeds")
+    assert "With 32 of the 43 training images take ViT-Pico/8" in said
     assert "majority class 66.7%, nearest neighbour on pixels 100.0%" in said
     assert "cannot be said: only 2 train sizes, not 4" in said
     assert "Pre-trained weights, held against training from scratch, are not told apart with 8 images" in said
@@ -97,5 +101,5 @@ def test_a_redraw_says_the_same_without_torch_and_leaves_the_pictures(done):
 )
 def test_weights_that_cannot_be_had_are_named_before_anything_is_trained(source, named, images, tmp_path, capsys):
     places = ("--results", tmp_path / "results", "--runs", tmp_path / "runs")
-    assert study("--data", images, *WORDS, "--init", source, *places) == 2
+    assert study("--data", images, *WORDS.split(), "--init", source, *places) == 2
     assert named in capsys.readouterr().err and not (tmp_path / "results").exists()

@@ -174,7 +174,7 @@ def judged(
     return judge(
         claim,
         values,
-        data=data or ", ".join(titles),
+        data=data or " and ".join(titles),
         subject=" against ".join(names),
         failed=tuple(dict.fromkeys(failed)),
         about=about,
