@@ -43,6 +43,7 @@ class Lease:
         self.machine = machine or this_machine()
         self.lost = False  # whether another process took it over, as no heartbeat of ours came through
         self._mine, self._over = 0, threading.Event()
+        self._heart: threading.Thread | None = None
 
     def take(self, stop: Callable[[], bool]) -> bool:
         """Wait until the lease is ours, and say so; False when `stop` says so before.
@@ -66,6 +67,8 @@ class Lease:
     def free(self) -> None:
         """Let the next one have it."""
         self._over.set()
+        if self._heart:
+            self._heart.join(1.0)  # so that a worker between two runs holds nothing
         with suppress(OSError):  # Without a heartbeat it becomes stale by itself.
             if self._counts():
                 self._file(self._mine).write_text(FREE)
@@ -95,7 +98,8 @@ class Lease:
             self._file(old).unlink(missing_ok=True)
         self.lost = False
         self._over.clear()
-        threading.Thread(target=self._keep_alive, daemon=True).start()
+        self._heart = threading.Thread(target=self._keep_alive, daemon=True)
+        self._heart.start()
         return True
 
     def _keep_alive(self) -> None:
