@@ -9,7 +9,7 @@ from vitlab.claims.claim import Claim
 from vitlab.claims.rule import judge
 from vitlab.report.evidence import Evidence
 from vitlab.runs.stored import read_rows
-from vitlab.study.publish import conclude, recorded, together
+from vitlab.study.publish import conclude, recorded, show, together
 from vitlab.study.settings import Settings
 from vitlab.study.study import Study
 
@@ -25,11 +25,15 @@ def study(name: str, claim: str, spread: float) -> Study:
 
 
 def written(results, made: Study, runs: list[str]):
-    rows = [{"run": run, "status": "finished", "seed": i, "score": i % 3 - 1} for i, run in enumerate(runs)]
+    rows = [
+        {"run": run, "status": "finished", "seed": i, "score": i % 3 - 1, "task.kind": "classify"}
+        for i, run in enumerate(runs)
+    ]
     folder = results / made.name / "digits"
     old = read_rows(folder) if folder.exists() else None
     table = together(old, rows, made.name)
-    return conclude(made, Settings(), folder, table, recorded(made, Settings(), [], [], table))
+    record = {**recorded(made, Settings(), [], [], table), "plan": runs}
+    return conclude(made, Settings(), folder, table, record)
 
 
 def test_new_evidence_on_a_data_set_can_change_the_verdicts_that_stand_there(tmp_path):
@@ -42,10 +46,12 @@ def test_new_evidence_on_a_data_set_can_change_the_verdicts_that_stand_there(tmp
     assert after.outcome == "undecided" and "undecided" in (tmp_path / "one" / "digits" / "evidence.md").read_text()
 
 
-def test_evidence_never_shrinks_though_a_plan_asks_for_less(tmp_path):
+def test_evidence_never_shrinks_though_a_plan_asks_for_less_and_that_is_said(tmp_path, capsys):
     made = study("one", "a.b", 0.01)
-    written(tmp_path, made, ["a", "b", "c"])
-    written(tmp_path, made, ["b"])
+    show(written(tmp_path, made, ["a", "b", "c"]))
+    assert "not drawn" not in capsys.readouterr().out
+    show(written(tmp_path, made, ["b"]))
+    assert "2 runs of earlier plans stay in rows.csv and are not drawn" in capsys.readouterr().out
     assert set(read_rows(tmp_path / "one" / "digits")["run"]) == {"a", "b", "c"}
 
 

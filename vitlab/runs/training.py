@@ -153,16 +153,7 @@ def train(
     rounds, steps_per_round = run.recipe.rounds(len(indices))
     model = build_model(run, data, store)
     metadata = {"run": run.id, "mean": list(data.mean), "std": list(data.std), "classes": list(data.classes)}
-    images = DataModule(
-        data,
-        indices=indices,
-        batch_size=run.recipe.batch_size,
-        steps_per_round=steps_per_round,
-        seed=run.seed,
-        augment=run.recipe.augment,
-        # Masked patch prediction draws what it corrupts by batches, and so keeps them in evaluation.
-        evaluation_batch_size=micro if micro and isinstance(run.task, Classify) else EVALUATION_BATCH,
-    )
+    images = _images(run, data, indices, steps_per_round, micro)
     module = _module(run, model, data, rounds * steps_per_round)
     module.micro_batch, module.processes, module.rank = micro, team.size, team.rank
     with Keeper() as keeper:
@@ -179,6 +170,19 @@ def train(
     how: dict[str, Any] = {"micro_batch": micro} if micro else {}
     how |= {"processes": team.size} if team.size > 1 else {}
     return [row | how for row in _rows(run, data, len(indices), callback, tests)]
+
+
+def _images(run: Run, data: ImageData, indices: torch.Tensor, steps_per_round: int, micro: int | None) -> DataModule:
+    return DataModule(
+        data,
+        indices=indices,
+        batch_size=run.recipe.batch_size,
+        steps_per_round=steps_per_round,
+        seed=run.seed,
+        augment=run.recipe.augment,
+        # Masked patch prediction draws what it corrupts by batches, and so keeps them in evaluation.
+        evaluation_batch_size=micro if micro and isinstance(run.task, Classify) else EVALUATION_BATCH,
+    )
 
 
 def cost_of(run: Run, image_size: int, classes: int) -> Count:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,11 +37,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Written:
-    """Evidence as it lies in its folder."""
+    """Evidence as it lies in its folder, beside `undrawn` finished runs that only earlier plans asked for."""
 
     folder: Path
     evidence: Evidence
     files: Sequence[Path]
+    undrawn: int = 0
 
 
 def conclude(
@@ -60,7 +61,15 @@ def conclude(
     drawn, files = made(study, settings, rows, record, pictures or {})
     write_all({folder / name: content for name, content in files.items()})
     evidence = publish(folder.parents[1], {folder: drawn})[folder]
-    return Written(folder, evidence, [folder / name for name in (*files, "evidence.json", "evidence.md")])
+    paths = [folder / name for name in (*files, "evidence.json", "evidence.md")]
+    return Written(folder, evidence, paths, undrawn(rows, record.get("plan", ())))
+
+
+def undrawn(rows: pd.DataFrame, plan: Collection[str]) -> int:
+    """How many finished runs the rows have beside those of the plan."""
+    if not plan or "task.kind" not in rows.columns:
+        return 0
+    return len(set(rows.loc[rows["status"] == "finished", "run"].dropna()) - set(plan))
 
 
 def made(
@@ -213,4 +222,6 @@ def show(written: Written) -> None:
     for table in written.evidence.tables:
         console.print(tables.to_rich(table))
     print(f"\nWritten to {written.folder}: " + ", ".join(path.name for path in written.files))
+    if written.undrawn:
+        print(f"{written.undrawn} runs of earlier plans stay in rows.csv and are not drawn: this one asks for fewer.")
     print(f"\n{written.evidence.answer}")
