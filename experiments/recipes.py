@@ -161,6 +161,13 @@ UPSTREAM: dict[str, dict[str, Any]] = {
         "finetune": replace(SGD_GPU, steps=10_000),
     },
 }
+# Satellite photographs at 32 px, which are learnt in fewer steps than CIFAR-10.
+EUROSAT: dict[str, Any] = {
+    "data": "eurosat",
+    "image_size": 32,
+    "patch": 4,
+    "recipe": replace(CIFAR_LONG, steps=2500, warmup_steps=100),
+}
 # Data scaling: settings of the study by preset.
 SCALED: dict[str, Any] = {"data": "cifar10", "patch": 4}
 FIGURE_4: dict[str, Any] = {"data": "tiny_imagenet_32", "patch": 4, "measure": "few_shot", "downstream": DOWNSTREAM}

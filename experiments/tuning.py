@@ -51,6 +51,15 @@ PRESETS = {
         rates_by_family={"ResNet": recipes.CIFAR10_LONG.tried["ResNet"]},
         recipe=recipes.CIFAR_LONG,
     ),
+    "eurosat_cpu": Tuning(
+        **recipes.EUROSAT,
+        train_sizes=(200, 16_000),
+        steps_by_size={200: 1000, 16_000: 2500},
+        seeds=1,
+        models=("ViT", "ResNet"),
+        rates=recipes.CIFAR10_LONG.tried["ViT"],
+        rates_by_family={"ResNet": recipes.CIFAR10_LONG.tried["ResNet"]},
+    ),
     "tiny_imagenet_cpu": Tuning(
         data="tiny_imagenet_32", patch=4, sizes=("Nano",), train_sizes=(95_000,), recipe=recipes.CIFAR_SHORT
     ),
