@@ -55,6 +55,7 @@ PRESETS = {
         train_size=200, recipe=replace(recipes.DIGITS_RECIPE, batch_size=32), rates=(3e-4, 1e-3, 3e-3, 1e-2)
     ),
     "cifar10_cpu": replace(CIFAR, train_size=2000, recipe=replace(recipes.CIFAR_LONG, steps=6000)),
+    "eurosat_cpu": Block(**recipes.EUROSAT_FEW, rates=(3e-4, 1e-3, 3e-3, 1e-2)),
     "cifar10": replace(CIFAR, sizes=("Small",), depths=(6, 12, 24), recipe=recipes.CIFAR_GPU),
 }
 

@@ -76,6 +76,10 @@ PRESETS = {
         CIFAR, lengths=(800, 3200), learning_rates=recipes.CIFAR10_SHORT.chosen,
         also=("results/data_scaling/cifar10", "results/inductive_bias/cifar10"),
     ),
+    "eurosat_cpu": ComputeScaling(
+        **recipes.EUROSAT, sizes=("Pico", "Nano"), lengths=(250, 1000, 4000),
+        learning_rates=recipes.EUROSAT_SHORT.chosen, also=("results/data_scaling/eurosat_64",),
+    ),
     "cifar10": replace(
         CIFAR, sizes=("Nano", "Micro", "Small"), lengths=(1250, 5000, 20_000), seeds=5,
         recipe=recipes.CIFAR_GPU, learning_rates=recipes.UNTUNED,

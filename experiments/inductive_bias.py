@@ -72,6 +72,10 @@ PRESETS = {
     "cifar10_cpu": replace(
         CIFAR, steps_by_size={2000: 1500, 10_000: 3000, 49_000: 6000}, learning_rates=recipes.CIFAR10_SHORT.chosen
     ),
+    "eurosat_cpu": InductiveBias(
+        **recipes.EUROSAT, train_sizes=(1000, 4000), steps_by_size={1000: 1500, 4000: 2500},
+        learning_rates=recipes.EUROSAT_SHORT.chosen,
+    ),
     "cifar10": replace(CIFAR, sizes=("Micro",), recipe=recipes.CIFAR_GPU, learning_rates=recipes.UNTUNED),
 }  # fmt: skip
 

@@ -68,6 +68,7 @@ PRESETS = {
     "cifar10_cpu": replace(
         CIFAR, recipe=replace(recipes.CIFAR_LONG, steps=12_000), learning_rates=recipes.CIFAR10_SHORT.chosen
     ),
+    "eurosat_cpu": Ablation(**recipes.EUROSAT_FEW, learning_rates=recipes.EUROSAT_SHORT.chosen),
     "cifar10": replace(
         CIFAR, sizes=("Small",), train_size=None, recipe=recipes.CIFAR_GPU, learning_rates=recipes.UNTUNED
     ),

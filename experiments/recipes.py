@@ -58,13 +58,15 @@ CIFAR10_LONG = Trials(
     {"ViT": 3e-3, "ResNet": 3e-2},
     {"ViT": (3e-4, 1e-3, 3e-3, 1e-2), "ResNet": (3e-3, 1e-2, 3e-2, 1e-1)},
 )
+# 1,000 steps on 200 images and 2,500 on 16,000, at 32 px.
+EUROSAT_SHORT = Trials("eurosat_64", ("tuning/eurosat_64_200_16000",), CIFAR10_LONG.chosen, CIFAR10_LONG.tried)
 TINY_SHORT = Trials(
     "tiny_imagenet_32",
     ("tuning/tiny_imagenet_32_95000",),
     {"ViT": 1e-3, "HybridViT": 3e-4, "ResNet": 1e-2},
     dict.fromkeys(FAMILIES, FIVE),
 )
-TRIALS = (DIGITS, CIFAR10_SHORT, CIFAR10_LONG, TINY_SHORT)
+TRIALS = (DIGITS, CIFAR10_SHORT, CIFAR10_LONG, EUROSAT_SHORT, TINY_SHORT)
 UNTUNED = dict.fromkeys(FAMILIES, 1e-3)  # the GPU presets' rates: nobody has tried others yet
 
 
@@ -162,12 +164,10 @@ UPSTREAM: dict[str, dict[str, Any]] = {
     },
 }
 # Satellite photographs at 32 px, which are learnt in fewer steps than CIFAR-10.
-EUROSAT: dict[str, Any] = {
-    "data": "eurosat",
-    "image_size": 32,
-    "patch": 4,
-    "recipe": replace(CIFAR_LONG, steps=2500, warmup_steps=100),
-}
+SATELLITE = replace(CIFAR_LONG, steps=2500, warmup_steps=100)
+EUROSAT: dict[str, Any] = {"data": "eurosat", "image_size": 32, "patch": 4, "recipe": SATELLITE}
+# ... and for the ablations, which take many trainings on few of them.
+EUROSAT_FEW = EUROSAT | {"train_size": 2000, "seeds": 3, "recipe": replace(SATELLITE, steps=1500, evaluations=10)}
 # Data scaling: settings of the study by preset.
 SCALED: dict[str, Any] = {"data": "cifar10", "patch": 4}
 FIGURE_4: dict[str, Any] = {"data": "tiny_imagenet_32", "patch": 4, "measure": "few_shot", "downstream": DOWNSTREAM}
@@ -192,6 +192,13 @@ DATA_SCALING: dict[str, dict[str, Any]] = {
         "steps_by_size": {500: 3000, 2000: 6000, 8000: 12_000, 49_000: 24_000},
         "recipe": CIFAR_LONG,
         "learning_rates": CIFAR10_LONG.chosen,
+    },
+    "eurosat_cpu": EUROSAT
+    | {
+        "models": ("ViT-Pico/4", "ViT-Nano/4", "ResNet-Pico"),
+        "train_sizes": (250, 1000, 4000, 16_000),
+        "steps_by_size": {250: 1000, 1000: 1500, 4000: 2500, 16_000: 4000},
+        "learning_rates": EUROSAT_SHORT.chosen,
     },
     "tiny_imagenet": FIGURE_4
     | {

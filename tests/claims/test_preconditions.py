@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from vitlab.claims.compare import closing, gains, last_gain
 from vitlab.claims.preconditions import at_edge, cut_short, near_floor, true_untrained
 
 
@@ -43,3 +44,11 @@ def test_what_untrained_weights_show_too_is_no_finding(above) -> None:
     assert true_untrained(above, {0: 0.0, 1: 0.01, 2: -0.01}) == []
     words = true_untrained(above, {0: 0.1, 1: 0.11, 2: 0.09})
     assert words == ["it holds for untrained weights too: +10.0 [+7.5, +12.5] points, n = 3"]
+
+
+@pytest.mark.parametrize("how", [closing, last_gain, gains])
+def test_two_seeds_claim_no_trend(how, above, scaling) -> None:
+    rows = scaling.assign(title="Digits", score=scaling["score"] / 2 + 0.3)  # far from chance at every size
+    two, three = (how(above, rows[rows["seed"] < seeds], "ResNet", "ViT", x="train_images") for seeds in (2, 3))
+    assert two.failed == ("a trend takes 3 seeds, not 2",) and two.outcome == "cannot be tested here"
+    assert not three.failed and three.outcome != "cannot be tested here"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from vitlab.claims.claim import Claim, Verdict
 from vitlab.claims.curves import curves, gap_curves, plateau, slope_error, slope_sampling, slopes
 from vitlab.claims.interval import paired
-from vitlab.claims.preconditions import cut_short, near_floor
+from vitlab.claims.preconditions import cut_short, few_seeds, near_floor
 from vitlab.claims.rule import judge
 from vitlab.claims.statistics import LOG_ODDS, arm, gap, sampling_error, with_log_odds
 
@@ -142,11 +142,12 @@ def _along(
     x: str,
     *,
     arms: Iterable[pd.DataFrame] = (),
+    doubts: Iterable[str] = (),
     **more: Any,
 ) -> Verdict:
     whole = [rows[rows["model"] == name] for name in (first, second)]
     about = {"first": first, "second": second, "few": rows[x].min(), "many": rows[x].max()}
-    return judged(claim, values, arms or whole, about=about, **more)
+    return judged(claim, values, arms or whole, about=about, doubts=(*doubts, *few_seeds(len(values))), **more)
 
 
 def judged(

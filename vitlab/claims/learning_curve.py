@@ -17,13 +17,13 @@ from scipy.optimize import minimize_scalar, nnls
 
 from vitlab.claims.curves import SIZES, curves
 from vitlab.claims.interval import Interval, binomial_error, mean_interval
-from vitlab.claims.preconditions import cut_short, near_floor
+from vitlab.claims.preconditions import LEAST_SEEDS, cut_short, near_floor
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Floats = NDArray[np.float64]
-LEAST_SIZES, LEAST_SEEDS, LEAST_IMAGES = 4, 3, 100
+LEAST_SIZES, LEAST_IMAGES = 4, 100
 OFF = 0.02  # accuracy by which the curve may miss what was measured
 FAR = 0.10  # accuracy that test may be below validation
 POWERS = 0.01, 2.0  # b below is a logarithm, and beyond a jump

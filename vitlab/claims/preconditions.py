@@ -18,6 +18,7 @@ from vitlab.claims.statistics import SETS
 if TYPE_CHECKING:
     import pandas as pd
 
+LEAST_SEEDS = 3  # that a trend takes
 LEAST = 0.05  # accuracy above chance and above untrained weights
 LATE = 0.005  # accuracy gained over the last fifth of training that says: not finished
 
@@ -77,6 +78,11 @@ def cut_short(rows: pd.DataFrame, *, by: str = "model") -> list[str]:
             f"{name} was cut short: the best evaluation is the last in {short.sum()} of {len(group)} runs{words}"
         )
     return found
+
+
+def few_seeds(seeds: int) -> list[str]:
+    """That so many seeds tell no trend."""
+    return [f"a trend takes {LEAST_SEEDS} seeds, not {seeds}"] if seeds < LEAST_SEEDS else []
 
 
 def at_edge(tried: Sequence[float], chosen: float, *, who: str, what: str = "learning rate") -> list[str]:

@@ -15,7 +15,8 @@ import pandas as pd
 
 from vitlab.claims.curves import SIZES, Factor, data_factor
 from vitlab.claims.interval import MISSING, Interval, mean_interval
-from vitlab.claims.learning_curve import LEAST_SEEDS, Forecast, forecast
+from vitlab.claims.learning_curve import Forecast, forecast
+from vitlab.claims.preconditions import LEAST_SEEDS
 from vitlab.claims.sentences import readable
 from vitlab.claims.statistics import gap, sampling_error
 from vitlab.report.averaging import points

@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from vitlab.claims.preconditions import LEAST_SEEDS
+
 if TYPE_CHECKING:
     import pandas as pd
 
     from vitlab.data.info import DataInfo
 
 FEW_IMAGES = 100  # of a test split
-FEW_SEEDS = 3
 POINTS = 0.05  # above the floor, or below validation, before it is worth a word
 DEVIATIONS = 3  # of the sampling error, before two accuracies on different images differ
 
@@ -24,7 +25,7 @@ def before(info: DataInfo | None, settings: Any) -> list[str]:
     """What the images and the settings cannot answer, whatever comes out; nothing for a study's own data."""
     if info is None:
         return []
-    tests, seeds = info.sizes["test"], getattr(settings, "seeds", FEW_SEEDS)
+    tests, seeds = info.sizes["test"], getattr(settings, "seeds", LEAST_SEEDS)
     found = []
     if tests < FEW_IMAGES:
         points = 196 * math.sqrt(0.25 / tests)
@@ -32,7 +33,7 @@ def before(info: DataInfo | None, settings: Any) -> list[str]:
             f"Warning: there are {tests} test images, so that an accuracy near 50% is uncertain by {points:.0f} points "
             "either way, whatever the model; more of them help."
         )
-    if seeds < FEW_SEEDS:
+    if seeds < LEAST_SEEDS:
         found.append(f"Warning: {_seeds(seeds)}; no trend is claimed. --seeds 3 or more show one.")
     return found
 
@@ -56,7 +57,7 @@ def after(info: DataInfo | None, rows: pd.DataFrame) -> list[str]:
     validation, test = scores.loc[best, "validation"], scores.loc[best, "test"]
     said = [_below_validation(info, best, validation, test) or _near_floor(info, best, test)]
     seeds = done["seed"].nunique()
-    said += [f"Warning: {_seeds(seeds)}; no trend is claimed."] if seeds < FEW_SEEDS else []
+    said += [f"Warning: {_seeds(seeds)}; no trend is claimed."] if seeds < LEAST_SEEDS else []
     return [words for words in said if words]
 
 
