@@ -7,6 +7,10 @@ os.environ.setdefault("WANDB_MODE", "offline")
 
 import pytest
 import torch
+from hypothesis import settings
+
+settings.register_profile("vitlab", deadline=None)  # how fast a machine is decides no test
+settings.load_profile("vitlab")
 
 
 @pytest.fixture(autouse=True)

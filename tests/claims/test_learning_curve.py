@@ -28,7 +28,7 @@ def rows(curve=TRUE, *, sizes=SIZES, seeds=3, noise=0.0, seed=0, images=10_000, 
     return pd.DataFrame(found)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(c=st.floats(0.01, 0.4), first=st.floats(0.1, 0.5), b=st.floats(0.2, 1.2), start=st.integers(20, 2000))
 def test_a_curve_without_noise_is_found_again(c: float, first: float, b: float, start: int) -> None:
     """Its accuracies, at least: c and b trade off where the curve is nearly straight."""

@@ -156,14 +156,14 @@ def read_changed(folder: Path, changes: dict[str, object], lines: list[tuple[int
         assert str(file) in str(error) and len(str(error)) < 1000
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(changes=CHANGES, lines=LINES)
 def test_changed_cards_give_value_errors(changes, lines, tmp_path_factory):
     read_changed(tmp_path_factory.getbasetemp(), changes, lines)
 
 
 @pytest.mark.fault
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=3000)
 @given(changes=CHANGES, lines=LINES)
 def test_many_changed_cards(changes, lines, tmp_path_factory):
     read_changed(tmp_path_factory.getbasetemp(), changes, lines)

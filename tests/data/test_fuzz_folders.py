@@ -64,14 +64,14 @@ def only_value_errors(root: Path, entries: list[tuple[str, list[str], str, list[
     assert all(rows.labels.max() < len(found.classes) for rows in found.rows.values())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(entries=st.lists(ENTRIES, min_size=4, max_size=30))
 def test_random_trees(entries, tmp_path_factory):
     only_value_errors(tmp_path_factory.getbasetemp() / "trees" / "set", entries)
 
 
 @pytest.mark.fault
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(entries=st.lists(ENTRIES, min_size=4, max_size=60))
 def test_many_random_trees(entries, tmp_path_factory):
     only_value_errors(tmp_path_factory.getbasetemp() / "trees" / "set", entries)

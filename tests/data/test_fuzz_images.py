@@ -85,20 +85,20 @@ def test_whole_ones_are_read(kind: str) -> None:
     assert decode_square(WHOLE[kind], 16).shape == (3, 16, 16) and short_side(WHOLE[kind])[0] == 40
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(draw=DRAWS)
 def test_damaged_images_give_value_errors(draw):
     only_value_errors(damaged(draw))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(data=st.binary(max_size=300))
 def test_any_bytes_give_value_errors(data):
     only_value_errors(data)
 
 
 @pytest.mark.fault
-@settings(max_examples=20_000, deadline=None)
+@settings(max_examples=20_000)
 @given(draw=DRAWS)
 def test_many_damaged_images(draw):
     only_value_errors(damaged(draw))

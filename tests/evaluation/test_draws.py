@@ -9,7 +9,7 @@ from vitlab.evaluation.draws import draw_shots, draws_needed, folds_of, interval
 labels_with_9_each = st.permutations([label for label in (3, -1, 40) for _ in range(9)]).map(torch.tensor)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(labels_with_9_each, st.integers(1, 9), st.integers(0, 10**6))
 def test_shots_are_balanced_distinct_and_nested(labels, shots, seed):
     chosen = draw_shots(labels, shots, seed)
@@ -24,7 +24,7 @@ def test_every_image_is_drawn_equally_often():
     np.testing.assert_allclose(times, [0.2] * 5 + [0.1] * 10, atol=0.03)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(labels_with_9_each, st.integers(2, 12))
 def test_folds_hold_out_each_image_once_and_keep_every_class(labels, folds):
     masks = folds_of(labels, folds)

@@ -144,7 +144,7 @@ def test_held_out_shots_prefer_strong_decay_where_the_features_are_noise_beyond_
     assert choose_l2_on_shots(features, labels, (1e-6, 30.0)) == 30.0
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(2, 6), st.integers(1, 9), st.integers(0, 10**6))
 def test_the_score_is_invariant_to_the_scale_and_order_of_features(classes, width, seed):
     train, labels = problem(30, width, classes, seed % 1000)

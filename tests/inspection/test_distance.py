@@ -79,7 +79,7 @@ def test_queries_that_look_only_at_the_class_token_are_left_out():
     assert attention_distances([attention], grid=GRID, stride=1, prefix=1).isnan().all()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(1, 4), st.integers(1, 4), st.integers(0, 1), st.integers(0, 10**6))
 def test_random_attention_equals_the_sum_written_out(h, w, prefix, seed):
     generator = torch.Generator().manual_seed(seed)

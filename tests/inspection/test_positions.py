@@ -61,7 +61,7 @@ def test_similarity_that_falls_with_distance_is_explained_by_distance():
     assert structure.row_column_r2 < 0.95
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.integers(0, 10**6))
 def test_random_positions_have_no_structure(seed):
     positions = torch.randn(101, 64, generator=torch.Generator().manual_seed(seed))

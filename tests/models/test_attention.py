@@ -13,7 +13,7 @@ from vitlab.models.attention import AxialAttention, SelfAttention, attend, atten
 
 
 @given(st.integers(1, 2), st.integers(1, 3), st.integers(1, 9), st.integers(1, 8), st.booleans())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_products_and_fused_kernel_agree(batch, heads, tokens, width, biased):
     q, k, v = torch.randn(3, batch, heads, tokens, width)
     bias = torch.randn(batch, heads, tokens, tokens) if biased else None

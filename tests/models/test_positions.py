@@ -13,7 +13,7 @@ sides = st.integers(1, 9)
 
 
 @given(sides, sides, sides, sides)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_corners_is_what_the_authors_do(h, w, new_h, new_w):
     """`scipy.ndimage.zoom` of order 1, as in vit_jax/checkpoint.py; a side of one patch is constant."""
     table = torch.randn(h, w, 2)
@@ -25,7 +25,7 @@ def test_corners_is_what_the_authors_do(h, w, new_h, new_w):
 
 
 @given(sides, sides, st.integers(0, 2), st.sampled_from(["corners", "bilinear", "bicubic", "bicubic_antialias"]))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_the_same_grid_is_the_identity_to_the_bit(h, w, prefix, how):
     table = torch.randn(1, prefix + h * w, 3)
     assert resize_table(table, (h, w), (h, w), prefix=prefix, how=how) is table

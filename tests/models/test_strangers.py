@@ -24,8 +24,8 @@ from vitlab import models
 from vitlab.models.checkpoint import KEY
 from vitlab.models.save import translated
 
-FEW = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-MANY = settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
+FEW = settings(max_examples=60, suppress_health_check=list(HealthCheck))
+MANY = settings(max_examples=1000, suppress_health_check=list(HealthCheck))
 
 
 def small(**options: Any) -> models.ViT:

@@ -55,7 +55,7 @@ def test_a_file_that_holds_no_rows_of_the_run_is_put_aside_and_the_run_is_not_do
     assert store.finished(RUN) and store.rows(RUN) == ROWS
 
 
-@how(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
+@how(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
 @given(bit=st.integers(0, 10**6))
 def test_any_flipped_bit_of_the_rows_is_noticed(store, bit):
     store.finish(RUN, ROWS)

@@ -52,7 +52,7 @@ def draw(task: MaskedPatch, images: int, patches: int, seed: int = 0):
 
 
 @given(st.integers(2, 196), st.sampled_from([0.15, 0.5, 0.75, 1.0]), st.integers(0, 99))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_rates_are_exact_in_every_image(patches, ratio, seed):
     found = draw(MaskedPatch(ratio=ratio), 4, patches, seed)
     count = round(ratio * patches)
