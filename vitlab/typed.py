@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import types
 from collections.abc import Mapping, Sequence
-from typing import Any, Union, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin
 
 WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", types.NoneType: "nothing"}
 
@@ -13,7 +13,8 @@ WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or
 def misfit(value: object, annotation: Any) -> str:
     """What is wrong with `value`, in words that name the right type; empty if it is of that type.
 
-    Knows int, float (finite; whole numbers too), str, bool, None, unions, `tuple[...]` (lists serve), `Mapping[k, v]`.
+    Knows int, float (finite; whole numbers too), str, bool, None, unions, `Literal`, `tuple[...]` (lists serve),
+    `Mapping[k, v]`.
     """
     if fits(value, annotation):
         return ""
@@ -30,6 +31,8 @@ def fits(value: object, annotation: Any) -> bool:
         return True
     if origin in (Union, types.UnionType):
         return any(fits(value, one) for one in inside)
+    if origin is Literal:
+        return value in inside
     if origin is tuple:
         return _fits_tuple(value, inside)
     if isinstance(origin, type) and issubclass(origin, Mapping):
@@ -47,6 +50,8 @@ def described(annotation: Any) -> str:
     origin, inside = get_origin(annotation), get_args(annotation)
     if origin in (Union, types.UnionType):
         return " or ".join(map(described, inside))
+    if origin is Literal:
+        return f"one of {', '.join(map(str, inside))}"
     if origin is tuple:
         if Ellipsis in inside:
             return f"a list, each {described(inside[0])}"

@@ -41,7 +41,7 @@ def test_every_augmentation_keeps_shape_and_range_and_is_repeatable(name: str, a
 
 
 @pytest.mark.parametrize("name", ["mixup", "cutmix"])
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 2**31))
 def test_mixed_targets_sum_to_one(name: str, seed: int) -> None:
     mixed = run(name, batch(), seed)

@@ -16,7 +16,7 @@ def labels_of(counts: list[int], seed: int = 0) -> np.ndarray:
     return np.random.RandomState(seed).permutation(np.repeat(np.arange(len(counts)), counts))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(class_counts, st.integers(0, 2**31), st.data())
 def test_small_subsets_lie_within_large_ones(counts: list[int], seed: int, data: st.DataObject) -> None:
     labels = labels_of(counts)
@@ -27,7 +27,7 @@ def test_small_subsets_lie_within_large_ones(counts: list[int], seed: int, data:
     assert len(set(indices.tolist())) == large
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(class_counts, st.integers(0, 2**31))
 def test_subsets_hold_every_class_in_proportion(counts: list[int], seed: int) -> None:
     labels = labels_of(counts)
@@ -64,7 +64,7 @@ def test_sizes_that_cannot_be_are_refused(size: int, message: str) -> None:
         nested_subset(labels_of([10] * 5), size, seed=0)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.lists(st.integers(2, 60), min_size=2, max_size=8), st.floats(0.01, 0.9), st.integers(0, 2**31))
 def test_a_carved_split_is_stratified(counts: list[int], fraction: float, seed: int) -> None:
     labels = labels_of(counts)

@@ -39,7 +39,7 @@ data = st.builds(Data, st.just("digits"), st.just("00ff"), train_size=st.none() 
 runs = st.builds(Run, st.just("ViT-Pico/2"), data, recipes, tasks, st.integers(0, 9), options=options)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(runs, st.none() | runs)
 def test_a_row_gives_its_run_back_through_a_file(tmp_path_factory, run, init):
     run = dataclasses.replace(run, init=init)

@@ -12,11 +12,14 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any
+from functools import cache, cached_property
+from typing import Any, cast, get_type_hints
 
 from vitlab.errors import suggest
 from vitlab.tasks.settings import TASKS, Classify, Recipe, Task, task_name
+from vitlab.typed import misfit, shortened
+
+PARTS = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -96,34 +99,58 @@ def from_settings(found: Mapping[str, Any]) -> Run:
     Raises:
         ValueError: for a task or a setting that this version does not know.
     """
+    if wrong := misfit(found, PARTS):
+        raise ValueError(f"Settings of a run: {wrong}.")
     parts = dict(found)
-    task = dict(parts.pop("task", {"kind": "classify"}))
-    kind = task.pop("kind")
-    if kind not in TASKS:
-        raise ValueError(f"Unknown task {kind!r}; allowed: {', '.join(TASKS)}.{suggest(kind, TASKS)}")
-    init = parts.pop("init", None)
-    return Run(
-        data=build(Data, parts.pop("data")),
-        recipe=build(Recipe, parts.pop("recipe", {})),
-        task=build(TASKS[kind], task),
-        init=from_settings(init) if isinstance(init, Mapping) else init,
-        options=tuple((name, _like(None, value)) for name, value in parts.pop("options", ())),
-        **parts,
-    )
+    task = dict(_mapping(parts.pop("task", {"kind": "classify"}), "task"))
+    kind = task.pop("kind", None)
+    if not isinstance(kind, str) or kind not in TASKS:
+        raise ValueError(f"Unknown task {shortened(kind)}; allowed: {', '.join(TASKS)}.{suggest(str(kind), TASKS)}")
+    options, init = parts.pop("options", ()), parts.pop("init", None)
+    if wrong := misfit(options, tuple[tuple[str, Any], ...]):
+        raise ValueError(f"Setting options of Run: {wrong}.")
+    parts |= {
+        "data": build(Data, _mapping(parts.get("data"), "data")),
+        "recipe": build(Recipe, _mapping(parts.get("recipe", {}), "recipe")),
+        "task": build(TASKS[kind], task),
+        "init": from_settings(init) if isinstance(init, Mapping) else init,
+        "options": tuple((name, _like(None, value)) for name, value in options),
+    }
+    return build(Run, parts)
+
+
+def _mapping(found: object, name: str) -> Mapping[str, Any]:
+    if wrong := misfit(found, PARTS):
+        raise ValueError(f"Setting {name} of Run: {wrong}.")
+    return cast(Mapping[str, Any], found)
 
 
 def build(kind: type, found: Mapping[str, Any]) -> Any:
     """Make a frozen dataclass from JSON values: lists become tuples, dictionaries for dataclass fields become those.
 
     Raises:
-        ValueError: for a setting that `kind` does not have.
+        ValueError: for a setting that `kind` does not have, and for a value that is not of the setting's type.
     """
+    if wrong := misfit(found, PARTS):
+        raise ValueError(f"Settings of {kind.__name__}: {wrong}.")
     known = {f.name: f for f in dataclasses.fields(kind)}
+    needed = [name for name, setting in known.items() if _default(setting) is dataclasses.MISSING]
+    if missing := [name for name in needed if name not in found]:
+        raise ValueError(f"Settings of {kind.__name__} lack {', '.join(missing)}.")
     for name in found:
         if name not in known:
             raise ValueError(f"Unknown setting {name!r} of {kind.__name__}.{suggest(name, known)}")
     default = {name: _default(known[name]) for name in found}
-    return kind(**{name: _like(default[name], value) for name, value in found.items()})
+    values = {name: _like(default[name], value) for name, value in found.items()}
+    for name, value in values.items():
+        if not dataclasses.is_dataclass(value) and (wrong := misfit(value, _types(kind)[name])):
+            raise ValueError(f"Setting {name} of {kind.__name__}: {wrong}.")
+    return kind(**values)
+
+
+@cache
+def _types(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind)
 
 
 def _default(setting: dataclasses.Field) -> Any:

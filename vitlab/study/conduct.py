@@ -63,7 +63,14 @@ def redraw(study: Study, settings: Any, how: Execution) -> int:
     """Remake the evidence of stored rows, as the settings that were asked for say; returns the exit code."""
     folder = study.place(settings, how)
     rows, record = read_rows(folder, accept_edited=how.accept_edited), read_provenance(folder)
-    finished(conclude(study, build(type(settings), record["settings"]), folder, rows, record), how)
+    known = build(type(settings), record["settings"])
+    try:
+        written = conclude(study, known, folder, rows, record)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        if not how.accept_edited:
+            raise
+        raise ValueError(f"{folder / 'rows.csv'} was edited, and no evidence can be made of it: {error!r}.") from error
+    finished(written, how)
     return 0
 
 
