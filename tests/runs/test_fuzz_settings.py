@@ -1,6 +1,7 @@
 """Settings from strangers (run.json, provenance.json, --config): a Run or a study's settings, or a ValueError."""
 
 import dataclasses
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from experiments.data_scaling import DataScaling
 from vitlab.runs.run import Data, Run, build, from_settings
+from vitlab.study.command_line import plain
 from vitlab.tasks.settings import TASKS, Classify, FewShot, MaskedPatch, Recipe
 
 KINDS = (Data, Recipe, Classify, MaskedPatch, FewShot, DataScaling)
@@ -58,3 +60,8 @@ def test_a_value_of_another_type_is_named():
         build(Recipe, [])
     with pytest.raises(ValueError, match="measure of DataScaling: 'tset' is not one of test, few_shot"):
         build(DataScaling, {"measure": "tset"})
+
+
+def test_steps_by_size_come_back_from_json():
+    kept = DataScaling("cifar10", train_sizes=(500,), steps_by_size={500: 3000, 49_000: 24_000})
+    assert build(DataScaling, json.loads(json.dumps(plain(kept)))) == kept

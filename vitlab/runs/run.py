@@ -10,10 +10,11 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from typing import Any, cast, get_type_hints
+from typing import Any, cast, get_args, get_type_hints
 
 from vitlab.errors import suggest
 from vitlab.tasks.settings import TASKS, Classify, Recipe, Task, task_name
@@ -141,11 +142,18 @@ def build(kind: type, found: Mapping[str, Any]) -> Any:
         if name not in known:
             raise ValueError(f"Unknown setting {name!r} of {kind.__name__}.{suggest(name, known)}")
     default = {name: _default(known[name]) for name in found}
-    values = {name: _like(default[name], value) for name, value in found.items()}
+    values = {name: _like(default[name], _numbered(value, _types(kind)[name])) for name, value in found.items()}
     for name, value in values.items():
         if not dataclasses.is_dataclass(value) and (wrong := misfit(value, _types(kind)[name])):
             raise ValueError(f"Setting {name} of {kind.__name__}: {wrong}.")
     return kind(**values)
+
+
+def _numbered(value: Any, annotation: Any) -> Any:
+    """JSON has text alone as names of a table: those that are to be whole numbers, as these."""
+    if isinstance(value, Mapping) and (get_args(annotation) or (str,))[0] is int:
+        return {int(name) if re.fullmatch(r"\d{1,18}", str(name)) else name: item for name, item in value.items()}
+    return value
 
 
 @cache
