@@ -52,7 +52,7 @@ class Block(Ablation):
 CIFAR = Block("cifar10", patch=4, seeds=3, rates=(1e-4, 3e-4, 1e-3, 3e-3))
 PRESETS = {
     "quick": Block(
-        train_size=200, recipe=replace(recipes.DIGITS_RECIPE, batch_size=32), rates=(3e-4, 1e-3, 3e-3, 1e-2)
+        train_size=200, seeds=4, recipe=replace(recipes.DIGITS_RECIPE, batch_size=32), rates=(3e-4, 1e-3, 3e-3, 1e-2)
     ),
     "cifar10_cpu": replace(CIFAR, train_size=2000, recipe=replace(recipes.CIFAR_LONG, steps=6000)),
     "eurosat_cpu": Block(**recipes.EUROSAT_FEW, rates=(3e-4, 1e-3, 3e-3, 1e-2)),
