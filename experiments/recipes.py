@@ -59,7 +59,9 @@ CIFAR10_LONG = Trials(
     {"ViT": (3e-4, 1e-3, 3e-3, 1e-2), "ResNet": (3e-3, 1e-2, 3e-2, 1e-1)},
 )
 # 1,000 steps on 200 images and 2,500 on 16,000, at 32 px.
-EUROSAT_SHORT = Trials("eurosat_64", ("tuning/eurosat_64_200_16000",), CIFAR10_LONG.chosen, CIFAR10_LONG.tried)
+EUROSAT_SHORT = Trials(
+    "eurosat_64", ("tuning/eurosat_64_200_16000",), {"ViT": 3e-3, "ResNet": 1e-2}, CIFAR10_LONG.tried
+)
 TINY_SHORT = Trials(
     "tiny_imagenet_32",
     ("tuning/tiny_imagenet_32_95000",),
