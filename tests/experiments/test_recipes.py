@@ -1,0 +1,27 @@
+"""The rates of the recipes are those that the stored trials chose on the validation split, with as many a family."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from experiments.recipes import TRIALS, Trials
+from vitlab.report.families import family
+from vitlab.runs.stored import drawable, read_rows
+
+RESULTS = Path(__file__).parents[2] / "results"
+
+
+@pytest.mark.parametrize("trials", TRIALS, ids=lambda trials: trials.evidence[0])
+def test_rates_are_those_that_the_trials_chose(trials: Trials) -> None:
+    rows = pd.concat([drawable(read_rows(RESULTS / folder)) for folder in trials.evidence])
+    seen = rows[rows["split"] == "validation"].assign(family=lambda frame: frame["model"].map(family))
+    assert set(seen["data.name"]) == {trials.data}
+    assert len({len(tried) for tried in trials.tried.values()}) == 1, "every family has as many trials"
+    for name, chosen in trials.chosen.items():
+        own = seen[seen["family"] == name]
+        assert set(own["recipe.lr"]) == set(trials.tried[name])
+        by_size = own.groupby(["recipe.lr", "train_images"])["score"].mean()
+        assert by_size.groupby("recipe.lr").mean().idxmax() == chosen
+        inside = min(trials.tried[name]) < chosen < max(trials.tried[name])
+        assert inside == (trials.doubt(own["model"].iloc[0], chosen) == "")
