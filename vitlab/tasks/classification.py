@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics.classification import MulticlassAccuracy
 
-from vitlab.data.batches import Batch, derived_seed
+from vitlab.data.batches import Batch, Share, derived_seed
 from vitlab.tasks.optim import optimizer, schedule
 from vitlab.tasks.settings import Classify, Recipe
 
@@ -44,7 +44,7 @@ class TrainingTask(pl.LightningModule):
 
     def mine(self, *whole: Tensor) -> tuple[Tensor, ...]:
         """This process's part of what has the images of a batch along its first axis; parts differ by one at most."""
-        return tuple(x.tensor_split(self.processes)[self.rank] for x in whole)
+        return tuple(Share(self.processes, self.rank).of(x) for x in whole)
 
     def loss_of(self, *inputs: Tensor) -> Tensor:
         """Mean loss over the images of `inputs`."""
