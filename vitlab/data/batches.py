@@ -96,9 +96,8 @@ class EvaluationDataset(Dataset[Batch]):
 class RoundSampler(Sampler[int]):
     """The steps of one round, which Lightning calls an epoch and announces by `set_epoch`."""
 
-    def __init__(self, steps_per_round: int) -> None:
-        self.steps_per_round = steps_per_round
-        self.round = 0
+    def __init__(self, steps_per_round: int, round: int = 0) -> None:
+        self.steps_per_round, self.round = steps_per_round, round
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the round, from 0."""

@@ -77,7 +77,9 @@ class DataModule(LightningDataModule):
     def train_dataloader(self) -> DataLoader[Batch]:
         """One round of training batches; the sampler knows which round it is."""
         dataset = StepDataset(self._splits["train"], self._chosen, self.batch_size, self.seed, self._share)
-        return self._loader(dataset, RoundSampler(self.steps_per_round))
+        # Workers begin before Lightning says which round it is, which only matters in a training that goes on.
+        done = 0 if self.trainer is None else self.trainer.fit_loop.epoch_progress.current.processed
+        return self._loader(dataset, RoundSampler(self.steps_per_round, done))
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """The validation split in order, in large batches."""
