@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ from vitlab.data.batches import WHOLE, Batch, EvaluationDataset, RoundSampler, S
 from vitlab.data.loading import ArraySplit, ImageData, Split
 from vitlab.data.shuffle import arranged
 
+# Workers of a study are forked from a server; a server for theirs would import torch anew for every run.
+FORK = "fork" if sys.platform == "linux" else None
 DEVICE_SHARE = 0.5  # of the accelerator's free memory; data that would take more stays in the machine's memory
 
 
@@ -78,7 +81,7 @@ class DataModule(LightningDataModule):
         """One round of training batches; the sampler knows which round it is."""
         dataset = StepDataset(self._splits["train"], self._chosen, self.batch_size, self.seed, self._share)
         # Workers begin before Lightning says which round it is, which only matters in a training that goes on.
-        done = 0 if self.trainer is None else self.trainer.fit_loop.epoch_progress.current.processed
+        done = 0 if self.trainer is None else self.trainer.fit_loop.epoch_progress.current.processed  # type: ignore[attr-defined]
         return self._loader(dataset, RoundSampler(self.steps_per_round, done))
 
     def val_dataloader(self) -> DataLoader[Batch]:
@@ -121,6 +124,7 @@ class DataModule(LightningDataModule):
             sampler=sampler,
             num_workers=workers,
             persistent_workers=workers > 0,
+            multiprocessing_context=FORK if workers else None,
             pin_memory=streaming and torch.cuda.is_available(),
             collate_fn=_as_it_is,
         )
