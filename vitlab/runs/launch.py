@@ -233,6 +233,7 @@ def _work(run: Run, place: Place, deadline: float) -> Outcome | None:
     from vitlab.runs.teams import follow
 
     here = inside()
+    place.store.wait()
     place = replace(place, team=replace(here.team, strategy=place.strategy))
     if here.team.rank:
         follow(run, place)

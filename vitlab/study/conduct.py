@@ -96,6 +96,8 @@ def conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[str
         return 0
     with closing(tracker):
         failed = launch(work, tracker, console, deadline) if work.every else set()
+        if work.every:
+            work.place.store.wait()
         rows = measured + [row for run in work.every for row in work.rows(run)]
         if any(row["status"] == "finished" for row in rows):
             table = together(old, rows, study.name)
