@@ -40,13 +40,14 @@ def picture(rng, label):
 
 @pytest.fixture
 def shards(tmp_path):
-    """A folder of parquet files, with row groups of a hundred images as `datasets` writes them."""
+    """A folder of parquet files, with row groups of a hundred images; every image comes about forty times."""
     rng, folder = np.random.default_rng(0), tmp_path / "noise"
     folder.mkdir()
     kind = arrow.struct([("bytes", arrow.binary()), ("path", arrow.string())])
+    pictures = [picture(rng, index % 10) for index in range(2_000)]
     for first in range(0, IMAGES, SHARD):
-        labels = [index % 10 for index in range(first, min(first + SHARD, IMAGES))]
-        images = arrow.array([picture(rng, label) for label in labels], kind)
+        chosen = [index % len(pictures) for index in range(first, min(first + SHARD, IMAGES))]
+        images, labels = arrow.array([pictures[index] for index in chosen], kind), [index % 10 for index in chosen]
         file = folder / f"train-{first // SHARD:05}.parquet"
         parquet.write_table(arrow.table({"image": images, "label": labels}), file, row_group_size=100)
     yield folder
