@@ -154,7 +154,11 @@ class Store:
         self._drop(run, (*CHECKPOINTS, "failed.json"))
 
     def fail(self, run: Run, row: dict[str, Any], *, keep: bool) -> None:
-        """Record why a run could not be finished; `keep` its checkpoints, or let the next try start afresh."""
+        """Record why a run could not be finished; `keep` its checkpoints, or let the next try start afresh.
+
+        Raises OSError where not even the run's folder can be made, or the store is out of reach: nothing is waited for.
+        """
+        self.path(run).mkdir(exist_ok=True)
         self.put(run, {"failed.json": _json([row])})
         if not keep:
             self._drop(run, CHECKPOINTS)
