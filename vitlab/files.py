@@ -7,13 +7,15 @@ renames the old file is still known for whole.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 log = logging.getLogger("vitlab.files")
 
@@ -24,23 +26,68 @@ STALE = 3600.0  # seconds after which a temporary file is no writer's any more
 PARTS = (".*.tmp", "*.part", ".last.ckpt", ".*.json.*")  # temporary files, also as earlier versions named them
 
 
+AWAY = 600.0  # seconds that a shared folder may be out of reach
+LOOK = 0.5  # seconds between looks whether it is back
+
+Found = TypeVar("Found")
+
+
 class Damaged(ValueError):
     """A file is not what was written; it has been put aside."""
 
 
-def write_all(files: Mapping[Path, bytes], *, checked: bool = False, keep: Mapping[Path, Path] | None = None) -> None:
+def patiently(folder: Path, do: Callable[[], Found]) -> Found:
+    """What `do()` returns, which reads or writes in `folder`; while that is out of reach it is waited for.
+
+    What was found or written when the folder was not there does not count, and is done again: so it has to be
+    something that can be done twice. Nothing in it may make the folder, which would hide the one that is away.
+    Raises OSError for a folder that stays away for ten minutes, and what `do` raises where it is there.
+    """
+    failed_before = False
+    while True:
+        _wait_for(folder)
+        try:
+            found = do()
+        except OSError:
+            if failed_before and folder.is_dir():
+                raise
+            failed_before = folder.is_dir()  # It may have been back just now.
+        else:
+            if folder.is_dir():
+                return found
+
+
+def _wait_for(folder: Path) -> None:
+    if folder.is_dir():
+        return
+    log.warning("The folder %s is out of reach; it is waited for.", folder)
+    since = time.monotonic()
+    while not folder.is_dir():
+        if time.monotonic() - since > AWAY:
+            raise OSError(errno.ETIMEDOUT, f"The folder {folder} was out of reach for {AWAY / 60:.0f} minutes.")
+        time.sleep(LOOK)
+
+
+def write_all(
+    files: Mapping[Path, bytes],
+    *,
+    checked: bool = False,
+    keep: Mapping[Path, Path] | None = None,
+    folders: bool = True,
+) -> None:
     """Write every file beside its target, to the disk itself, and rename them together, in the order given.
 
     A full disk, a kill or a power cut leaves each file old or new, never a part, and nothing is renamed before all is
-    written. Folders are made. With `checked` a checksum is written beside each; `keep` says where the old content of
-    a file goes. Raises OSError as the system gives it, after the temporary files are removed.
+    written. Folders are made, unless `folders` says no. With `checked` a checksum is written beside each; `keep` says
+    where the old content of a file goes. Raises OSError as the system gives it, after the temporary files are removed.
     """
     if checked:
         files = {name: content for path in files for name, content in _with_sum(path, files[path])}
     temporary = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in files}
     try:
         for path, content in files.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
+            if folders:
+                path.parent.mkdir(parents=True, exist_ok=True)
             temporary[path].write_bytes(content)
         for partial in temporary.values():  # Only now, since the first of these takes the others along.
             sync(partial)

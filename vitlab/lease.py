@@ -17,6 +17,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from vitlab.files import patiently
+
 BEAT = 10.0  # seconds between heartbeats
 STALE = 60.0  # seconds without a heartbeat after which an owner on another machine counts as dead
 LOOK = 0.1  # seconds between looks at a lease that another process holds
@@ -53,7 +55,7 @@ class Lease:
         """
         seen, since = None, 0.0
         while True:
-            state = self._state()
+            state = patiently(self.path.parent, self._state)
             if state != seen:
                 seen, since = state, time.monotonic()
             if state.owner == FREE or self._gone(state) or time.monotonic() - since >= self.stale:

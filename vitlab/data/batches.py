@@ -31,21 +31,35 @@ def derived_seed(*parts: int | str) -> int:
     return int.from_bytes(digest, "little") >> 1
 
 
+class Share(NamedTuple):
+    """One of `processes` that share each batch; parts differ by one image at most."""
+
+    processes: int = 1
+    rank: int = 0
+
+    def of(self, images: Tensor) -> Tensor:
+        """This process's part of what has the images of a batch along its first axis."""
+        return images.tensor_split(self.processes)[self.rank]
+
+
+WHOLE = Share()
+
+
 class StepDataset(Dataset[Batch]):
-    """Item s is the whole batch of step s.
+    """Item s is the batch of step s: all its targets, and of the images those of a `share`, all by default.
 
     The images of the subset come in an endless stream of permutations, one an epoch, each from a generator of its own
     seeded by (seed, epoch); step s is the s-th piece of `batch_size` images. So every image is seen once an epoch, a
     batch may reach into the next epoch, and one that is larger than the subset holds an image more than once.
     """
 
-    def __init__(self, split: Split, indices: Tensor, batch_size: int, seed: int) -> None:
-        self.split, self.indices, self.batch_size, self.seed = split, indices, batch_size, seed
+    def __init__(self, split: Split, indices: Tensor, batch_size: int, seed: int, share: Share = WHOLE) -> None:
+        self.split, self.indices, self.batch_size, self.seed, self.share = split, indices, batch_size, seed, share
         self._orders: dict[int, Tensor] = {}
 
     def __getitem__(self, step: int) -> Batch:
         chosen = self.indices[self.positions(step)]
-        return Batch(self.split.images(chosen), self.split.labels[chosen], step)
+        return Batch(self.split.images(self.share.of(chosen)), self.split.labels[chosen], step)
 
     def positions(self, step: int) -> Tensor:
         """Positions within the subset (batch_size,) of the images of step `step`."""
@@ -64,10 +78,10 @@ class StepDataset(Dataset[Batch]):
 
 
 class EvaluationDataset(Dataset[Batch]):
-    """Item i is the i-th batch of a split, in order and unchanged."""
+    """Item i is the i-th batch of a split, in order and unchanged; of its images those of a `share`."""
 
-    def __init__(self, split: Split, batch_size: int) -> None:
-        self.split, self.batch_size = split, batch_size
+    def __init__(self, split: Split, batch_size: int, share: Share = WHOLE) -> None:
+        self.split, self.batch_size, self.share = split, batch_size, share
 
     def __len__(self) -> int:
         return -(-len(self.split) // self.batch_size)
@@ -76,15 +90,14 @@ class EvaluationDataset(Dataset[Batch]):
         if index >= len(self):
             raise IndexError(index)
         chosen = torch.arange(index * self.batch_size, min((index + 1) * self.batch_size, len(self.split)))
-        return Batch(self.split.images(chosen), self.split.labels[chosen], -1)
+        return Batch(self.split.images(self.share.of(chosen)), self.split.labels[chosen], -1)
 
 
 class RoundSampler(Sampler[int]):
     """The steps of one round, which Lightning calls an epoch and announces by `set_epoch`."""
 
-    def __init__(self, steps_per_round: int) -> None:
-        self.steps_per_round = steps_per_round
-        self.round = 0
+    def __init__(self, steps_per_round: int, round: int = 0) -> None:
+        self.steps_per_round, self.round = steps_per_round, round
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the round, from 0."""

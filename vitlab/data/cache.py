@@ -142,7 +142,7 @@ def _made(layout: Layout, size: int, file: Path, skip_bad_images: bool) -> Decod
         unread = unreadable(layout, bad)
         if unread and not skip_bad_images:
             refuse(unread, count)
-        mean, std = measure(images, layout.splits["train"][1])
+        mean, std = measure(images.__getitem__, layout.splits["train"][1], size)
         images.flush()
         _publish(partial, file, images, {"bad": bad, "mean": mean, "std": std})
     except OSError as error:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 
+READ_BYTES = 16 * 2**20  # of a table at a time
+
+
 class Rows(Protocol):
     """The images of one split, in an order that does not depend on where they are stored."""
 
@@ -170,7 +173,8 @@ class ArrowRows:
     image: str
 
     def iterate(self) -> Iterator[bytes]:
-        for batch in self.table.select_columns([self.image]).iter(batch_size=1024):
+        rows = max(1, min(1024, READ_BYTES * len(self.labels) // max(1, self.nbytes())))
+        for batch in self.table.select_columns([self.image]).iter(batch_size=rows):
             yield from map(_image_bytes, batch[self.image])
 
     def readable(self, downloads: Path) -> ArrowRows:
@@ -197,10 +201,17 @@ def _parquet_images(file: Path, column: str) -> Iterator[bytes]:
     import pyarrow.parquet as parquet
 
     try:
-        for batch in parquet.ParquetFile(file).iter_batches(batch_size=1024, columns=[column]):
+        table = parquet.ParquetFile(file)
+        for batch in table.iter_batches(batch_size=_rows_at_a_time(table.metadata), columns=[column]):
             yield from map(_image_bytes, batch.column(0).to_pylist())
     except (arrow.ArrowException, OSError, AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"The images of {shown(file)} cannot be read: {error}.") from error
+
+
+def _rows_at_a_time(metadata: Any) -> int:
+    """As many rows of a parquet file as are about 16 MB, so that large images do not fill the memory."""
+    size = sum(metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups))
+    return max(1, min(1024, READ_BYTES * metadata.num_rows // max(1, size)))
 
 
 def content_fingerprint(splits: dict[str, Rows]) -> str:

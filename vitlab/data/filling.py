@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -17,6 +17,7 @@ Triple = tuple[float, float, float]
 
 CHUNK = 512
 CHUNK_BYTES = 64 * 2**20  # encoded bytes in memory at a time
+MEASURED_PIXELS = 2**22  # of three channels in float64: 100 MB
 THREADED_BYTES = 8192  # an encoded image larger than this decodes faster in two threads than in one
 
 
@@ -29,11 +30,16 @@ def fill(layout: Layout, size: int, images: Pixels) -> Bad:
     return bad
 
 
-def measure(images: Pixels, indices: np.ndarray) -> tuple[Triple, Triple]:
-    """Mean and deviation per channel of the pixels in [0, 1] of at most 10,000 of the images, evenly spread."""
+def measure(read: Callable[[np.ndarray], Pixels], indices: np.ndarray, size: int) -> tuple[Triple, Triple]:
+    """Mean and deviation per channel of the pixels in [0, 1] of at most 10,000 images, evenly spread among `indices`.
+
+    `read` gives images of `size` pixels by their indices, (b, 3, size, size); at most 4 million pixels are asked for
+    at a time, since the sums are done in float64.
+    """
     total, squares, count = np.zeros(3), np.zeros(3), 0
-    for start in range(0, len(some := indices[:: -(-len(indices) // 10_000)]), CHUNK):
-        pixels = images[some[start : start + CHUNK]].astype(np.float64) / 255  # (b, 3, H, W)
+    chunk = max(1, min(CHUNK, MEASURED_PIXELS // size**2))
+    for start in range(0, len(some := indices[:: -(-len(indices) // 10_000)]), chunk):
+        pixels = read(some[start : start + chunk]).astype(np.float64) / 255  # (b, 3, H, W)
         total += pixels.sum(axis=(0, 2, 3))
         squares += (pixels**2).sum(axis=(0, 2, 3))
         count += pixels[:, 0].size

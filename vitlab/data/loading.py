@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +17,10 @@ from vitlab.data.cache import Decoded, decoded_bytes, decoded_images, make_cache
 from vitlab.data.cards import Card
 from vitlab.data.decode import decode_square
 from vitlab.data.encoded import ReadableRows
+from vitlab.data.filling import Triple, measure
 from vitlab.data.layout import Layout, default_size, fingerprint, resolve, title
-from vitlab.data.memo import remember
+from vitlab.data.memo import recall, remember
+from vitlab.data.memory import memory_allowed
 from vitlab.data.sources import find_source
 
 log = logging.getLogger("vitlab.data")
@@ -80,7 +82,14 @@ class StreamingSplit:
         return len(self.rows)
 
     def images(self, indices: Tensor) -> Tensor:
-        return torch.from_numpy(np.stack([self._image(row) for row in self.rows[indices].tolist()]))
+        return torch.from_numpy(self.decoded(self.rows[indices].numpy()))
+
+    def decoded(self, rows: np.ndarray) -> np.ndarray:
+        """The images of these rows of the source (B,), as uint8 (B, 3, H, W)."""
+        found = np.empty((len(rows), 3, self.image_size, self.image_size), dtype=np.uint8)
+        for place, row in enumerate(rows.tolist()):
+            found[place] = self._image(row)
+        return found
 
     def _image(self, row: int) -> np.ndarray:
         try:
@@ -143,9 +152,9 @@ def load_data(
 ) -> ImageData:
     """Load the data set that `source` names (see `find_source`) at `image_size` pixels, its own size by default.
 
-    The decoded images are kept in the folder `cache`. Data that would take more than `memory_fraction` of the machine's
-    memory is decoded on demand instead. Raises ValueError for bad sources, sizes and images and a disk that is too
-    small, OSError for a disk that fills up.
+    The decoded images are kept in the folder `cache`. Data that would take more than `memory_fraction` of the memory
+    that this process may use is decoded on demand instead, which gives the same batches. Raises ValueError for bad
+    sources, sizes and images and a disk that is too small, OSError for a disk that fills up.
     """
     if image_size is not None and image_size < 1:
         raise ValueError(f"Image size {image_size} is no size; give a number of pixels from 1 on.")
@@ -158,7 +167,7 @@ def load_data(
         remember(cache, found.card.hub, identity)
     size = image_size or default_size(layout)
     facts = dict(name=found.name, title=title(layout), classes=found.classes, image_size=size, fingerprint=identity)
-    if decoded_bytes(layout, size) > memory_fraction * _memory():
+    if decoded_bytes(layout, size) > memory_fraction * memory_allowed():
         return _streaming(layout, cache, skip_bad_images, facts)
     return _in_memory(layout, decoded_images(layout, identity, size, cache, skip_bad_images), facts)
 
@@ -173,7 +182,7 @@ def _in_memory(layout: Layout, decoded: Decoded, facts: dict[str, Any]) -> Image
         kept = indices[~np.isin(indices, list(decoded.bad[raw]))]
         labels = torch.from_numpy(layout.source.rows[raw].labels[kept])
         splits[name] = ArraySplit(store, torch.from_numpy(kept + starts[raw]), labels)
-    mean, std = _normalisation(layout, decoded.mean, decoded.std)
+    mean, std = _carded(layout) or (decoded.mean, decoded.std)
     unread = unreadable(layout, decoded.bad)
     return ImageData(**facts, mean=mean, std=std, card=layout.source.card, unread=unread, **splits)
 
@@ -193,30 +202,22 @@ def _streaming(layout: Layout, cache: Path, skip_bad_images: bool, facts: dict[s
         )
         for name, (raw, indices) in layout.splits.items()
     }
-    mean, std = _normalisation(layout, *_sampled(splits["train"]))
+    mean, std = _carded(layout) or _measured(splits["train"], cache, facts["fingerprint"])
     return ImageData(**facts, mean=mean, std=std, card=layout.source.card, unread=broken, **splits)
 
 
-Triple = tuple[float, float, float]
-
-
-def _normalisation(layout: Layout, mean: Triple, std: Triple) -> tuple[Triple, Triple]:
-    """The card's figures, else those measured."""
+def _carded(layout: Layout) -> tuple[Triple, Triple] | None:
+    """The mean and deviation that the card gives, if it does."""
     card = layout.source.card
-    return (card.mean, card.std) if card and card.mean and card.std else (mean, std)
+    return (card.mean, card.std) if card and card.mean and card.std else None
 
 
-def _sampled(split: StreamingSplit) -> tuple[Triple, Triple]:
-    """Mean and deviation of 512 images, evenly spread; more would take long."""
-    some = torch.linspace(0, len(split) - 1, min(512, len(split))).long()
-    pixels = split.images(some).double().div(255).transpose(0, 1).flatten(1)  # (3, n*H*W)
-    mean, std = pixels.mean(1).tolist(), pixels.std(1).clamp_min(1e-3).tolist()
-    return (round(mean[0], 4), round(mean[1], 4), round(mean[2], 4)), (
-        round(std[0], 4),
-        round(std[1], 4),
-        round(std[2], 4),
-    )
-
-
-def _memory() -> int:
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+def _measured(split: StreamingSplit, cache: Path, identity: str) -> tuple[Triple, Triple]:
+    """What is measured of images in memory: ten thousand of them are decoded, once for all runs that share `cache`."""
+    key = f"mean and deviation of {identity} at {split.image_size} px"
+    known = recall(cache, key)
+    if known is None:
+        known = json.dumps(measure(split.decoded, split.rows.numpy(), split.image_size))
+        remember(cache, key, known)
+    mean, std = (tuple(some) for some in json.loads(known))
+    return mean, std

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,10 +12,12 @@ from torch import Generator, Tensor
 from torch.utils.data import DataLoader
 
 from vitlab.data.augment import Samples, apply_augmentations, check_augmentations, denormalise, normalise
-from vitlab.data.batches import Batch, EvaluationDataset, RoundSampler, StepDataset, derived_seed
+from vitlab.data.batches import WHOLE, Batch, EvaluationDataset, RoundSampler, Share, StepDataset, derived_seed
 from vitlab.data.loading import ArraySplit, ImageData, Split
 from vitlab.data.shuffle import arranged
 
+# Workers of a study are forked from a server; a server for theirs would import torch anew for every run.
+FORK = "fork" if sys.platform == "linux" else None
 DEVICE_SHARE = 0.5  # of the accelerator's free memory; data that would take more stays in the machine's memory
 
 
@@ -25,7 +27,8 @@ class DataModule(LightningDataModule):
     Training is counted in optimiser steps and cut into rounds of `steps_per_round`; a round is what Lightning calls an
     epoch. The batch of a step depends on `seed` and the step alone (see `StepDataset`), and so does its augmentation on
     one kind of device: resuming at a round gives the same batches, bit for bit. Data in memory is copied to the
-    accelerator once; data that streams is decoded by `workers` processes. Raises ValueError for impossible settings.
+    accelerator once; data that streams is decoded by `workers` processes, by default one a thread of this one, and each
+    process of a distributed training decodes its share of each batch. Raises ValueError for impossible settings.
     """
 
     def __init__(
@@ -53,10 +56,13 @@ class DataModule(LightningDataModule):
         self._splits: dict[str, Split] = {"train": data.train, "validation": data.validation, "test": data.test}
         self._chosen = self.indices  # those of the split that `_splits` holds
         self._generator = Generator()
+        self._share = WHOLE
 
     def setup(self, stage: str) -> None:
-        """Copy the data to the trainer's device."""
+        """Copy the data to the trainer's device, or share out what is decoded on demand."""
         if self.trainer is not None:
+            if self.data.train.streaming:
+                self._share = Share(self.trainer.world_size, self.trainer.global_rank)
             self.prepare(self.trainer.strategy.root_device)
 
     def prepare(self, device: torch.device | str) -> None:
@@ -73,20 +79,22 @@ class DataModule(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """One round of training batches; the sampler knows which round it is."""
-        dataset = StepDataset(self._splits["train"], self._chosen, self.batch_size, self.seed)
-        return self._loader(dataset, RoundSampler(self.steps_per_round))
+        dataset = StepDataset(self._splits["train"], self._chosen, self.batch_size, self.seed, self._share)
+        # Workers begin before Lightning says which round it is, which only matters in a training that goes on.
+        done = 0 if self.trainer is None else self.trainer.fit_loop.epoch_progress.current.processed  # type: ignore[attr-defined]
+        return self._loader(dataset, RoundSampler(self.steps_per_round, done))
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """The validation split in order, in large batches."""
-        return self._loader(EvaluationDataset(self._splits["validation"], self.evaluation_batch_size))
+        return self._loader(EvaluationDataset(self._splits["validation"], self.evaluation_batch_size, self._share))
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """The test split in order, in large batches."""
-        return self._loader(EvaluationDataset(self._splits["test"], self.evaluation_batch_size))
+        return self._loader(EvaluationDataset(self._splits["test"], self.evaluation_batch_size, self._share))
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Augment (in training) and normalise a batch of uint8 images that is on the device already."""
-        return self.finish(batch)
+        return self.finish(self._gathered(batch))
 
     def finish(self, batch: Batch) -> Batch:
         """The batch as the model sees it: float32, normalised, its patches shuffled where the data asks for it.
@@ -109,16 +117,28 @@ class DataModule(LightningDataModule):
         self, dataset: StepDataset | EvaluationDataset, sampler: RoundSampler | None = None
     ) -> DataLoader[Batch]:
         streaming = dataset.split.streaming
-        workers = (len(os.sched_getaffinity(0)) if self.workers is None else self.workers) if streaming else 0
+        workers = (torch.get_num_threads() if self.workers is None else self.workers) if streaming else 0
         return DataLoader(
             dataset,
             batch_size=None,
             sampler=sampler,
             num_workers=workers,
             persistent_workers=workers > 0,
+            multiprocessing_context=FORK if workers else None,
             pin_memory=streaming and torch.cuda.is_available(),
             collate_fn=_as_it_is,
         )
+
+    def _gathered(self, batch: Batch) -> Batch:
+        """The whole batch, as augmentation may mix any two images of it, from the shares that processes decoded."""
+        if self._share == WHOLE or self.trainer is None:
+            return batch
+        counts = [len(Share(self._share.processes, rank).of(batch.targets)) for rank in range(self._share.processes)]
+        padded = batch.images.new_zeros(counts[0], *batch.images.shape[1:])  # The first has as many as any.
+        padded[: len(batch.images)] = batch.images
+        parts = self.trainer.strategy.all_gather(padded)
+        images = torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
+        return batch._replace(images=images)
 
     def _generator_on(self, device: torch.device) -> Generator:
         if self._generator.device != device:

@@ -10,16 +10,21 @@ from typing import Any, Protocol
 # it raised, or by how its process ended.
 Message = tuple[str, Any]
 LAST = ("done", "raised", "died")
+STRATEGIES = ("ddp", "fsdp")
 
 
 @dataclass(frozen=True)
 class Team:
-    """The processes that do one training together, as the one of number `rank` sees them; rank 0 listens at `port`."""
+    """The processes that do one training together, as the one of number `rank` sees them; rank 0 listens at `port`.
+
+    By the `strategy` each has a whole model, or a shard of it.
+    """
 
     size: int = 1
     rank: int = 0
     address: str = "127.0.0.1"
     port: int = 0
+    strategy: str = STRATEGIES[0]
 
 
 ALONE = Team()

@@ -23,12 +23,14 @@ from vitlab.errors import suggest
 from vitlab.report.provenance import commit, hardware, versions
 from vitlab.runs.failures import Failure
 from vitlab.runs.floors import floor_flops, floor_rows
+from vitlab.runs.footprint import lines
 from vitlab.runs.inspecting import inspect_run
 from vitlab.runs.place import Listener, Outcome, Place, Prepared, Stopped
 from vitlab.runs.probing import probe
 from vitlab.runs.rows import flat
 from vitlab.runs.run import Run
 from vitlab.runs.store import Store
+from vitlab.runs.teams import check_strategy
 from vitlab.runs.training import cost_of, run_indices, train
 from vitlab.tasks.settings import TRAINING, Floors, Inspect
 
@@ -126,8 +128,16 @@ def prepare(runs: Sequence[Run], place: Place, *, read: bool = True) -> Prepared
     """
     device = pick_device(place.device)
     every = dict.fromkeys(link for run in runs for link in run.chain())
+    for run in every:
+        check_strategy(place.strategy, run.task)
     flops = {run.id: _cost(run, _read(run, place) if read else _described(run)) for run in every}
     return Prepared(device, flops, cards_of(device))
+
+
+def memory_lines(runs: Sequence[Run], strategy: str, processes: int) -> list[str]:
+    """What each model of `runs` would take of each process, in words; nothing is read, computed or allocated."""
+    sets = [_described(run) for run in runs]
+    return lines(runs, [(images.image_size, images.classes) for images in sets], strategy, processes)
 
 
 def cards_of(device: str) -> tuple[str, ...]:

@@ -53,9 +53,9 @@ class Kept(TorchCheckpointIO):
         self.content = buffer.getvalue()
 
 
-def weights_bytes(model: Model, metadata: Mapping[str, Any]) -> bytes:
-    """A model's weights as a self-describing `.safetensors` file, which `vitlab.models.load` reads."""
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+def weights_bytes(model: Model, state: Mapping[str, torch.Tensor], metadata: Mapping[str, Any]) -> bytes:
+    """A model's weights, its `state`, as a self-describing `.safetensors` file, which `vitlab.models.load` reads."""
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     return save(state, metadata=header_of(model, metadata))
 
 

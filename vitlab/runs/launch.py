@@ -233,7 +233,8 @@ def _work(run: Run, place: Place, deadline: float) -> Outcome | None:
     from vitlab.runs.teams import follow
 
     here = inside()
-    place = replace(place, team=here.team)
+    place.store.wait()
+    place = replace(place, team=replace(here.team, strategy=place.strategy))
     if here.team.rank:
         follow(run, place)
         return None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vitlab.runs.engine import ALONE, Team
+from vitlab.runs.engine import ALONE, STRATEGIES, Team
 from vitlab.runs.store import Stopped, Store
 
 __all__ = ["Listener", "NonFiniteLoss", "Outcome", "Place", "Prepared", "Stopped", "Store", "WorkerDied"]
@@ -27,7 +27,7 @@ class NonFiniteLoss(Exception):
 @dataclass(frozen=True)
 class Place:
     """Where runs execute: no part of their identity. `micro_batch` is how many images of a batch the memory holds, and
-    `team` the processes that share each training.
+    `team` the processes that share each training, by the `strategy` of `vitlab.runs.engine.STRATEGIES`.
     """
 
     runs: Path
@@ -36,6 +36,7 @@ class Place:
     skip_bad_images: bool = False
     micro_batch: int | None = None
     team: Team = ALONE
+    strategy: str = STRATEGIES[0]
 
     @property
     def store(self) -> Store:
@@ -68,9 +69,10 @@ class Listener:
 @dataclass(frozen=True)
 class Prepared:
     """What is known before a study starts: the device, the training FLOPs of each run by its id, and the accelerators
-    of this machine, named as in CUDA_VISIBLE_DEVICES.
+    of this machine, named as in CUDA_VISIBLE_DEVICES; of trainings on several devices the `memory` of each, in words.
     """
 
     device: str
     flops: Mapping[str, float]
     cards: tuple[str, ...] = ()
+    memory: tuple[str, ...] = ()

@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
-from vitlab.files import Damaged, put_aside, sum_of, sweep, whole, write_all
+from vitlab.files import Damaged, patiently, put_aside, sum_of, sweep, whole, write_all
 from vitlab.lease import Lease
 from vitlab.runs.run import Run, settings
 from vitlab.tasks.settings import TRAINING
@@ -33,6 +33,9 @@ class Store:
 
     Every file has a checksum beside it, which is looked at whenever the file is read. What is damaged is put aside,
     said in one line, and made again. Files from before there were checksums count as they are.
+
+    The folder may be a shared one that is out of reach for some minutes: who works on a run waits for it, see
+    `vitlab.files.patiently`, and takes nothing that is out of sight for lost.
     """
 
     folder: Path
@@ -58,7 +61,13 @@ class Store:
         return bool(self._read(run, "rows.json"))
 
     def complete(self, run: Run) -> bool:
-        """Whether the run is finished and every file that it kept is whole, so that others can start from it."""
+        """Whether the run is finished and every file that it kept is whole, so that others can start from it.
+
+        To be asked by who works on the run.
+        """
+        return patiently(self.path(run), lambda: self._complete(run))
+
+    def _complete(self, run: Run) -> bool:
         if not self.finished(run):
             return False
         needed = {self.path(run, WEIGHTS)} if isinstance(run.task, TRAINING) else set()
@@ -93,7 +102,8 @@ class Store:
 
     def put(self, run: Run, files: Mapping[str, bytes]) -> None:
         """Write files of a run, in this order, each whole or not at all and with its checksum."""
-        write_all({self.path(run, name): content for name, content in files.items()}, checked=True)
+        contents = {self.path(run, name): content for name, content in files.items()}
+        patiently(self.path(run), lambda: write_all(contents, checked=True, folders=False))
 
     def put_source(self, run: Run, source: str) -> None:
         """Remember where the run's images are, for those who look at it later; no part of its identity."""
@@ -114,13 +124,17 @@ class Store:
         """
         last, previous = (self.path(run, name) for name in CHECKPOINTS)
         contents = {self.path(run, name): content for name, content in files.items()}
-        write_all({**contents, last: checkpoint}, checked=True, keep={last: previous})
+        contents[last] = checkpoint
+        patiently(self.path(run), lambda: write_all(contents, checked=True, keep={last: previous}, folders=False))
 
     def checkpoint(self, run: Run) -> Path | None:
         """What the run can go on from: the last checkpoint, the one before where that is damaged, or nothing.
 
         Where weights that it kept on the way are damaged it has to start afresh.
         """
+        return patiently(self.path(run), lambda: self._checkpoint(run))
+
+    def _checkpoint(self, run: Run) -> Path | None:
         damaged = [path for path in self._kept(run) if not whole(path)]
         for path in damaged:
             put_aside(path, f"the run {run.id} starts afresh")
@@ -140,10 +154,18 @@ class Store:
         self._drop(run, (*CHECKPOINTS, "failed.json"))
 
     def fail(self, run: Run, row: dict[str, Any], *, keep: bool) -> None:
-        """Record why a run could not be finished; `keep` its checkpoints, or let the next try start afresh."""
+        """Record why a run could not be finished; `keep` its checkpoints, or let the next try start afresh.
+
+        Raises OSError where not even the run's folder can be made, or the store is out of reach: nothing is waited for.
+        """
+        self.path(run).mkdir(exist_ok=True)
         self.put(run, {"failed.json": _json([row])})
         if not keep:
             self._drop(run, CHECKPOINTS)
+
+    def wait(self) -> None:
+        """Return when the folder of the store, which was there before, is in reach. Raises OSError after 10 min."""
+        patiently(self.folder, lambda: None)
 
     def check_writable(self) -> None:
         """Write a little into the store, and sweep what killed processes left there.
@@ -187,9 +209,12 @@ class Store:
         put_aside(path, f"the run {run.id} is done again")
 
     def _drop(self, run: Run, names: tuple[str, ...]) -> None:
-        for name in names:
-            self.path(run, name).unlink(missing_ok=True)
-            sum_of(self.path(run, name)).unlink(missing_ok=True)
+        def drop() -> None:
+            for name in names:
+                self.path(run, name).unlink(missing_ok=True)
+                sum_of(self.path(run, name)).unlink(missing_ok=True)
+
+        patiently(self.path(run), drop)
 
 
 def _are_rows(found: Any, run: Run) -> bool:

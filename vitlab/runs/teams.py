@@ -7,8 +7,9 @@ import time
 from pathlib import Path
 
 import torch
+from lightning import LightningModule
 from lightning.fabric.plugins.environments import LightningEnvironment
-from lightning.pytorch.strategies import DDPStrategy, Strategy
+from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, Strategy
 
 from vitlab.runs.engine import Team
 from vitlab.runs.place import Listener, Place
@@ -52,12 +53,28 @@ class TeamEnvironment(LightningEnvironment):
 
 
 def strategy_of(team: Team, task: Task) -> Strategy | str:
-    """Lightning's strategy for a team: data-parallel training."""
+    """Lightning's strategy for a team: data-parallel training, of whole models or of shards.
+
+    Lightning's own FSDPStrategy has torch's older FSDP, and refuses to work without GPUs.
+    """
     if team.size == 1:
         return "auto"
     unused = isinstance(task, MaskedPatch)  # It leaves the model's head alone.
     os.environ.setdefault("OMP_NUM_THREADS", str(torch.get_num_threads()))  # else Lightning takes all cores
+    if team.strategy == "fsdp":
+        sharded = ModelParallelStrategy(team.size, 1, save_distributed_checkpoint=False)
+        sharded.cluster_environment = TeamEnvironment(team)
+        return sharded
     return DDPStrategy(cluster_environment=TeamEnvironment(team), find_unused_parameters=unused)
+
+
+def check_strategy(strategy: str, task: Task) -> None:
+    """Raise ValueError for a task that a strategy cannot do."""
+    if strategy == "fsdp" and isinstance(task, MaskedPatch):
+        raise ValueError(
+            "--strategy fsdp shards what classifies; masked patch prediction has weights beside its model, so take "
+            "--strategy ddp for it."
+        )
 
 
 def check_team(team: Team, **images: int) -> None:
@@ -69,10 +86,11 @@ def check_team(team: Team, **images: int) -> None:
             )
 
 
-def checkpoint_for(store: Store, run: Run, team: Team, strategy: Strategy) -> Path | None:
+def checkpoint_for(store: Store, run: Run, team: Team, strategy: Strategy, module: LightningModule) -> Path | None:
     """The checkpoint that all of a team go on from; rank 0 looks which one is whole."""
     if team.size == 1:
         return store.checkpoint(run)
+    strategy.connect(module)
     strategy.setup_environment()
     return strategy.broadcast(None if team.rank else store.checkpoint(run))
 

@@ -17,15 +17,16 @@ from vitlab.data.loading import ImageData
 from vitlab.data.module import DataModule
 from vitlab.data.splits import nested_subset
 from vitlab.models import Count, Model, ResNet, ViT, count, create, load
-from vitlab.runs.engine import ALONE, Team
+from vitlab.runs.engine import ALONE, STRATEGIES, Team
 from vitlab.runs.keep import Keeper, Kept, csv_bytes, npz_bytes, weights_bytes
 from vitlab.runs.place import Listener, NonFiniteLoss, Stopped
 from vitlab.runs.run import Run
-from vitlab.runs.store import WEIGHTS, Store
+from vitlab.runs.store import CHECKPOINTS, WEIGHTS, Store
 from vitlab.runs.teams import check_team, checkpoint_for, strategy_of
 from vitlab.tasks.classification import Classification, TrainingTask
 from vitlab.tasks.masked_patch import MaskedPatchPrediction
 from vitlab.tasks.settings import Classify, MaskedPatch
+from vitlab.tasks.sharding import load_whole, whole_state
 
 EVALUATION_BATCH = 500  # images
 
@@ -84,10 +85,10 @@ class Rounds(pl.Callback):
         better = score > self.best
         if better:
             self.best, self.best_step = score, step
-        files = self._files(module, better) if trainer.is_global_zero else {}
+        files = self._files(module, better)
         round_s = time.perf_counter() - self.started
         self.wall += round_s
-        trainer.save_checkpoint("")  # Every process takes part, and rank 0 gets it.
+        trainer.save_checkpoint(CHECKPOINTS[0])  # Every process takes part, and rank 0 gets it.
         if trainer.is_global_zero:
             content = trainer.strategy.checkpoint_io.content  # type: ignore[attr-defined]  # it is a `Kept`
             self.keeper.write(partial(self.store.put_round, self.run, files, content))
@@ -96,12 +97,19 @@ class Rounds(pl.Callback):
             raise Stopped
 
     def _files(self, module: pl.LightningModule, better: bool) -> dict[str, bytes]:
-        """What a round keeps beside its checkpoint: weights that are the best so far, snapshots, pictures."""
-        step, files = self.curve[-1]["step"], dict[str, bytes]()
+        """What a round keeps beside its checkpoint: weights that are the best so far, snapshots, pictures.
+
+        Every process takes part, and rank 0 gets them.
+        """
+        step, files, keep = self.curve[-1]["step"], dict[str, bytes](), len(self.curve) in self.keep_at
+        model = cast(Model, module.model)
+        state = whole_state(model) if better or keep else {}
+        if not module.trainer.is_global_zero:
+            return files
         if better:
-            files[WEIGHTS] = weights_bytes(cast(Model, module.model), self.metadata)
-        if len(self.curve) in self.keep_at:
-            files[f"step_{step:07d}.safetensors"] = weights_bytes(cast(Model, module.model), self.metadata)
+            files[WEIGHTS] = weights_bytes(model, state, self.metadata)
+        if keep:
+            files[f"step_{step:07d}.safetensors"] = weights_bytes(model, state, self.metadata)
             if isinstance(module, MaskedPatchPrediction):
                 files[f"pictures_{step:07d}.npz"] = npz_bytes(module.pictures())
         return files
@@ -159,16 +167,17 @@ def train(
     with Keeper() as keeper:
         callback = Rounds(run, store, listener, keeper, metadata, rounds)
         trainer = _trainer(run, rounds, callback, device, team, profiler)
-        checkpoint = checkpoint_for(store, run, team, trainer.strategy)
+        checkpoint = checkpoint_for(store, run, team, trainer.strategy, module)
         trainer.fit(module, images, ckpt_path=checkpoint, weights_only=True)
     trainer.strategy.barrier()  # until rank 0 has written
     tests = {"last": _test(trainer, module, images)}
-    model.load_state_dict(load_file(store.weights(run)))
+    load_whole(model, load_file(store.weights(run)))
     tests["best"] = _test(trainer, module, images) if callback.best_step < trainer.global_step else tests["last"]
     if team.rank == 0:
         store.put(run, {"curve.csv": csv_bytes(callback.curve)})
     how: dict[str, Any] = {"micro_batch": micro} if micro else {}
     how |= {"processes": team.size} if team.size > 1 else {}
+    how |= {"strategy": team.strategy} if team.strategy != STRATEGIES[0] else {}
     return [row | how for row in _rows(run, data, len(indices), callback, tests)]
 
 

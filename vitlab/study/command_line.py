@@ -52,6 +52,9 @@ class Execution:
     """Processes, each with a device, that share the batches of one training; on each of --num_nodes machines."""
     num_nodes: int = 1
     """Machines of a cluster that share one training."""
+    strategy: str = "ddp"
+    """How those processes hold a model: ddp, each all of it, or fsdp, each a part of every layer. With --dry_run the
+    memory that each needs is printed."""
     time_budget: str = ""
     """Stop cleanly within this time, as 90s, 9m or 2h, and say what is left."""
     wandb: str = "offline"

@@ -103,6 +103,8 @@ def conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[str
         return 0
     with closing(tracker):
         failed = launch(work, tracker, console, deadline) if work.every else set()
+        if work.every:
+            work.place.store.wait()
         rows = measured + [row for run in work.every for row in work.rows(run)]
         if any(row["status"] == "finished" for row in rows):
             table = together(old, rows, study.name)
@@ -136,13 +138,21 @@ def prepared(plan: Sequence[Run], how: Execution, kept: Mapping[str, Rows]) -> W
     A dry run looks at no image.
     """
     every = list(dict.fromkeys(link for run in plan for link in run.chain()))
-    place = Place(how.runs, how.runs / "cache", device_here(how), how.skip_bad_images)
+    place = Place(how.runs, how.runs / "cache", device_here(how), how.skip_bad_images, strategy=how.strategy)
     known = Prepared("cpu", {})
     if every:
         with Launcher(LocalEngine(1, cores())) as launcher:
             known = launcher.prepare(every, place, read=not how.dry_run)
+            if how.dry_run and (processes := how.devices * how.num_nodes) > 1:
+                known = replace(known, memory=tuple(launcher.ask(_memory, every, how.strategy, processes)))
     by = machinery(how, known, len(every), cores())
     return Work(every, replace(place, device=by.device), replace(known, device=by.device), kept, by)
+
+
+def _memory(runs: Sequence[Run], strategy: str, processes: int) -> list[str]:
+    from vitlab.runs.execute import memory_lines  # in the worker, which has torch
+
+    return memory_lines(runs, strategy, processes)
 
 
 def announce(console: Console, work: Work, expected: float | None) -> None:
@@ -160,6 +170,8 @@ def announce(console: Console, work: Work, expected: float | None) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    for line in work.prepared.memory:
+        console.print(line, highlight=False, soft_wrap=True)
 
 
 def launch(work: Work, tracker: Tracker, console: Console, deadline: float) -> set[str]:

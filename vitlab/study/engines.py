@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from vitlab.errors import suggest
-from vitlab.runs.engine import Engine, Resources
+from vitlab.runs.engine import STRATEGIES, Engine, Resources
 from vitlab.runs.local import LocalEngine
 from vitlab.runs.place import Prepared
 from vitlab.study.command_line import Execution
@@ -45,6 +45,11 @@ def check(how: Execution) -> None:
     for name in ("devices", "num_nodes"):
         if getattr(how, name) < 1:
             raise ValueError(f"--{name} is {getattr(how, name)}; give a whole number from 1 on.")
+    if how.strategy not in STRATEGIES:
+        near = suggest(how.strategy, STRATEGIES)
+        raise ValueError(f"Unknown --strategy {how.strategy!r}; allowed: {', '.join(STRATEGIES)}.{near}")
+    if how.strategy == "fsdp" and how.devices * how.num_nodes == 1:
+        raise ValueError("--strategy fsdp spreads a model over several processes; ask for them with --devices.")
     if how.num_nodes > 1 and how.launcher == "local":
         raise ValueError("--num_nodes above 1 needs --launcher ray or slurm.")
     if how.launcher != "local" and how.device == "cuda" and not how.gpus_per_run:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import lightning.pytorch as pl
 import torch
@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics.classification import MulticlassAccuracy
 
-from vitlab.data.batches import Batch, derived_seed
+from vitlab.data.batches import Batch, Share, derived_seed
 from vitlab.tasks.optim import optimizer, schedule
 from vitlab.tasks.settings import Classify, Recipe
+from vitlab.tasks.sharding import shard
 
 
 class TrainingTask(pl.LightningModule):
@@ -44,7 +45,7 @@ class TrainingTask(pl.LightningModule):
 
     def mine(self, *whole: Tensor) -> tuple[Tensor, ...]:
         """This process's part of what has the images of a batch along its first axis; parts differ by one at most."""
-        return tuple(x.tensor_split(self.processes)[self.rank] for x in whole)
+        return tuple(Share(self.processes, self.rank).of(x) for x in whole)
 
     def loss_of(self, *inputs: Tensor) -> Tensor:
         """Mean loss over the images of `inputs`."""
@@ -70,6 +71,26 @@ class TrainingTask(pl.LightningModule):
         weight = len(last[0]) * self.processes / images
         loss = self.loss_of(*last)
         return loss if weight == 1 else loss * weight + done
+
+    def configure_model(self) -> None:
+        """Shard the model over the processes, where Lightning's strategy is for that."""
+        if self.device_mesh is not None:
+            shard(cast(nn.Module, self.model), self.device_mesh["data_parallel"])
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Number the optimiser's states as the parameters are, whatever their groups: a sharded training, which may go
+        on from here, looks for them so, and others go by the order in the groups.
+        """
+        if self.device_mesh is not None:  # Lightning has done so.
+            return
+        number = {id(p): place for place, p in enumerate(self.parameters())}
+        for made, state in zip(self.trainer.optimizers, checkpoint["optimizer_states"], strict=False):
+            names = [name for group in state["param_groups"] for name in group["params"]]
+            ours = [number[id(p)] for group in made.param_groups for p in group["params"]]
+            new = dict(zip(names, ours, strict=True))
+            state["state"] = {new[name]: kept for name, kept in state["state"].items()}
+            for group in state["param_groups"]:
+                group["params"] = [new[name] for name in group["params"]]
 
     def configure_gradient_clipping(
         self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None

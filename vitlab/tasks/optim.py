@@ -8,6 +8,7 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from vitlab.tasks.settings import Decay, Recipe
 
@@ -24,7 +25,8 @@ def optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
         return torch.optim.AdamW(groups, lr=recipe.lr, betas=(0.9, 0.999), fused=True)
     if recipe.optimizer == "adam":
         return torch.optim.Adam(groups, lr=recipe.lr, betas=(0.9, 0.999), fused=True)
-    return torch.optim.SGD(groups, lr=recipe.lr, momentum=0.9, fused=True)
+    whole = not any(isinstance(p, DTensor) for p in parameters)  # torch has no fused SGD for shards.
+    return torch.optim.SGD(groups, lr=recipe.lr, momentum=0.9, fused=whole)
 
 
 def decaying(model: nn.Module, decay: Decay) -> list[Tensor]:
