@@ -98,8 +98,8 @@ def plan(settings: DataScaling) -> list[Run]:
 
 def draw(rows: pd.DataFrame, settings: DataScaling) -> Evidence:
     """Accuracy against train size with its gaps, the data factor, the verdicts on the claims, and what to do."""
-    from vitlab.report.advice import Advice, advised
     from vitlab.report.evidence import Evidence
+    from vitlab.study.advice import Advice, advised
 
     few_shot = settings.measure == "few_shot"
     every = probes_of(rows, AT) if few_shot else arms(rows)

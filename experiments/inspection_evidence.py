@@ -89,9 +89,9 @@ class Asked(Protocol):
 
 def draw(rows: pd.DataFrame, settings: Asked) -> Evidence:
     """Distances, summaries over training, and the verdicts."""
+    from vitlab.gallery.captions import captions
     from vitlab.report import inspected
     from vitlab.report.evidence import Evidence
-    from vitlab.report.inspection import captions, shapes_table
 
     seen = inspections(rows)
     drawn = drawn_model(seen, settings)
@@ -100,7 +100,7 @@ def draw(rows: pd.DataFrame, settings: Asked) -> Evidence:
     figures = {"distance": inspected.distance_by_depth(seen)}
     if inspected.has_course(seen):
         figures["over_training"] = inspected.over_training(seen)
-    tables = (inspected.summary_table(seen), shapes_table(seen, drawn))
+    tables = (inspected.summary_table(seen), inspected.shapes_table(seen, drawn))
     return Evidence(
         tuple(verdicts(rows, seen, drawn)),
         tuple(table for table in tables if len(table.frame)),
@@ -130,7 +130,7 @@ def verdicts(rows: pd.DataFrame, seen: pd.DataFrame, drawn: str) -> Iterator[Ver
 
     `rows` are all of the study, with those of the trainings; `seen` those of the inspections.
     """
-    from vitlab.report import inspected
+    from vitlab.claims import inspected
 
     kinds = {
         NEAR: ("positions", inspected.nearness),
@@ -156,8 +156,8 @@ def _fewer_local_heads(
     rows: pd.DataFrame, seen: pd.DataFrame, vit: str, hybrid: str, *, primary: bool
 ) -> Iterator[Verdict]:
     """Local heads of a ViT's first layer minus those of the hybrid's; needs a ViT that has some."""
+    from vitlab.claims import inspected
     from vitlab.claims.interval import paired
-    from vitlab.report import inspected
 
     def local_heads(heads: pd.DataFrame) -> float:
         return inspected.local_share(inspected.first_layer(heads))

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from vitlab.claims.claim import Claim, Verdict
 from vitlab.claims.phrases import leads
 from vitlab.data.sources import set_name
+from vitlab.gallery.grids import predictions
 from vitlab.report.families import family
-from vitlab.report.pictures import predictions
 from vitlab.runs.rows import by_start
 from vitlab.runs.run import Data, Run
 from vitlab.study.plan import RATE, best_rate, changed, grid

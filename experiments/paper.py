@@ -192,7 +192,7 @@ def conduct_all(paper: Paper) -> int:
 def redraw_all(paper: Paper) -> int:
     """Remake all evidence of the studies from rows, several folders at a time, and then the ledger and the pages."""
     from vitlab.files import write_all
-    from vitlab.report.provenance import cores
+    from vitlab.machine import cores
     from vitlab.study.publish import Written, export, publish
 
     known = studies(paper.studies)

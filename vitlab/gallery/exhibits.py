@@ -14,14 +14,14 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from vitlab.data.loading import ImageData, load_data
 from vitlab.data.shuffle import arranged
+from vitlab.gallery.grids import Floats, positions_over_training
 from vitlab.gallery.portrait import Portrait, View, pictures
 from vitlab.gallery.subjects import Subject, class_names, open_subject, read_picture
 from vitlab.inspection import attention_rollout, cls_attention, principal_filters
+from vitlab.machine import signature
 from vitlab.models import Inspection, ResNet, ViT
 from vitlab.models.archives import naming
 from vitlab.models.zoo import settings_of
-from vitlab.report.pictures import Floats, positions_over_training
-from vitlab.report.provenance import signature
 from vitlab.runs.execute import execute, images_of
 from vitlab.runs.inspecting import normalised, opened_rows, similarity_of, stages
 from vitlab.runs.place import Listener, Place

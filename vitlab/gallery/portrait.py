@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vitlab.report.pictures import (
+from vitlab.gallery.grids import (
     Floats,
     Image,
     bare,

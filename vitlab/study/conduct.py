@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from vitlab.report.provenance import cores, read_provenance
+from vitlab.machine import cores
+from vitlab.report.provenance import read_provenance
 from vitlab.runs.display import Display, duration, estimate
 from vitlab.runs.launch import Launcher
 from vitlab.runs.local import LocalEngine

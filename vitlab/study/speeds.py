@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from vitlab.data.cards import cards
 from vitlab.data.info import DataInfo, describe, lines
 from vitlab.files import write_all
-from vitlab.report.provenance import cores, hardware, read_provenance
+from vitlab.machine import cores, hardware
+from vitlab.report.provenance import read_provenance
 from vitlab.runs.launch import Launcher
 from vitlab.runs.local import LocalEngine
 from vitlab.runs.place import Place, Prepared
