@@ -81,7 +81,7 @@ def made(
 ) -> tuple[Evidence, dict[str, bytes]]:
     """The evidence of `rows`, its verdicts not decided yet; and the files of rows, provenance and figures by name."""
     try:
-        drawn = study.draw(drawable(rows, record.get("plan", ())).copy(), settings)  # in one piece, which is quick
+        drawn = study.draw(drawable(rows, record.get("plan", ())), settings)
     except NothingToShow:
         drawn = Evidence(summary="Too few runs have finished to compare anything.")
     drawn = replace(drawn, summary=" ".join([*record.get("cautions", []), drawn.summary]).strip())
@@ -192,13 +192,12 @@ def in_markdown(evidence: Evidence, question: str) -> str:
 
 def _figures(evidence: Evidence, pictures: Mapping[str, Figure]) -> dict[str, bytes]:
     from vitlab.report.draw import draw
-    from vitlab.report.style import render
+    from vitlab.report.style import render, settle
 
     files = {}
     for name, figure in ({name: draw(chart) for name, chart in evidence.figures.items()} | dict(pictures)).items():
-        files[f"{name}.png"] = render(figure, "png")
-        figure.set_layout_engine("none")  # its parts have their places now, and finding these is half of the time
-        files[f"{name}.svg"] = render(figure, "svg")
+        settle(figure)
+        files |= {f"{name}.{kind}": render(figure, kind) for kind in ("png", "svg")}
     return files
 
 
