@@ -141,7 +141,7 @@ def entitled(figure: Figure, title: str, subtitle: str = "") -> SubFigure:
 
 
 def settle(figure: Figure) -> None:
-    """Find the places of the figure's parts once, at the size of a PNG: each rendering would do it again and draw twice."""
+    """Lay the figure out once, in the pixels of a PNG: otherwise each rendering does, and draws twice for it."""
     with look():
         figure.set_dpi(RC["savefig.dpi"])
         if engine := figure.get_layout_engine():

@@ -194,7 +194,7 @@ def _figures(evidence: Evidence, pictures: Mapping[str, Figure]) -> dict[str, by
     from vitlab.report.draw import draw
     from vitlab.report.style import render, settle
 
-    files = {}
+    files: dict[str, bytes] = {}
     for name, figure in ({name: draw(chart) for name, chart in evidence.figures.items()} | dict(pictures)).items():
         settle(figure)
         files |= {f"{name}.{kind}": render(figure, kind) for kind in ("png", "svg")}
