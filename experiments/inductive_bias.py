@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from vitlab.claims.claim import Claim
+from vitlab.claims.phrases import OURS
 from vitlab.report.families import in_order, matched_pairs
 from vitlab.runs.run import Run
 from vitlab.study.plan import SEED, grid
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 AT, HOW, PLAIN, PIXELS = "train_images", "arrangement", "as they are", "single pixels permuted"
 LOCALITY = Claim(
-    "bias.locality", "3.1 (ours)", "the CNN's lead is its inductive bias",
+    "bias.locality", "3.1 (ours)", "the CNN's lead is its inductive bias", paper=OURS,
     says={
         "holds": "with {after} {first} loses {amount} more than {second}",
         "does not hold": "with {after} {second} loses {amount} more than {first}",
@@ -45,7 +46,7 @@ LOCALITY = Claim(
     },
 )  # fmt: skip
 BLIND = Claim(
-    "bias.blind", "3.1 (ours)", "a ViT does not care where its patches lie", test="alike",
+    "bias.blind", "3.1 (ours)", "a ViT does not care where its patches lie", test="alike", paper=OURS,
     says={
         "holds": "with {after} {first} is as good as before",
         "does not hold": "with {after} the accuracy of {first} is another one by {amount}",

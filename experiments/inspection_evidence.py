@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from vitlab.report.evidence import Evidence
 
 LEAST_LAYERS = 4  # fewer say nothing about depth
+FIGURE = "Figure 7, qualitative"
 NEAR = Claim(
     "inside.near",
     "4.5, Figure 7",
@@ -26,6 +27,7 @@ NEAR = Claim(
     unit="of cosine",
     scale=1.0,
     digits=2,
+    paper=FIGURE,
     says={
         "holds": "{first} learns which patches are neighbours",
         "does not hold": "{first} does not learn which patches are neighbours",
@@ -37,6 +39,7 @@ GRID = Claim(
     "4.5, Figure 7",
     "training gives position embeddings a structure of rows and columns",
     unit="points of R²",
+    paper=FIGURE,
     says={
         "holds": "the position embeddings of {first} learn rows and columns",
         "does not hold": "the position embeddings of {first} do not learn rows and columns",
@@ -48,6 +51,7 @@ DEPTH = Claim(
     "4.5, Figure 7",
     "training makes attention distance grow with depth",
     unit="% of the image a layer",
+    paper=FIGURE,
     says={
         "holds": "deeper layers of {first} learn to look further",
         "does not hold": "deeper layers of {first} learn to look less far",
@@ -59,6 +63,7 @@ BOTH = Claim(
     "4.5, Figure 7",
     "training spreads the heads of the first layer between local and global",
     unit="% of uniform distance",
+    paper=FIGURE,
     says={
         "holds": "the first layer of {first} learns to have local and global heads",
         "does not hold": "the heads of the first layer of {first} become more alike",
@@ -70,6 +75,7 @@ HYBRID = Claim(
     "D.7, Figure 11",
     "hybrids have fewer local heads in the first layer",
     unit="points of the heads",
+    paper="Figure 11, qualitative",
     says={
         "holds": "{second} has fewer local heads than {first}",
         "does not hold": "{second} has more local heads than {first}",

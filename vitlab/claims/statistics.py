@@ -93,7 +93,7 @@ def gap(
 
 
 def sampling_error(*arms: pd.DataFrame, value: str = "score", odds: bool = False) -> float:
-    """Standard deviation that the test splits' sizes alone give a sum or difference of the arms' mean `value` (accuracy).
+    """Standard deviation that the test splits' sizes alone give a sum or difference of the arms' mean accuracy.
 
     Each arm is the rows of one number per seed. Arms are taken as independent; on the same images they are not, and
     their difference varies less: the safe side. With `odds` it is that of log-odds, by the delta method. Arms without
