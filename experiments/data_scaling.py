@@ -160,13 +160,13 @@ def _verdicts(scored: pd.DataFrame, untrained: pd.DataFrame | None, few_shot: bo
         point |= {"untrained": untrained, "doubts": doubts, "data": scored["upstream"].iloc[0]}
         found.append(how(claim, scored, first, second, **point))
 
-    for place, (vit, cnn) in enumerate(matched_pairs(scored["model"])):
+    for i, (vit, cnn) in enumerate(matched_pairs(scored["model"])):
         if few_shot:
-            add(closing, replace(FEW_SHOT, primary=place == 0), vit, cnn, x=AT)
+            add(closing, replace(FEW_SHOT, primary=i == 0), vit, cnn, x=AT)
             continue
-        add(compare, replace(FEW, primary=place == 0), cnn, vit, at={AT: few})
+        add(compare, replace(FEW, primary=i == 0), cnn, vit, at={AT: few})
         add(compare, OVERTAKE, vit, cnn, at={AT: many})
-        add(closing, replace(CATCH_UP, primary=place == 0), vit, cnn, x=AT)
+        add(closing, replace(CATCH_UP, primary=i == 0), vit, cnn, x=AT)
         add(last_gain, PLATEAU, vit, cnn, x=AT)
     vits = [name for name in in_order(scored["model"]) if family(name) == "ViT"]
     if len(vits) > 1 and not few_shot:

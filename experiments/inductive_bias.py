@@ -60,7 +60,7 @@ class InductiveBias(Sized):
     """Settings of the study."""
 
     sides: tuple[int, ...] = (4, 1)
-    """Sides, in pixels, of the squares that change places."""
+    """Sides, in pixels, of the squares that are permuted."""
 
 
 CIFAR = InductiveBias("cifar10", patch=4, train_sizes=(2000, 10_000, 49_000), seeds=5, recipe=recipes.CIFAR_LONG)
@@ -126,12 +126,12 @@ def _verdicts(test: pd.DataFrame, words: Mapping[int, str]) -> tuple[Verdict, ..
     from vitlab.claims.statistics import whole_seeds
 
     rows, found = whole_seeds(test, ["model", HOW, AT]), []
-    for place, (vit, cnn) in enumerate(matched_pairs(rows["model"])):
+    for i, (vit, cnn) in enumerate(matched_pairs(rows["model"])):
         doubts = recipes.rate_doubts(rows[rows["model"].isin((vit, cnn))])
         for side, how in words.items():
             about: dict[str, Any] = {"by": HOW, "before": PLAIN, "after": how, "doubts": doubts}
-            found += [losses(replace(LOCALITY, primary=place == 0 and side > 1), rows, cnn, vit, **about)]
-            found += [losses(replace(BLIND, primary=place == 0), rows, vit, **about)] if side > 1 else []
+            found += [losses(replace(LOCALITY, primary=i == 0 and side > 1), rows, cnn, vit, **about)]
+            found += [losses(replace(BLIND, primary=i == 0), rows, vit, **about)] if side > 1 else []
     return tuple(verdict for verdict in found if verdict)
 
 

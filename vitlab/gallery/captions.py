@@ -27,7 +27,7 @@ PICTURES = {
         "Position embeddings",
         "One map for each patch{some}, laid out as the patches are in the image: how alike (cosine) the position "
         "embedding of that patch is to those of all others. A patch is always 1 with itself, beyond the scale. "
-        "Paper, Figure 7 centre: nearby patches are alike (a bright spot around the patch's own place), and so "
+        "Paper, Figure 7 centre: nearby patches are alike (a bright spot around the patch itself), and so "
         "are patches of one row or column (a cross).",
     ),
     "positions_over_training": Picture(
@@ -40,7 +40,7 @@ PICTURES = {
         "Attention matrices",
         "One matrix of {tokens} × {tokens} for each head: a row is a token that looks, a column a token that is "
         "looked at, in raster order{first}. Rows sum to one; each matrix has its own scale, up to its 99.5th "
-        "percentile. A bright diagonal is a head that looks at its own place, diagonals beside it one that looks a "
+        "percentile. A bright diagonal is a head that looks at its own token, diagonals beside it one that looks a "
         "step aside or a row away, vertical stripes are tokens that all others look at. Axial layers are two: rows, "
         "then columns.",
     ),

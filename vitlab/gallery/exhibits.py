@@ -224,7 +224,7 @@ def view(subject: Subject, model: ViT, seen: Inspection, name: str, pixels: Tens
 
 def spread(layers: int) -> list[int]:
     """All layers if they are few, else four from first to last."""
-    return list(range(layers)) if layers <= MOST_LAYERS else [round(place * (layers - 1) / 3) for place in range(4)]
+    return list(range(layers)) if layers <= MOST_LAYERS else [round(i * (layers - 1) / 3) for i in range(4)]
 
 
 def focus_of(attention: Tensor, model: ViT) -> Tensor:

@@ -127,10 +127,10 @@ def confusion_figure(matrix: Counts, classes: Sequence[str], *, model: str) -> F
 
 def mistakes_figure(images: Sequence[Image], words: Sequence[str], *, model: str) -> Figure:
     """Images (H, W, 3), the worst first, each above its words."""
-    places = range(0, len(images), ACROSS)
+    starts = range(0, len(images), ACROSS)
     return image_grid(
-        [images[at : at + ACROSS] for at in places],
-        captions=[words[at : at + ACROSS] for at in places],
+        [images[at : at + ACROSS] for at in starts],
+        captions=[words[at : at + ACROSS] for at in starts],
         title=f"What {model} is furthest from right about",
         subtitle="Test images, the worst first: their class, and what the model says with which probability.",
         cell=1.5,

@@ -27,12 +27,12 @@ def summary_table(rows: pd.DataFrame) -> Table:
     attention, positions = final(rows, "attention"), final(rows, "positions")
     models, body = in_order(attention["model"]), []
     for model in models:
-        heads, places = attention[attention["model"] == model], positions[positions["model"] == model]
+        heads, embeddings = attention[attention["model"] == model], positions[positions["model"] == model]
         last, first = heads[heads["layer"] == heads["layer"].max()], first_layer(heads)
         found = {
-            "neighbours": by_seed(places, nearness),
-            "R² distance": by_seed(places, lambda part: float(part["distance_r2"].mean())),
-            "R² row, column": by_seed(places, row_column),
+            "neighbours": by_seed(embeddings, nearness),
+            "R² distance": by_seed(embeddings, lambda part: float(part["distance_r2"].mean())),
+            "R² row, column": by_seed(embeddings, row_column),
             "first layer": by_seed(first, mean_distance),
             "last layer": by_seed(last, mean_distance),
             "local heads": by_seed(first, local_share),

@@ -83,12 +83,12 @@ def series_styles(names: Iterable[str]) -> dict[str, SeriesStyle]:
     for name in names:
         of = family(name)
         if of in FAMILY_COLOURS:
-            place = seen[of] = seen.get(of, -1) + 1
-            colour, marker = FAMILY_COLOURS[of], MARKERS[(place + first_marker[of]) % len(MARKERS)]
+            member = seen[of] = seen.get(of, -1) + 1
+            colour, marker = FAMILY_COLOURS[of], MARKERS[(member + first_marker[of]) % len(MARKERS)]
         else:
             at = others.index(name)
-            colour, marker, place = OTHERS[at % len(OTHERS)], MARKERS[at % len(MARKERS)], at // len(OTHERS)
-        styles[name] = SeriesStyle(colour, DASHES[place % len(DASHES)], marker)
+            colour, marker, member = OTHERS[at % len(OTHERS)], MARKERS[at % len(MARKERS)], at // len(OTHERS)
+        styles[name] = SeriesStyle(colour, DASHES[member % len(DASHES)], marker)
     return styles
 
 

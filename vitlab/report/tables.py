@@ -73,7 +73,7 @@ def to_latex(table: Table) -> str:
     """A `table` float for `booktabs`, gaps set apart by a rule, labelled `tab:<name>`; ends in a newline."""
     rows = table.text()
     lines = [" & ".join(map(latex_text, row)) + r" \\" for row in rows]
-    gaps = [place for place, row in enumerate(rows) if set(row[: len(table.heads)]) & set(table.signed)]
+    gaps = [i for i, row in enumerate(rows) if set(row[: len(table.heads)]) & set(table.signed)]
     if gaps:
         lines.insert(gaps[0], r"\midrule")
     return "\n".join(
@@ -95,7 +95,7 @@ def to_csv(table: Table) -> str:
     """The values unrounded; a column of intervals becomes four: its title, and that with low, high and n."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    columns = [list(table.frame.iloc[:, place]) for place in range(table.frame.shape[1])]
+    columns = [list(table.frame.iloc[:, i]) for i in range(table.frame.shape[1])]
     wide = [any(isinstance(cell, Interval) for cell in column) for column in columns]
     titles = [table.heads]
     for title, parts in zip(map(number, table.frame.columns), wide, strict=True):
@@ -119,9 +119,9 @@ def to_html(table: Table) -> str:
 
     def line(cells: Sequence[str], header: bool) -> str:
         made = []
-        for place, cell in enumerate(cells):
-            tag, scope = ("th", "col") if header else ("th", "row") if place < heads else ("td", "")
-            about = (f' scope="{scope}"' if scope else "") + ("" if left[place] else ' class="n"')
+        for i, cell in enumerate(cells):
+            tag, scope = ("th", "col") if header else ("th", "row") if i < heads else ("td", "")
+            about = (f' scope="{scope}"' if scope else "") + ("" if left[i] else ' class="n"')
             made.append(f"<{tag}{about}>{escape(cell)}</{tag}>")
         return f"<tr>{''.join(made)}</tr>"
 

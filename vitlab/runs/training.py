@@ -140,8 +140,8 @@ def train(
     """Train `run` to its end, from its last checkpoint if there is one; return a row of results for each split.
 
     With `micro` the memory holds no more than that many images at a time; their gradients add up to those of a batch.
-    A `profiler` is told what happens when, see `vitlab.runs.profiling`.
-    Every process of a `team` calls this; rank 0 alone writes.
+    A `profiler` is told what happens when, see `vitlab.runs.profiling`. Every process of a `team` calls this; rank 0
+    alone writes.
 
     Raises:
         Stopped: when `listener` says so; what was done up to the last round is kept.
@@ -159,17 +159,20 @@ def train(
     with Keeper() as keeper:
         callback = Rounds(run, store, listener, keeper, metadata, rounds)
         trainer = _trainer(run, rounds, callback, device, team, profiler)
-        checkpoint = checkpoint_for(store, run, team, trainer.strategy)
-        trainer.fit(module, images, ckpt_path=checkpoint, weights_only=True)
+        trainer.fit(module, images, ckpt_path=checkpoint_for(store, run, team, trainer.strategy), weights_only=True)
     trainer.strategy.barrier()  # until rank 0 has written
     tests = {"last": _test(trainer, module, images)}
     model.load_state_dict(load_file(store.weights(run)))
     tests["best"] = _test(trainer, module, images) if callback.best_step < trainer.global_step else tests["last"]
     if team.rank == 0:
         store.put(run, {"curve.csv": csv_bytes(callback.curve)})
-    how: dict[str, Any] = {"micro_batch": micro} if micro else {}
-    how |= {"processes": team.size} if team.size > 1 else {}
-    return [row | how for row in _rows(run, data, len(indices), callback, tests)]
+    return [row | _how(micro, team) for row in _rows(run, data, len(indices), callback, tests)]
+
+
+def _how(micro: int | None, team: Team) -> dict[str, Any]:
+    """What rows say of a batch that was not taken as a whole."""
+    how = {"micro_batch": micro} if micro else {}
+    return how | ({"processes": team.size} if team.size > 1 else {})
 
 
 def _images(run: Run, data: ImageData, indices: torch.Tensor, steps_per_round: int, micro: int | None) -> DataModule:

@@ -142,7 +142,7 @@ def _pages(results: Path, decided: Mapping[Path, Evidence], claims: Sequence[Cla
         known = {claim.id: claim for claim in catalogue(results / "ledger.json")}
         known |= {verdict.claim.id: verdict.claim for one in entries for verdict in one.evidence.verdicts}
         claims = list(known.values())
-    found = ledger([(one.place, one.evidence.verdicts) for one in entries], claims)
+    found = ledger([(one.name, one.evidence.verdicts) for one in entries], claims)
     texts = {"ledger.json": json.dumps(found.to_json(), indent=1, allow_nan=False) + "\n"}
     texts |= {"README.md": readme(entries, found)}
     pages = {results / name: text for name, text in texts.items()} | site(entries, found, results, _beside(results))
@@ -173,12 +173,12 @@ def _decided(found: Mapping[Path, Evidence]) -> dict[Path, Evidence]:
     """Every piece of evidence with its verdicts decided among all of their data set."""
     by_data: dict[str, list[tuple[Path, int]]] = {}
     for folder, evidence in found.items():
-        for place, verdict in enumerate(evidence.verdicts):
-            by_data.setdefault(verdict.data, []).append((folder, place))
+        for i, verdict in enumerate(evidence.verdicts):
+            by_data.setdefault(verdict.data, []).append((folder, i))
     verdicts = {folder: list(evidence.verdicts) for folder, evidence in found.items()}
-    for places in by_data.values():
-        for (folder, place), verdict in zip(places, decide([verdicts[f][p] for f, p in places]), strict=True):
-            verdicts[folder][place] = verdict
+    for same in by_data.values():
+        for (folder, i), verdict in zip(same, decide([verdicts[f][k] for f, k in same]), strict=True):
+            verdicts[folder][i] = verdict
     return {folder: replace(evidence, verdicts=tuple(verdicts[folder])) for folder, evidence in found.items()}
 
 
