@@ -18,11 +18,13 @@ if TYPE_CHECKING:
 
 # What would be markup: signs, underscores at the ends of words, entities, the middle of a link, a line's first sign.
 MARKDOWN = re.compile(r"[\\`*<|~]|(?<!\w)_|_(?!\w)|&(?=#?\w+;)|(?<=\])\(|^[#>]")
+SENTENCE = 30  # letters; a column with longer cells is one of sentences
 LATEX = {
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
+    **{sign: f"${sign}$" for sign in "<>|"},  # other signs in LaTeX's first fonts
     "–": "--",
     "−": "$-$",
     "²": "$^2$",
@@ -70,7 +72,10 @@ def latex_text(text: str) -> str:
 
 
 def to_latex(table: Table) -> str:
-    """A `table` float for `booktabs`, gaps set apart by a rule, labelled `tab:<name>`; ends in a newline."""
+    """A `table` float for `booktabs`, gaps set apart by a rule, labelled `tab:<name>`; ends in a newline.
+
+    Columns of sentences have lines that break, and share most of the width.
+    """
     rows = table.text()
     lines = [" & ".join(map(latex_text, row)) + r" \\" for row in rows]
     gaps = [i for i, row in enumerate(rows) if set(row[: len(table.heads)]) & set(table.signed)]
@@ -79,9 +84,10 @@ def to_latex(table: Table) -> str:
     return "\n".join(
         [
             r"\begin{table}",
+            r"\centering",
             rf"\caption{{{latex_text(table.caption)}}}",
             rf"\label{{tab:{re.sub(r'[^A-Za-z0-9:-]+', '-', table.name)}}}",
-            rf"\begin{{tabular}}{{@{{}}{''.join('l' if words else 'r' for words in table.left)}@{{}}}}",
+            rf"\begin{{tabular}}{{@{{}}{_latex_columns(table.left, rows)}@{{}}}}",
             r"\toprule",
             " & ".join(map(latex_text, table.titles)) + r" \\",
             r"\midrule",
@@ -89,6 +95,14 @@ def to_latex(table: Table) -> str:
             "\\bottomrule\n\\end{tabular}\n\\end{table}\n",
         ]
     )
+
+
+def _latex_columns(left: Sequence[bool], rows: Sequence[Sequence[str]]) -> str:
+    longest = [max(map(len, cells)) for cells in zip(*rows, strict=True)] or [0] * len(left)
+    sentences = [words and letters > SENTENCE for words, letters in zip(left, longest, strict=True)]
+    wide = rf"p{{{0.7 / max(1, sum(sentences)):.2f}\linewidth}}"
+    kinds = zip(left, sentences, strict=True)
+    return "".join(wide if sentence else "l" if words else "r" for words, sentence in kinds)
 
 
 def to_csv(table: Table) -> str:
