@@ -13,8 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vitlab.claims.ledger import catalogue, ledger
-from vitlab.claims.rule import decide
+from vitlab.claims.ledger import catalogue, decided, ledger
 from vitlab.files import write_all
 from vitlab.report import tables, verdicts
 from vitlab.report.entries import Entry, entry
@@ -117,9 +116,11 @@ def publish(
     default that of the last ledger.
     """
     stored = _stored(results)
-    decided = _decided(stored | dict(fresh or {}))
+    every = stored | dict(fresh or {})
+    judged = decided({folder: evidence.verdicts for folder, evidence in every.items()})
+    whole = {folder: replace(evidence, verdicts=tuple(judged[folder])) for folder, evidence in every.items()}
     files: dict[Path, str] = {}
-    for folder, evidence in decided.items():
+    for folder, evidence in whole.items():
         if folder in (fresh or {}) or evidence.verdicts != stored[folder].verdicts:
             question = read_provenance(folder)["question"]
             files |= {
@@ -128,16 +129,16 @@ def publish(
             }
     write_all({path: text.encode() for path, text in files.items()})
     try:
-        pages = _pages(results, decided, claims)
+        pages = _pages(results, whole, claims)
         write_all({path: text for path, text in pages.items() if not path.exists() or path.read_bytes() != text})
     except ValueError as error:  # what was just measured is written, and must not be lost for a page
         print(f"The ledger and the pages of {results} are left as they are: {error}", file=sys.stderr)
-    return decided
+    return whole
 
 
-def _pages(results: Path, decided: Mapping[Path, Evidence], claims: Sequence[Claim] | None) -> dict[Path, bytes]:
+def _pages(results: Path, whole: Mapping[Path, Evidence], claims: Sequence[Claim] | None) -> dict[Path, bytes]:
     """`ledger.json`, `README.md`, and the pages with the script that they share."""
-    entries = [entry(folder, evidence) for folder, evidence in sorted(decided.items())]
+    entries = [entry(folder, evidence) for folder, evidence in sorted(whole.items())]
     if claims is None:
         known = {claim.id: claim for claim in catalogue(results / "ledger.json")}
         known |= {verdict.claim.id: verdict.claim for one in entries for verdict in one.evidence.verdicts}
@@ -167,19 +168,6 @@ def _stored(results: Path) -> dict[Path, Evidence]:
         except ValueError as error:
             print(f"{path} is left out: {error}", file=sys.stderr)
     return found
-
-
-def _decided(found: Mapping[Path, Evidence]) -> dict[Path, Evidence]:
-    """Every piece of evidence with its verdicts decided among all of their data set."""
-    by_data: dict[str, list[tuple[Path, int]]] = {}
-    for folder, evidence in found.items():
-        for i, verdict in enumerate(evidence.verdicts):
-            by_data.setdefault(verdict.data, []).append((folder, i))
-    verdicts = {folder: list(evidence.verdicts) for folder, evidence in found.items()}
-    for same in by_data.values():
-        for (folder, i), verdict in zip(same, decide([verdicts[f][k] for f, k in same]), strict=True):
-            verdicts[folder][i] = verdict
-    return {folder: replace(evidence, verdicts=tuple(verdicts[folder])) for folder, evidence in found.items()}
 
 
 def in_markdown(evidence: Evidence, question: str) -> str:
