@@ -113,7 +113,7 @@ def measure(settings: Again, how: Execution) -> list[dict[str, Any]]:
 
 
 def compared(one: Stored, again: Rows) -> dict[str, Any]:
-    """A row of evidence: both scores, those of all seeds, and what the two places and lists of numbers have alike."""
+    """A row of evidence: both scores, those of all seeds, and what two such rows and lists of numbers have alike."""
     kept = ("hardware", "torch", "commit", "date", "wall_s", "reason")
     return {
         "status": "finished",

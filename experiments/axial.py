@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from vitlab.claims.claim import Claim
-from vitlab.claims.phrases import leads
+from vitlab.claims.phrases import OURS, leads
 from vitlab.report.families import in_order
 from vitlab.runs.run import Run
 from vitlab.study.arms import ARM, Ablation, Arms, at_own_rate, rate_table
@@ -33,9 +33,12 @@ if TYPE_CHECKING:
     from vitlab.report.evidence import Evidence
 
 PLAIN, HALF, FULL = "plain attention", "axial, half the layers", "axial, as many layers"
-MORE = Claim("d6.axial", "D.6", "axial attention is ahead at more compute", says=leads("at {times} times the compute "))
+MORE = Claim(
+    "d6.axial", "D.6", "axial attention is ahead at more compute", says=leads("at {times} times the compute "),
+    paper="qualitative: better at more compute",
+)  # fmt: skip
 EQUAL = replace(
-    MORE, id="d6.equal", section="D.6 (ours)", statement="... and at equal compute", primary=False,
+    MORE, id="d6.equal", section="D.6 (ours)", statement="... and at equal compute", primary=False, paper=OURS,
 )  # fmt: skip
 
 

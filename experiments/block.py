@@ -37,6 +37,7 @@ ARMS: dict[str, dict[str, Any]] = {PRE: {}, POST: {"options.norm": "post", "opti
 
 BLOCK = Claim(
     "block.pre", "deck", "pre-norm with GELU is not worse than post-norm with ReLU", bound=-0.01,
+    paper="the course deck's: no number",
     says=not_worse("with {layers} layers "),
 )  # fmt: skip
 

@@ -49,11 +49,11 @@ def evidence_of(source: str) -> dict[str, Evidence]:
     if not texts:
         raise ValueError(f"There is no study/name/evidence.json in {source}; give a results folder, or a revision.")
     found = {}
-    for place, text in texts.items():
+    for folder, text in texts.items():
         try:
-            found[place] = Evidence.loads(text)
+            found[folder] = Evidence.loads(text)
         except ValueError as error:
-            print(f"{source}: {place} is left out: {error}", file=sys.stderr)
+            print(f"{source}: {folder} is left out: {error}", file=sys.stderr)
     return found
 
 
@@ -80,7 +80,7 @@ def compare(settings: Compare) -> int:
     table = Table("evidence", "what", settings.before, settings.after, box=None, header_style="bold")
     found = list(changes(evidence_of(settings.before), evidence_of(settings.after)))
     for change in found:
-        table.add_row(change.place, change.what, change.before, change.after)
+        table.add_row(change.folder, change.what, change.before, change.after)
     console = Console(markup=False, highlight=False)
     if found:
         console.print(table)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from vitlab.claims.claim import Claim, Verdict
+from vitlab.claims.phrases import UNSAID
 from vitlab.runs.run import Run
 from vitlab.study.study import Study, main
 from vitlab.study.upstream import MEAN, Upstream, fine_tuned, folder, origin, with_mean
@@ -35,7 +36,7 @@ SAYS = {
     "holds": "{shots}-shot accuracy ranks {models} models much as fine-tuning does (rank correlation {effect})",
     "does not hold": "{shots}-shot accuracy ranks {models} models against fine-tuning (rank correlation {effect})",
 }
-RHO: dict[str, Any] = {"unit": "rank correlation", "scale": 1.0, "digits": 2}
+RHO: dict[str, Any] = {"unit": "rank correlation", "scale": 1.0, "digits": 2, "paper": UNSAID}
 RANK = Claim("transfer.rank", "4.1", "few-shot accuracy ranks models as fine-tuning does", says=SAYS, **RHO)
 
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from vitlab.claims.claim import Claim
+from vitlab.claims.phrases import OURS
 from vitlab.report.families import in_order, matched_pairs
 from vitlab.runs.run import Run
 from vitlab.study.plan import SEED, grid
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 AT, HOW, PLAIN, PIXELS = "train_images", "arrangement", "as they are", "single pixels permuted"
 LOCALITY = Claim(
-    "bias.locality", "3.1 (ours)", "the CNN's lead is its inductive bias",
+    "bias.locality", "3.1 (ours)", "the CNN's lead is its inductive bias", paper=OURS,
     says={
         "holds": "with {after} {first} loses {amount} more than {second}",
         "does not hold": "with {after} {second} loses {amount} more than {first}",
@@ -45,7 +46,7 @@ LOCALITY = Claim(
     },
 )  # fmt: skip
 BLIND = Claim(
-    "bias.blind", "3.1 (ours)", "a ViT does not care where its patches lie", test="alike",
+    "bias.blind", "3.1 (ours)", "a ViT does not care where its patches lie", test="alike", paper=OURS,
     says={
         "holds": "with {after} {first} is as good as before",
         "does not hold": "with {after} the accuracy of {first} is another one by {amount}",
@@ -59,7 +60,7 @@ class InductiveBias(Sized):
     """Settings of the study."""
 
     sides: tuple[int, ...] = (4, 1)
-    """Sides, in pixels, of the squares that change places."""
+    """Sides, in pixels, of the squares that are permuted."""
 
 
 CIFAR = InductiveBias("cifar10", patch=4, train_sizes=(2000, 10_000, 49_000), seeds=5, recipe=recipes.CIFAR_LONG)
@@ -129,12 +130,12 @@ def _verdicts(test: pd.DataFrame, words: Mapping[int, str]) -> tuple[Verdict, ..
     from vitlab.claims.statistics import whole_seeds
 
     rows, found = whole_seeds(test, ["model", HOW, AT]), []
-    for place, (vit, cnn) in enumerate(matched_pairs(rows["model"])):
+    for i, (vit, cnn) in enumerate(matched_pairs(rows["model"])):
         doubts = recipes.rate_doubts(rows[rows["model"].isin((vit, cnn))])
         for side, how in words.items():
             about: dict[str, Any] = {"by": HOW, "before": PLAIN, "after": how, "doubts": doubts}
-            found += [losses(replace(LOCALITY, primary=place == 0 and side > 1), rows, cnn, vit, **about)]
-            found += [losses(replace(BLIND, primary=place == 0), rows, vit, **about)] if side > 1 else []
+            found += [losses(replace(LOCALITY, primary=i == 0 and side > 1), rows, cnn, vit, **about)]
+            found += [losses(replace(BLIND, primary=i == 0), rows, vit, **about)] if side > 1 else []
     return tuple(verdict for verdict in found if verdict)
 
 

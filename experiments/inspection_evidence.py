@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from vitlab.report.evidence import Evidence
 
 LEAST_LAYERS = 4  # fewer say nothing about depth
+FIGURE = "Figure 7, qualitative"
 NEAR = Claim(
     "inside.near",
     "4.5, Figure 7",
@@ -26,6 +27,7 @@ NEAR = Claim(
     unit="of cosine",
     scale=1.0,
     digits=2,
+    paper=FIGURE,
     says={
         "holds": "{first} learns which patches are neighbours",
         "does not hold": "{first} does not learn which patches are neighbours",
@@ -37,6 +39,7 @@ GRID = Claim(
     "4.5, Figure 7",
     "training gives position embeddings a structure of rows and columns",
     unit="points of R²",
+    paper=FIGURE,
     says={
         "holds": "the position embeddings of {first} learn rows and columns",
         "does not hold": "the position embeddings of {first} do not learn rows and columns",
@@ -48,6 +51,7 @@ DEPTH = Claim(
     "4.5, Figure 7",
     "training makes attention distance grow with depth",
     unit="% of the image a layer",
+    paper=FIGURE,
     says={
         "holds": "deeper layers of {first} learn to look further",
         "does not hold": "deeper layers of {first} learn to look less far",
@@ -59,6 +63,7 @@ BOTH = Claim(
     "4.5, Figure 7",
     "training spreads the heads of the first layer between local and global",
     unit="% of uniform distance",
+    paper=FIGURE,
     says={
         "holds": "the first layer of {first} learns to have local and global heads",
         "does not hold": "the heads of the first layer of {first} become more alike",
@@ -70,6 +75,7 @@ HYBRID = Claim(
     "D.7, Figure 11",
     "hybrids have fewer local heads in the first layer",
     unit="points of the heads",
+    paper="Figure 11, qualitative",
     says={
         "holds": "{second} has fewer local heads than {first}",
         "does not hold": "{second} has more local heads than {first}",
@@ -89,9 +95,9 @@ class Asked(Protocol):
 
 def draw(rows: pd.DataFrame, settings: Asked) -> Evidence:
     """Distances, summaries over training, and the verdicts."""
+    from vitlab.gallery.captions import captions
     from vitlab.report import inspected
     from vitlab.report.evidence import Evidence
-    from vitlab.report.inspection import captions, shapes_table
 
     seen = inspections(rows)
     drawn = drawn_model(seen, settings)
@@ -100,7 +106,7 @@ def draw(rows: pd.DataFrame, settings: Asked) -> Evidence:
     figures = {"distance": inspected.distance_by_depth(seen)}
     if inspected.has_course(seen):
         figures["over_training"] = inspected.over_training(seen)
-    tables = (inspected.summary_table(seen), shapes_table(seen, drawn))
+    tables = (inspected.summary_table(seen), inspected.shapes_table(seen, drawn))
     return Evidence(
         tuple(verdicts(rows, seen, drawn)),
         tuple(table for table in tables if len(table.frame)),
@@ -130,7 +136,7 @@ def verdicts(rows: pd.DataFrame, seen: pd.DataFrame, drawn: str) -> Iterator[Ver
 
     `rows` are all of the study, with those of the trainings; `seen` those of the inspections.
     """
-    from vitlab.report import inspected
+    from vitlab.claims import inspected
 
     kinds = {
         NEAR: ("positions", inspected.nearness),
@@ -156,8 +162,8 @@ def _fewer_local_heads(
     rows: pd.DataFrame, seen: pd.DataFrame, vit: str, hybrid: str, *, primary: bool
 ) -> Iterator[Verdict]:
     """Local heads of a ViT's first layer minus those of the hybrid's; needs a ViT that has some."""
+    from vitlab.claims import inspected
     from vitlab.claims.interval import paired
-    from vitlab.report import inspected
 
     def local_heads(heads: pd.DataFrame) -> float:
         return inspected.local_share(inspected.first_layer(heads))

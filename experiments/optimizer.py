@@ -38,7 +38,7 @@ ARMS: dict[str, dict[str, Any]] = {
 }
 ADAM = Claim(
     "d1.adam", "D.1, Table 7", "Adam is not worse than SGD for pre-training ResNets", bound=-0.005,
-    says=not_worse("downstream "), paper="mean of five sets: ResNet-50 89.33 and 88.79, ResNet-152x2 94.01 and 93.72",
+    says=not_worse("downstream "), paper="Adam and SGD, mean of five sets: R50 89.33 and 88.79, R152x2 94.01 and 93.72",
 )  # fmt: skip
 
 

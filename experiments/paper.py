@@ -192,16 +192,16 @@ def conduct_all(paper: Paper) -> int:
 def redraw_all(paper: Paper) -> int:
     """Remake all evidence of the studies from rows, several folders at a time, and then the ledger and the pages."""
     from vitlab.files import write_all
-    from vitlab.report.provenance import cores
+    from vitlab.machine import cores
     from vitlab.study.publish import Written, export, publish
 
     known = studies(paper.studies)
-    places = [(name, path.parent) for name in known for path in sorted(paper.results.glob(f"{name}/*/rows.csv"))]
-    if not places:
+    folders = [(name, path.parent) for name in known for path in sorted(paper.results.glob(f"{name}/*/rows.csv"))]
+    if not folders:
         raise ValueError(f"There are no rows of these studies in {paper.results}; name the folder with --results.")
     fresh, wrong = {}, 0
     with ProcessPoolExecutor(cores(), multiprocessing.get_context("fork")) as pool:
-        for (_, folder), made in zip(places, pool.map(_drawn, *zip(*places, strict=True)), strict=True):
+        for (_, folder), made in zip(folders, pool.map(_drawn, *zip(*folders, strict=True)), strict=True):
             if isinstance(made, str):
                 print(f"{folder} is left as it is: {made}", file=sys.stderr)
                 wrong += 1
@@ -213,7 +213,7 @@ def redraw_all(paper: Paper) -> int:
     if paper.export:
         for folder in fresh:
             export(Written(folder, decided[folder], []))
-    print(f"Drew {len(fresh)} of {len(places)} folders anew; the page is {paper.results / 'index.html'}.")
+    print(f"Drew {len(fresh)} of {len(folders)} folders anew; the page is {paper.results / 'index.html'}.")
     return WRONG if wrong else 0
 
 

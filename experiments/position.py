@@ -32,13 +32,13 @@ if TYPE_CHECKING:
     from vitlab.report.evidence import Chart, Evidence
 
 KINDS = {"1-D": None, "2-D": "2d"}
-PLACES = {"the stem": None, "every layer": "every_layer", "all layers, shared": "every_layer_shared"}
+WHERE = {"the stem": None, "every layer": "every_layer", "all layers, shared": "every_layer_shared"}
 ARMS: dict[str, dict[str, Any]] = {
     "none": {"options.positions": "none"},
     **{
-        f"{kind} at {place}": {"options.positions": KINDS[kind], "options.positions_at": PLACES[place]}
+        f"{kind} at {where}": {"options.positions": KINDS[kind], "options.positions_at": WHERE[where]}
         for kind in KINDS
-        for place in PLACES
+        for where in WHERE
     },
     "relative": {"options.positions": "relative"},
 }
@@ -56,11 +56,11 @@ KIND = Claim(
     "d4.kind", "D.4", "the kind of positions does not matter", "alike", says=alike(),
     paper="5-shot: 1-D 64.2, 2-D 64.0, relative 64.0",
 )  # fmt: skip
-PLACE = Claim(
-    "d4.place", "D.4", "the place where positions are added does not matter", "alike", says=alike(),
+ADDED = Claim(
+    "d4.place", "D.4", "where positions are added does not matter", "alike", says=alike(),
     paper="5-shot, 1-D: stem 64.2, every layer 64.0, every layer shared 64.3",
 )  # fmt: skip
-COMPARED = ((SOME, "none"), (KIND, TWO_D), (KIND, "relative"), (PLACE, LAYERS), (PLACE, SHARED))
+COMPARED = ((SOME, "none"), (KIND, TWO_D), (KIND, "relative"), (ADDED, LAYERS), (ADDED, SHARED))
 
 CIFAR = Ablation("cifar10", patch=4, seeds=3, train_size=8000)
 PRESETS = {
@@ -82,7 +82,7 @@ def plan(settings: Ablation) -> list[Run]:
 
 
 def draw(rows: pd.DataFrame, settings: Ablation) -> Evidence:
-    """The paper's table of kinds and places, what each loses against 1-D at the stem, and the verdicts."""
+    """The paper's table of kinds and where they are added, what each loses against 1-D at the stem, the verdicts."""
     from vitlab.report.build import pivot
     from vitlab.report.captions import describe
     from vitlab.report.evidence import Evidence, Table
@@ -90,13 +90,13 @@ def draw(rows: pd.DataFrame, settings: Ablation) -> Evidence:
     test = at_own_rate(settings.named(rows, ARMS)).query("split == 'test'")
     if test.empty:
         return Evidence()
-    where = test[ARM].str.split(" at ")
-    test = test.assign(positions=where.str[0], place=where.str[1].fillna("the stem"))
+    words = test[ARM].str.split(" at ")
+    test = test.assign(positions=words.str[0], where=words.str[1].fillna("the stem"))
     caption = (
         f"Test accuracy on {test['title'].iloc[0]} in % by kind of position embedding (rows) and where they are added "
         f"(columns); mean over seeds [95% interval]. {describe(test)}."
     )
-    table = Table("positions", pivot(test, ["model", "positions"], "place"), caption, digits=2)
+    table = Table("positions", pivot(test, ["model", "positions"], "where"), caption, digits=2)
     return Evidence(verdicts(test), (table,), figures(test))
 
 
@@ -140,7 +140,7 @@ STUDY = Study(
     presets=PRESETS,
     plan=plan,
     draw=draw,
-    claims=(SOME, KIND, PLACE),
+    claims=(SOME, KIND, ADDED),
 )
 
 if __name__ == "__main__":

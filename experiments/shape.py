@@ -39,9 +39,11 @@ DIMENSIONS = {
 DEPTH = Claim(
     "d2.depth", "D.2, Figure 8", "depth helps more than width",
     unit="points per doubling of FLOPs", digits=2, says=gains_more("as the ViT grows"),
+    paper="Figure 8, qualitative: depth most (slower after 16 layers), width least",
 )  # fmt: skip
 PATCH = replace(
     DEPTH, id="d2.patch", statement="smaller patches help at no parameters",
+    paper="Figure 8, qualitative: most after depth",
     says={"holds": "smaller patches gain {amount}", "does not hold": "smaller patches lose {amount}"},
 )  # fmt: skip
 

@@ -160,7 +160,7 @@ def tasks(settings: Throughput, device: str, threads: int) -> tuple[list[Task], 
 def measure(settings: Throughput, how: Execution) -> list[dict[str, Any]]:
     """A row for each measurement in each repetition; on a dry run only what they would be."""
     from vitlab.benchmark.rounds import rounds
-    from vitlab.report.provenance import cores
+    from vitlab.machine import cores
     from vitlab.runs.execute import pick_device
 
     device, threads = pick_device(how.device), cores()

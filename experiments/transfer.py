@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from vitlab.claims.claim import Claim, Verdict
-from vitlab.claims.phrases import leads
+from vitlab.claims.phrases import UNSAID, leads
 from vitlab.report.families import family
 from vitlab.runs.run import Data, Run
 from vitlab.study.plan import grid
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from vitlab.report.evidence import Evidence
 
 FRESH, WORTH = ", fresh positions", 0.02  # accuracy that positions must be worth for it to matter what they become
-SIZE = Claim("transfer.size", "3.2", "higher resolution helps in fine-tuning", says=leads("on {data} "))
-INTERPOLATE = Claim("transfer.interpolate", "3.2", "interpolated positions beat fresh ones", says=leads("on {data} "))
+SIZE = Claim("transfer.size", "3.2", "higher resolution helps in fine-tuning", says=leads("on {data} "), paper=UNSAID)
+INTERPOLATE = replace(SIZE, id="transfer.interpolate", statement="interpolated positions beat fresh ones")
 
 
 @dataclass(frozen=True)

@@ -95,6 +95,6 @@ def _items(value: object, annotation: Any) -> list[tuple[str, object, Any]]:
         keys = [("a name", key, inside[0]) for key in value]
         return keys + [(shortened(key), item, inside[1]) for key, item in value.items()]
     if origin is tuple and isinstance(value, list | tuple) and (Ellipsis in inside or len(value) == len(inside)):
-        return [(f"number {place}", item, inside[0]) for place, item in enumerate(value, start=1)]
+        return [(f"number {i}", item, inside[0]) for i, item in enumerate(value, start=1)]
     optional = [one for one in inside if one is not types.NoneType] if origin in (Union, types.UnionType) else []
     return _items(value, optional[0]) if len(optional) == 1 else []

@@ -1,13 +1,11 @@
-"""Data sets from folders, parquet copies and cards: splits, identity, the cache, and every kind of bad source."""
+"""Data sets from folders, parquet copies and cards: splits, identity, the cache, and images that cannot be read."""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,43 +14,12 @@ import pyarrow as arrow
 import pyarrow.parquet as parquet
 import pytest
 import torch
-from PIL import Image
 
+from tests.data.conftest import COUNTS, noise, write_folder
+from tests.data.copies import CIFAR, write_parquet
 from vitlab.data import describe, load_data
 from vitlab.data.cards import get_card
 from vitlab.data.parquet import hub_rows
-
-COUNTS = {"cat": 12, "dog": 9, "owl": 7}
-CIFAR = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-
-
-def picture(seed: int, size: int = 20) -> Image.Image:
-    return Image.fromarray(np.random.RandomState(seed).randint(0, 256, (size, size + 4, 3)).astype(np.uint8))
-
-
-def write_folder(root: Path, counts: Mapping[str, int] = COUNTS, seed: int = 0) -> Path:
-    for name, count in counts.items():
-        (root / name).mkdir(parents=True)
-        for index in range(count):
-            suffix = "jpg" if index % 2 else "png"
-            picture(seed := seed + 1).save(root / name / f"{index:03}.{suffix}")
-    return root
-
-
-def write_parquet(file: Path, count: int, names: tuple[str, ...] | None, seed: int, image: str = "img") -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    scratch = file.parent / "one.png"
-    images = []
-    for index in range(count):
-        picture(seed + index, 32).crop((0, 0, 32, 32)).save(scratch)
-        images.append({"bytes": scratch.read_bytes(), "path": f"{index}.png"})
-    scratch.unlink()
-    kind = arrow.struct([("bytes", arrow.binary()), ("path", arrow.string())])
-    table = arrow.table({image: arrow.array(images, kind), "label": arrow.array([i % 10 for i in range(count)])})
-    features = {image: {"_type": "Image"}, "label": {"_type": "ClassLabel", "names": list(names or [])}}
-    if names:
-        table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
-    parquet.write_table(table, file)
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +81,7 @@ def test_the_fingerprint_is_that_of_the_content(tmp_path: Path) -> None:
     after = load_data(str(moved), cache=tmp_path / "other cache")
     assert after.fingerprint == before.fingerprint and after.name == "there"
     assert torch.equal(before.test.images(torch.arange(6)), after.test.images(torch.arange(6)))
-    picture(999).save(moved / "cat" / "000.png")
+    noise(999).save(moved / "cat" / "000.png")
     assert describe(str(moved)).fingerprint != before.fingerprint
 
 
@@ -152,7 +119,7 @@ def test_a_parquet_copy_with_a_card(cifar: Path, tmp_path: Path) -> None:
     data = load_data(str(cifar), cache=tmp_path)
     assert data.classes == CIFAR and data.std == (0.2470, 0.2435, 0.2616) and data.group == "natural"
     assert data.fingerprint == info.fingerprint
-    expected = np.asarray(picture(203, 32).crop((0, 0, 32, 32))).transpose(2, 0, 1)
+    expected = np.asarray(noise(203, 32).crop((0, 0, 32, 32))).transpose(2, 0, 1)
     assert np.array_equal(data.test.images(torch.tensor([3]))[0].numpy(), expected)
 
 
@@ -246,55 +213,6 @@ def test_a_cache_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ValueError, match="cache folder .* cannot be made"):
         load_data("digits", cache=tmp_path / "file" / "cache")
-
-
-def bad_sources(root: Path) -> dict[str, tuple[Path | str, str]]:
-    (root / "empty").mkdir()
-    write_folder(root / "one", {"cat": 5})
-    write_folder(root / "tiny", {"cat": 5, "dog": 1})
-    write_folder(root / "small", {"cat": 5, "dog": 2})
-    write_folder(root / "hollow", {"cat": 5, "dog": 0})
-    for split, counts in (("train", {"cat": 5, "dog": 5}), ("test", {"cat": 5, "dgo": 5})):
-        write_folder(root / "strange" / split, counts)
-    (root / "flat").mkdir()
-    picture(0).save(root / "flat" / "a.png")
-    (root / "broken").mkdir()
-    (root / "broken" / "train-0.parquet").write_text("no table")
-    parquet.write_table(arrow.table({"text": ["a"], "label": [0]}), (root / "text.parquet"))
-    (root / "columns").mkdir()
-    (root / "text.parquet").rename(root / "columns" / "train.parquet")
-    for name, classes in (("a", CIFAR), ("b", tuple("abcdefghij"))):
-        write_parquet(root / "two" / name / "train.parquet", 20, classes, 0)
-    return {
-        "unknown name": ("cifr10", "no folder 'cifr10'.*Did you mean 'cifar10'.*digits"),
-        "missing path": (root / "nowhere", "There is no data card and no folder.*nowhere"),
-        "a file": (root / "flat" / "a.png", "is a file; give the folder"),
-        "empty folder": (root / "empty", "has no class folders"),
-        "images without class folders": (root / "flat", "has no class folders"),
-        "one class": (root / "one", "one class folder, 'cat'; two or more"),
-        "class too small for a test split": (root / "tiny", "No test split .* single image left .dog."),
-        "class too small for validation": (root / "small", "No validation split .* single image left .dog."),
-        "class without images": (root / "hollow", "dog holds no images"),
-        "class of the test folder alone": (root / "strange", "'dgo', which the train folder lacks.*'dog'"),
-        "no table": (root / "broken", "not a readable parquet file"),
-        "table without images": (root / "columns", "has the columns text, label; an image column"),
-        "several data sets": (root / "two", "give the folder of a single data set.*Did you mean .*two/a, .*two/b"),
-        "a card without a hub": ("flowers89", "not on the hub. Give the path"),
-    }
-
-
-def test_bad_sources_get_one_clear_message(tmp_path: Path) -> None:
-    for kind, (source, message) in bad_sources(tmp_path).items():
-        for use in (describe, lambda given: load_data(given, cache=tmp_path / "cache")):
-            with pytest.raises(ValueError, match=rf"(?s){message}"):
-                use(str(source))
-                pytest.fail(f"{kind}: no error")
-    assert not list((tmp_path / "cache").glob("*.npy"))
-
-
-def test_an_impossible_image_size(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="Image size 0"):
-        load_data("digits", cache=tmp_path, image_size=0)
 
 
 def test_describing_imports_no_torch(cifar: Path) -> None:

@@ -8,21 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from experiments.masked_patch import (
-    ARMS,
-    LABELS,
-    LONG,
-    MASKED,
-    OWN,
-    PRESETS,
-    PROBE,
-    SCRATCH,
-    STUDY,
-    SUPERVISED,
-    draw,
-    plan,
-    ways,
-)
+from experiments.masked_patch import PRESETS, PROBE, STUDY, draw, plan, ways
+from experiments.masked_patch_evidence import ARMS, LABELS, LONG, MASKED, OWN, SCRATCH, SUPERVISED
 from vitlab.report.evidence import Evidence
 from vitlab.runs.rows import flat
 from vitlab.runs.stored import drawable, read_rows

@@ -1,6 +1,7 @@
 """All studies at once: the list, the whole plan, one store, everything redrawn; and two results held together."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -41,6 +42,13 @@ def test_every_study_is_in_the_list_with_an_own_protocol_and_claims_of_its_own()
     assert all(name in said.stdout for name in NAMES) and "data.few" in said.stdout
     with pytest.raises(ValueError, match="Did you mean 'few_shot'"):
         studies(["few_shots"])
+
+
+def test_every_claim_has_the_papers_number_or_the_words_for_why_there_is_none():
+    for claim in (claim for study in studies().values() for claim in study.claims):
+        numbers = re.sub(r"(Figures?|Table) \d+|\b[A-Z]+\+?[\w+]*/\d+|R\d+(x\d)?|\d-D|\d+-shot", "", claim.paper)
+        told = re.search(r"\d", numbers) or re.search("qualitative|no number", claim.paper)
+        assert told, f"{claim.id} has neither: {claim.paper!r}"
 
 
 def test_presets_of_the_paper_are_those_of_the_studies():

@@ -12,7 +12,7 @@ from matplotlib.colors import to_hex
 from vitlab.report.build import bars, curves, curves_and_gaps, dots
 from vitlab.report.draw import draw, for_column
 from vitlab.report.evidence import Chart
-from vitlab.report.plain import tick_places
+from vitlab.report.plain import tick_values
 from vitlab.report.style import FAMILY_COLOURS, chart_styles, render, series_styles
 
 LABELS = {"title": "Test accuracy against the number of training images", "xlabel": "images", "ylabel": "accuracy (%)"}
@@ -166,4 +166,4 @@ def test_a_missing_interval_is_no_band(charts) -> None:
     ],
 )
 def test_ticks_stand_at_the_chosen_values_and_at_round_ones_between_measured(values, log, ticks):
-    assert tick_places(values, log=log) == ticks
+    assert tick_values(values, log=log) == ticks

@@ -5,6 +5,7 @@ import math
 import pandas as pd
 import pytest
 
+from vitlab.claims import inspected as statistics
 from vitlab.claims.interval import mean_interval
 from vitlab.report import inspected
 from vitlab.report.draw import draw
@@ -30,26 +31,26 @@ def inspected_rows(model: str = "ViT-Nano/4") -> pd.DataFrame:
 
 
 def test_statistics_in_closed_form() -> None:
-    heads = inspected.final(inspected_rows(), "attention")
+    heads = statistics.final(inspected_rows(), "attention")
     heads = heads[heads["seed"] == 0]
-    first = inspected.first_layer(heads)
+    first = statistics.first_layer(heads)
     assert list(first["distance_px"]) == [4.0, 16.0]
-    assert inspected.local_share(first) == 0.5 and inspected.local_share(heads) == 0.25
-    assert inspected.head_spread(heads) == 0.75
-    assert inspected.mean_distance(heads) == 11 / 32
-    assert inspected.depth_slope(heads) == pytest.approx((12 - 10) / 32)
-    assert math.isnan(inspected.depth_slope(first))
-    positions = inspected.final(inspected_rows(), "positions")
-    assert inspected.nearness(positions) == pytest.approx(0.4) and inspected.row_column(positions) == 0.4
+    assert statistics.local_share(first) == 0.5 and statistics.local_share(heads) == 0.25
+    assert statistics.head_spread(heads) == 0.75
+    assert statistics.mean_distance(heads) == 11 / 32
+    assert statistics.depth_slope(heads) == pytest.approx((12 - 10) / 32)
+    assert math.isnan(statistics.depth_slope(first))
+    positions = statistics.final(inspected_rows(), "positions")
+    assert statistics.nearness(positions) == pytest.approx(0.4) and statistics.row_column(positions) == 0.4
 
 
 def test_gained_is_trained_minus_untrained_by_seed() -> None:
     rows = inspected_rows()
-    assert inspected.gained(rows, "attention", inspected.head_spread) == {0: 0.75, 1: 0.75}
-    slopes = inspected.gained(rows, "attention", inspected.depth_slope)
+    assert statistics.gained(rows, "attention", statistics.head_spread) == {0: 0.75, 1: 0.75}
+    slopes = statistics.gained(rows, "attention", statistics.depth_slope)
     assert slopes == pytest.approx({0: 2 / 32, 1: 3 / 32})
     begun = rows[(rows["seed"] == 0) | (rows["step"] > 0)]
-    assert set(inspected.gained(begun, "positions", inspected.nearness)) == {0}
+    assert set(statistics.gained(begun, "positions", statistics.nearness)) == {0}
     assert inspected.has_course(rows) and not inspected.has_course(rows[rows["step"] > 0])
 
 

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from vitlab.files import write_all
-from vitlab.report.provenance import hardware, portable, provenance, read_provenance
+from vitlab.machine import hardware
+from vitlab.report.provenance import portable, provenance, read_provenance
 
 
 def test_provenance_says_how_to_make_it_again(rows) -> None:

@@ -69,13 +69,13 @@ def results(tmp_path: Path, rows) -> tuple[Path, list[Entry]]:
 
 def test_sections_come_in_the_order_of_the_paper_and_single_seeds_and_checks_last(results):
     studies, apart = ordered(results[1])
-    assert [[one.place for one in group] for group in studies] == [["few_shot/digits"], ["data_scaling/digits"]]
-    assert [one.place for one in apart] == ["tuning/one", "again/draw_0"]
+    assert [[one.name for one in group] for group in studies] == [["few_shot/digits"], ["data_scaling/digits"]]
+    assert [one.name for one in apart] == ["tuning/one", "again/draw_0"]
 
 
 def test_the_readme_has_contents_then_the_ledger_then_each_study(results):
     folder, entries = results
-    text = readme(entries, ledger([(one.place, one.evidence.verdicts) for one in entries], [OTHER, CLAIM]))
+    text = readme(entries, ledger([(one.name, one.evidence.verdicts) for one in entries], [OTHER, CLAIM]))
     places = [
         text.index(part) for part in ("- [The ledger", "## The ledger", "### Verdict", "## few_shot", "## Single")
     ]
@@ -116,7 +116,7 @@ class Checker(HTMLParser):
 
 def test_pages_are_escaped_closed_described_and_linked(results):
     folder, entries = results
-    found = ledger([(one.place, one.evidence.verdicts) for one in entries], [OTHER, CLAIM])
+    found = ledger([(one.name, one.evidence.verdicts) for one in entries], [OTHER, CLAIM])
     pages = site(entries, found, folder)
     assert len(pages) == 5
     (folder / "README.md").write_text("")

@@ -65,6 +65,14 @@ def test_latex_is_escaped_and_sets_gaps_apart() -> None:
     assert r"\caption{A \{b\} \textasciitilde{} c\textasciicircum{}2.}" in lines
     assert r"\begin{tabular}{@{}lrrr@{}}" in lines and r"\label{tab:accuracy-of-models}" in lines
     assert latex_text("[mask] ViT-B \\") == r"{[}mask] ViT-B \textbackslash{}"
+    assert latex_text("< 0.001") == "$<$ 0.001"
+
+
+def test_latex_breaks_sentences_and_nothing_else() -> None:
+    frame = pd.DataFrame({"why": ["one, two, three, four, five, six"], "how": ["so"], "n": [3]}, index=["a"])
+    assert r"\begin{tabular}{@{}lp{0.70\linewidth}lr@{}}" in to_latex(Table("t", frame)).splitlines()
+    two = frame.assign(how="also a sentence of thirty letters and more")
+    assert r"\begin{tabular}{@{}lp{0.35\linewidth}p{0.35\linewidth}r@{}}" in to_latex(Table("t", two)).splitlines()
 
 
 def test_csv_holds_the_values_unrounded() -> None:

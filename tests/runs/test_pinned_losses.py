@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from vitlab.report.provenance import hardware
+from vitlab.machine import hardware
 from vitlab.runs.execute import execute
 from vitlab.runs.place import Listener, Place
 from vitlab.runs.run import Data, Run

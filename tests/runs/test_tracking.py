@@ -17,8 +17,8 @@ from vitlab.claims.claim import Claim
 from vitlab.claims.interval import mean_interval
 from vitlab.claims.rule import decide, judge
 from vitlab.files import write_all
+from vitlab.gallery.grids import image_grid
 from vitlab.report.evidence import Evidence, Table
-from vitlab.report.pictures import image_grid
 from vitlab.runs.run import Data, Run
 from vitlab.runs.signals import ending
 from vitlab.runs.tracking import Tracker, config

@@ -56,17 +56,17 @@ def draw(task: MaskedPatch, images: int, patches: int, seed: int = 0):
 def test_rates_are_exact_in_every_image(patches, ratio, seed):
     found = draw(MaskedPatch(ratio=ratio), 4, patches, seed)
     count = round(ratio * patches)
-    assert found.places.shape == (4, count)
-    assert all(len(set(row)) == count and set(row) <= set(range(patches)) for row in found.places.tolist())
+    assert found.corrupted.shape == (4, count)
+    assert all(len(set(row)) == count and set(row) <= set(range(patches)) for row in found.corrupted.tolist())
     assert found.masked == round(0.8 * count) and found.swapped == min(round(0.1 * count), count - found.masked)
-    changed = found.places[:, found.masked : found.masked + found.swapped]
+    changed = found.corrupted[:, found.masked : found.masked + found.swapped]
     assert (changed != found.sources).all() and (found.sources < patches).all()
 
 
 def test_every_patch_and_every_source_is_drawn_equally_often():
     found = draw(MaskedPatch(ratio=0.5, mask=0.0, swap=1.0), 20_000, 4)
-    assert torch.allclose(found.places.flatten().bincount() / 40_000, torch.full((4,), 0.25), atol=0.01)
-    away = (found.sources - found.places) % 4
+    assert torch.allclose(found.corrupted.flatten().bincount() / 40_000, torch.full((4,), 0.25), atol=0.01)
+    away = (found.sources - found.corrupted) % 4
     assert torch.allclose(away.flatten().bincount() / 40_000, torch.tensor([0, 1, 1, 1]) / 3, atol=0.01)
 
 
@@ -75,10 +75,10 @@ def test_embeddings_are_masked_swapped_or_left():
     found = draw(MaskedPatch(), 3, 20)
     out = found.apply(z, mask)
     for i in range(3):
-        places = found.places[i].tolist()
-        assert (out[i, places[:8]] == 7).all()
-        assert torch.equal(out[i, places[8]], z[i, found.sources[i, 0]])
-        rest = [places[9], *(set(range(20)) - set(places))]
+        corrupted = found.corrupted[i].tolist()
+        assert (out[i, corrupted[:8]] == 7).all()
+        assert torch.equal(out[i, corrupted[8]], z[i, found.sources[i, 0]])
+        rest = [corrupted[9], *(set(range(20)) - set(corrupted))]
         assert torch.equal(out[i, rest], z[i, rest])
 
 
@@ -93,11 +93,11 @@ def test_the_loss_is_on_corrupted_patches_alone(name, options):
     encode = task.encode
     task.encode = lambda z: kept.append(encode(z)) or kept[0].retain_grad() or kept[0]
     truth = task.target.truth(task.cut(images))
-    truth = truth.gather(1, corruption.places.unsqueeze(-1)).flatten(0, 1)
+    truth = truth.gather(1, corruption.corrupted.unsqueeze(-1)).flatten(0, 1)
     task.target.loss(task.outputs(images, corruption), truth).backward()
     touched = kept[0].grad.abs().sum(-1)[:, task.model.prefix_tokens :] > 0
     assert torch.equal(touched, ~corruption.visible(task.patches))
-    unchanged = corruption.places[:, corruption.masked + corruption.swapped :]
+    unchanged = corruption.corrupted[:, corruption.masked + corruption.swapped :]
     assert unchanged.shape[1] == 1 and touched.gather(1, unchanged).all()
     assert task.mask.grad.abs().max() > 0
 
@@ -166,9 +166,9 @@ def test_a_known_guess_has_its_known_score(target):
 def test_corruption_depends_on_seed_and_step_and_evaluation_is_always_the_same():
     task, images = toy()
     other, _ = toy(seed=1)
-    draws = [task.corruption(8, task.seed, "corruption", step).places for step in (0, 0, 1)]
+    draws = [task.corruption(8, task.seed, "corruption", step).corrupted for step in (0, 0, 1)]
     assert torch.equal(draws[0], draws[1]) and not torch.equal(draws[0], draws[2])
-    assert not torch.equal(draws[0], other.corruption(8, other.seed, "corruption", 0).places)
+    assert not torch.equal(draws[0], other.corruption(8, other.seed, "corruption", 0).corrupted)
     losses = []
     for made in (task, task):
         torch.manual_seed(len(losses))

@@ -26,6 +26,7 @@ MEMORY = Claim(
     "d5.memory",
     "D.5, Figure 12",
     "ViTs need less memory than ResNets of equal speed",
+    paper="Figure 12, qualitative",
     unit="doublings",
     scale=1.0,
     digits=2,

@@ -16,8 +16,8 @@ from vitlab.benchmark.models import Case, measured
 from vitlab.benchmark.peers import images_per_s, matrix_flops
 from vitlab.benchmark.scripts import SIDE, Script
 from vitlab.benchmark.sweep import Sweep, growth_row, overhead_row, sweep_row
+from vitlab.machine import signature
 from vitlab.models import ViT, count, create
-from vitlab.report.provenance import signature
 
 CROWDED = 0.3  # cores that other processes keep busy; more is worth a warning
 Row = dict[str, Any]

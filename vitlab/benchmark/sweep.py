@@ -44,8 +44,8 @@ class Sweep:
         words = {"models": self.models, "train_sizes": self.train_sizes, "seeds": (seeds or self.seeds,)}
         words |= {"steps": (steps or self.steps,), "batch_size": (self.batch,), "evaluations": (self.evaluations,)}
         options = [str(word) for name, values in words.items() for word in (f"--{name}", *values)]
-        places = ["--data", self.data, "--runs", f"{folder}/runs", "--results", f"{folder}/results", "--wandb", "off"]
-        return [*self.study, *options, *places, *more]
+        paths = ["--data", self.data, "--runs", f"{folder}/runs", "--results", f"{folder}/results", "--wandb", "off"]
+        return [*self.study, *options, *paths, *more]
 
 
 def way(sweep: Sweep, name: str) -> Usage:

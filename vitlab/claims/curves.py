@@ -160,15 +160,15 @@ def crossing(lines: Mapping[int, Curve]) -> Interval | None:
 
     None for fewer than two seeds, where a seed has no change of sign, and where seeds change in opposite directions.
     """
-    places, directions = [], set()
+    found, directions = [], set()
     for axis, y in lines.values():
         changes = np.flatnonzero((y[:-1] > 0) != (y[1:] > 0))
         if len(changes) == 0:
             return None
         i = int(changes[-1])
-        places.append(axis[i] + (axis[i + 1] - axis[i]) * y[i] / (y[i] - y[i + 1]))
+        found.append(axis[i] + (axis[i + 1] - axis[i]) * y[i] / (y[i] - y[i + 1]))
         directions.add(bool(y[i + 1] > 0))
-    return from_log2(mean_interval(places)) if len(places) > 1 and len(directions) == 1 else None
+    return from_log2(mean_interval(found)) if len(found) > 1 and len(directions) == 1 else None
 
 
 def front(rows: pd.DataFrame, *, cost: str, value: str = "score", by: str = "model") -> dict[int, Curve]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from vitlab.claims.claim import Claim, Verdict
 from vitlab.claims.rule import decide
 
+Key = TypeVar("Key", bound=Hashable)
 NOT_RUN = "not run"
 RULES = ("test", "bound", "margin")  # what a verdict was decided by
 
@@ -71,29 +72,15 @@ class Ledger:
         return {"claims": claims, "data": list(self.data), "lines": [line.to_json() for line in self.lines]}
 
 
-def collect(results: Path) -> list[tuple[str, list[Verdict]]]:
-    """Each folder's name (`study/name`) with its verdicts, decided together with all others of their data set.
-
-    Raises ValueError naming the file that cannot be read.
-    """
-    folders = [(path.parent, _read(path)) for path in sorted(results.glob("*/*/evidence.json"))]
-    flat = [verdict for _, verdicts in folders for verdict in verdicts]
-    decided: dict[int, Verdict] = {}
+def decided(found: Mapping[Key, Sequence[Verdict]]) -> dict[Key, list[Verdict]]:
+    """The verdicts of each folder, decided together with all others of their data set."""
+    flat = [verdict for verdicts in found.values() for verdict in verdicts]
+    made: dict[int, Verdict] = {}
     for data in dict.fromkeys(verdict.data for verdict in flat):
         family = [i for i, verdict in enumerate(flat) if verdict.data == data]
-        decided |= dict(zip(family, decide([flat[i] for i in family]), strict=True))
-    rest = iter(decided[i] for i in range(len(flat)))
-    return [(path.relative_to(results).as_posix(), [next(rest) for _ in verdicts]) for path, verdicts in folders]
-
-
-def _read(path: Path) -> list[Verdict]:
-    try:
-        evidence = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(evidence, dict) or not isinstance(evidence.get("verdicts"), list):
-            raise ValueError('evidence is an object with a list "verdicts"')
-        return [Verdict.from_json(verdict) for verdict in evidence["verdicts"]]
-    except ValueError as error:
-        raise ValueError(f"{path}: {error} Draw it again with --redraw.") from error
+        made |= dict(zip(family, decide([flat[i] for i in family]), strict=True))
+    rest = iter(made[i] for i in range(len(flat)))
+    return {key: [next(rest) for _ in verdicts] for key, verdicts in found.items()}
 
 
 def catalogue(path: Path) -> list[Claim]:
@@ -109,7 +96,7 @@ def catalogue(path: Path) -> list[Claim]:
 def ledger(found: Iterable[tuple[str, Sequence[Verdict]]], claims: Sequence[Claim]) -> Ledger:
     """The ledger of all known `claims`, in their order; claims that only a folder has come after them.
 
-    `found` are the decided verdicts of each folder, as `collect` gives them. Raises ValueError for an id that stands
+    `found` are the decided verdicts of each folder, as `decided` gives them. Raises ValueError for an id that stands
     twice, and for a verdict by another rule (test, bound, margin) than its claim has now.
     """
     known = {claim.id: claim for claim in claims}

@@ -1,8 +1,13 @@
-"""Sentences that many claims share: who is ahead, who gains more. They fill `Claim.says`."""
+"""Sentences that many claims share: who is ahead, who gains more. They fill `Claim.says`, and what has no number
+`Claim.paper`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+
+UNSAID = "no number"  # the paper says it, and measures something else or nothing
+OURS = "ours: no number"
 
 
 def leads(where: str = "", plural: bool = False) -> Mapping[str, str]:

@@ -61,17 +61,17 @@ def judge(
         failed=tuple(failed),
         about={key: value.item() if isinstance(value, np.generic) else value for key, value in (about or {}).items()},
     )
-    if odds is None:
-        return verdict
-    logits = _kept(odds, claim.id)
-    if logits.keys() != kept.keys():
-        raise ValueError(f"{claim.id}: log-odds are of seeds {list(logits)} and values of {list(kept)}; give the same.")
-    both = list(logits.values())
-    return replace(
-        verdict,
-        odds=mean_interval(both, sampling=odds_sampling),
-        odds_p=p_value(both, sampling=odds_sampling) if both else math.nan,
-    )
+    return verdict if odds is None else _with_odds(verdict, _kept(odds, claim.id), odds_sampling)
+
+
+def _with_odds(verdict: Verdict, odds: Mapping[int, float], sampling: float) -> Verdict:
+    """The verdict with the same comparison in log-odds, which must be of the same seeds."""
+    if odds.keys() != verdict.values.keys():
+        seeds = f"log-odds are of seeds {list(odds)} and values of {list(verdict.values)}"
+        raise ValueError(f"{verdict.claim.id}: {seeds}; give the same.")
+    values = list(odds.values())
+    interval = mean_interval(values, sampling=sampling)
+    return replace(verdict, odds=interval, odds_p=p_value(values, sampling=sampling) if values else math.nan)
 
 
 def _kept(values: Mapping[int, float], name: str) -> dict[int, float]:

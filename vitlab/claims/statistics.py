@@ -92,23 +92,23 @@ def gap(
     return paired(first, second)
 
 
-def sampling_error(*arms: pd.DataFrame, odds: bool = False) -> float:
-    """Standard deviation that the test splits' sizes alone give a sum or difference of the arms' mean accuracies.
+def sampling_error(*arms: pd.DataFrame, value: str = "score", odds: bool = False) -> float:
+    """Standard deviation that the test splits' sizes alone give a sum or difference of the arms' mean accuracy.
 
     Each arm is the rows of one number per seed. Arms are taken as independent; on the same images they are not, and
     their difference varies less: the safe side. With `odds` it is that of log-odds, by the delta method. Arms without
     the number of images add nothing.
     """
-    return float(np.sqrt(sum(_variance(rows, odds) for rows in arms)))
+    return float(np.sqrt(sum(_variance(rows, value, odds) for rows in arms)))
 
 
-def _variance(rows: pd.DataFrame, odds: bool) -> float:
+def _variance(rows: pd.DataFrame, value: str, odds: bool) -> float:
     if "images" not in rows.columns:
         return 0.0
     groups = rows.groupby(SETS) if SETS in rows.columns else [("", rows)]
     parts = []
     for _, group in groups:
-        score, images = float(group["score"].mean()), float(group["images"].mean())
+        score, images = float(group[value].mean()), float(group["images"].mean())
         error = binomial_error(score, images)
         parts.append((1 / (error * images) if odds and error else error) ** 2)  # sd of the logit: 1 / sqrt(n p (1 - p))
     return float(np.sum(parts)) / len(parts) ** 2

@@ -67,7 +67,7 @@ def as_float(images: Tensor) -> Tensor:
 
 
 def move(images: Tensor, down: Tensor, right: Tensor, mirror: Tensor, *, reflect: bool) -> Tensor:
-    """Each image read from a place `down` and `right` (B,) pixels away, left to right or mirrored (B,).
+    """Each image read `down` and `right` (B,) pixels away, left to right or mirrored (B,).
 
     What lies outside is the image reflected at its border, or zero. One gather for all of it, whatever the dtype.
     """
@@ -76,9 +76,9 @@ def move(images: Tensor, down: Tensor, right: Tensor, mirror: Tensor, *, reflect
     columns = torch.arange(width, device=images.device).expand(batch, width)
     columns = torch.where(mirror[:, None], width - 1 - columns, columns) + right[:, None]  # (B, W)
     inside = None if reflect else _inside(rows, height)[:, :, None] & _inside(columns, width)[:, None, :]
-    places = _reflect(rows, height)[:, :, None] * width + _reflect(columns, width)[:, None, :]  # (B, H, W)
-    places = places.view(batch, 1, height * width).expand(batch, channels, height * width)
-    moved = images.reshape(batch, channels, height * width).gather(2, places).view(images.shape)
+    pixels = _reflect(rows, height)[:, :, None] * width + _reflect(columns, width)[:, None, :]  # (B, H, W)
+    pixels = pixels.view(batch, 1, height * width).expand(batch, channels, height * width)
+    moved = images.reshape(batch, channels, height * width).gather(2, pixels).view(images.shape)
     return moved if inside is None else moved.mul_(inside[:, None].to(moved.dtype))
 
 
@@ -199,12 +199,12 @@ def _boxes(images: Tensor, tall: Tensor, wide: Tensor, generator: Generator) -> 
     return (within[:, :, None] & beside[:, None, :])[:, None]
 
 
-def _reflect(places: Tensor, size: int) -> Tensor:
-    return (size - 1) - ((size - 1) - places.abs()).abs()
+def _reflect(indices: Tensor, size: int) -> Tensor:
+    return (size - 1) - ((size - 1) - indices.abs()).abs()
 
 
-def _inside(places: Tensor, size: int) -> Tensor:
-    return (places >= 0) & (places < size)
+def _inside(indices: Tensor, size: int) -> Tensor:
+    return (indices >= 0) & (indices < size)
 
 
 def _uniform(count: int, generator: Generator) -> Tensor:

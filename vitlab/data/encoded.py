@@ -215,7 +215,7 @@ def _rows_at_a_time(metadata: Any) -> int:
 
 
 def content_fingerprint(splits: dict[str, Rows]) -> str:
-    """Hash of the splits' names, labels and encoded images in order: the same from whatever place they are read."""
+    """Hash of the splits' names, labels and encoded images in order: the same wherever they are read from."""
     digest = hashlib.blake2b(digest_size=16)
     for name, rows in splits.items():
         digest.update(f"{name} {len(rows.labels)} ".encode())

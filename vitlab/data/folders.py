@@ -96,41 +96,41 @@ def is_data_set(path: Path) -> bool:
     return any(map(subfolders, trains)) or sum(map(holds_images, inside)) > 1
 
 
-def _classes(place: Path, folders: Sequence[Path]) -> tuple[str, ...]:
+def _classes(root: Path, folders: Sequence[Path]) -> tuple[str, ...]:
     if not folders:
         raise ValueError(
-            f"{shown(place)} has no class folders. Put the images of each class into a folder of its own, for example "
-            f"{shown(place / 'cat' / '1.jpg')} and {shown(place / 'dog' / '1.jpg')}; train/, val/ and test/ may stand "
+            f"{shown(root)} has no class folders. Put the images of each class into a folder of its own, for example "
+            f"{shown(root / 'cat' / '1.jpg')} and {shown(root / 'dog' / '1.jpg')}; train/, val/ and test/ may stand "
             "above them."
         )
     names = tuple(folder.name for folder in folders)
     if len(names) == 1:
         raise ValueError(
-            f"{shown(place)} has one class folder, {names[0]!r}; two or more are needed to classify.{_likely(folders)}"
+            f"{shown(root)} has one class folder, {names[0]!r}; two or more are needed to classify.{_likely(folders)}"
         )
     for name in names:
         if shown(name) != name:
-            raise ValueError(f"The class folder {shown(place / name)} has letters that cannot be printed; rename it.")
-    _check_no_parent(place, folders)
+            raise ValueError(f"The class folder {shown(root / name)} has letters that cannot be printed; rename it.")
+    _check_no_parent(root, folders)
     return names
 
 
-def _check_no_parent(place: Path, folders: Sequence[Path]) -> None:
+def _check_no_parent(root: Path, folders: Sequence[Path]) -> None:
     """Refuse class folders that hold nothing but class folders of other names, and those that hold splits."""
     if any(map(holds_images, folders)):
         return
     if splits := [inside for folder in folders for inside in subfolders(folder) if split_word(inside.name) == "train"]:
         if not any(map(subfolders, splits)):
             raise ValueError(
-                f"{shown(place)} has splits in its class folders, such as {shown(splits[0])}. Put them above the "
-                f"classes: {shown(place / 'train' / folders[0].name)}."
+                f"{shown(root)} has splits in its class folders, such as {shown(splits[0])}. Put them above the "
+                f"classes: {shown(root / 'train' / folders[0].name)}."
             )
     sets = [folder for folder in folders if is_data_set(folder)]
     inside = [folder.name for some in sets for folder in subfolders(some)]
     related = len(set(inside)) <= 0.75 * len(inside)  # cat/day, cat/night, dog/day, dog/night belong together
     if any(map(subfolders, splits)) or (sets and len(sets) == len(folders) and not related):
         raise ValueError(
-            f"{shown(place)} holds {len(sets)} folders that hold class folders themselves, so it looks like the parent "
+            f"{shown(root)} holds {len(sets)} folders that hold class folders themselves, so it looks like the parent "
             f"of several data sets.{_likely(folders)} If {_names(folders[:2])} are the classes, put the images right "
             "into their folders."
         )
@@ -148,9 +148,9 @@ def _check_same(splits: Mapping[str, Path], below: Mapping[str, Sequence[Path]],
 
 def _images(walk: Walk, below: Mapping[str, Sequence[Path]]) -> dict[str, dict[str, list[Path]]]:
     """Image files by split and class."""
-    places = {(split, folder.name): folder for split in CLAIM if split in below for folder in below[split]}
+    classes = {(split, folder.name): folder for split in CLAIM if split in below for folder in below[split]}
     found: dict[str, dict[str, list[Path]]] = {split: {} for split in below}
-    for (split, name), files in walk.images(places).items():
+    for (split, name), files in walk.images(classes).items():
         found[split][name] = files
     return found
 
@@ -186,7 +186,7 @@ def _elsewhere(walk: Walk) -> str:
     """Where images lie that were looked for in vain."""
     some = f" {counted(len(walk.repeated), 'link')} to files found before: {few(walk.repeated, 1)}."
     other = f" {counted(len(walk.broken), 'image')} that cannot be opened: {few(walk.broken, 1)}."
-    outside = "".join(f" {counted(count, 'image')} {place}." for place, count in walk.unused.items())
+    outside = "".join(f" {counted(count, 'image')} {where}." for where, count in walk.unused.items())
     return (some if walk.repeated else "") + (other if walk.broken else "") + outside
 
 

@@ -157,7 +157,7 @@ def _floors(info: DataInfo) -> list[str]:
 def _left_out(info: DataInfo) -> list[str]:
     ignored, unused, repeated = info.left_out.ignored, info.left_out.unused, info.left_out.repeated
     told = [f"{counted(sum(ignored.values()), 'file')} of other kinds ({_by_suffix(ignored)})"] if ignored else []
-    told += [f"{counted(count, 'image')} {place}" for place, count in unused.items()]
+    told += [f"{counted(count, 'image')} {where}" for where, count in unused.items()]
     for what, some in (("cannot be opened", info.left_out.broken), ("could not be read", info.unread)):
         told += [f"{counted(len(some), 'image')} that {what} ({few(_reasons(some), 2)})"] if some else []
     told += [f"{counted(len(repeated), 'link')} to what is there already ({few(repeated, 2)})"] if repeated else []

@@ -108,7 +108,7 @@ class StreamingSplit:
 class ImageData:
     """A data set ready to train on. `mean` and `std` are those of pixels in [0, 1], per channel.
 
-    `fingerprint` is the identity of images, splits and normalisation, whatever the place that they were read from;
+    `fingerprint` is the identity of images, splits and normalisation, wherever they were read from;
     `unread` names the images that were left out since they cannot be read, and says why; `skipped` counts them.
     `order`: where a shuffle takes each pixel from (H W,), see `vitlab.data.shuffle`; splits hold the images as they
     were.

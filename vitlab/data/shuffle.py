@@ -1,6 +1,6 @@
 """Images without their neighbourhoods: one fixed permutation of patches, the same for every image of every split.
 
-A ViT whose patches are the shuffled ones reads the same bag of patches and can learn their places anew; a convolution
+A ViT whose patches are the shuffled ones reads the same bag of patches and can learn anew where they lie; a convolution
 finds other neighbours. What a model loses under the shuffle is what it owed to the layout of images (section 4.5).
 The permutation comes last, after augmentation: crops and flips are those of the images as they were.
 """
@@ -17,7 +17,7 @@ from vitlab.data.loading import ImageData
 
 
 def patch_order(image_size: int, side: int, seed: int) -> Tensor:
-    """Where the pixel at each place comes from, (H W,) int64 in raster order, when patches of `side` px change places.
+    """Which pixel comes to each position, (H W,) int64 in raster order, when patches of `side` px are permuted.
 
     A function of the arguments alone, so that all data of one size is shuffled alike. `side` 1 shuffles single pixels.
     Raises ValueError for a side that does not cut the image into several patches.

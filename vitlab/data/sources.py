@@ -107,8 +107,8 @@ def short_name(folder: str) -> str:
 
 def set_name(source: str) -> str:
     """The name that the rows of `name` or `name@0,1` have, without looking at its images."""
-    place, mark, classes = source.partition("@")
-    return source if place in cards() else short_name(Path(place).expanduser().resolve().name) + mark + classes
+    where, mark, classes = source.partition("@")
+    return source if where in cards() else short_name(Path(where).expanduser().resolve().name) + mark + classes
 
 
 def lasting(source: str) -> str:

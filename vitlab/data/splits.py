@@ -61,8 +61,8 @@ def nested_subset(labels: Labels, size: int, seed: int) -> LongTensor:
     turns = order[_turns(counts[order], size)]
     chosen = np.empty(size, dtype=np.int64)
     for position, queue in enumerate(queues):
-        places = np.flatnonzero(turns == position)
-        chosen[places] = queue[: len(places)]
+        slots = np.flatnonzero(turns == position)
+        chosen[slots] = queue[: len(slots)]
     return torch.from_numpy(chosen)  # type: ignore[return-value]
 
 
@@ -82,9 +82,9 @@ def check_train_size(size: int, available: int, num_classes: int) -> None:
 
 
 def _turns(counts: Indices, size: int) -> list[int]:
-    """Which class takes each of the first `size` places: earliest deadline first, among the classes that are due.
+    """Which class takes each of the first `size` slots: earliest deadline first, among the classes that are due.
 
-    The j-th image (from 0) of a class with share p may come no sooner than place (j + 1 - slack) / p and should come by
+    The j-th image (from 0) of a class with share p may come no sooner than slot (j + 1 - slack) / p and should come by
     (j + slack) / p. The first image of every class is due at once and before all else.
     """
     if len(counts) == 1:
@@ -92,21 +92,21 @@ def _turns(counts: Indices, size: int) -> list[int]:
     slack = 1 - 1 / (2 * len(counts) - 2)
     shares = (counts / counts.sum()).tolist()
     turns = list(range(len(counts)))[:size]
-    waiting = [(_place(2 - slack, share), name, 1) for name, share in enumerate(shares) if counts[name] > 1]
+    waiting = [(_slot(2 - slack, share), name, 1) for name, share in enumerate(shares) if counts[name] > 1]
     heapq.heapify(waiting)
     due: list[tuple[float, int, int]] = []
-    for place in range(len(counts) + 1, size + 1):
-        while waiting and (waiting[0][0] <= place or not due):
+    for slot in range(len(counts) + 1, size + 1):
+        while waiting and (waiting[0][0] <= slot or not due):
             _, name, nth = heapq.heappop(waiting)
             heapq.heappush(due, ((nth + slack) / shares[name], name, nth))
         _, name, nth = heapq.heappop(due)
         turns.append(name)
         if nth + 1 < counts[name]:
-            heapq.heappush(waiting, (_place(nth + 2 - slack, shares[name]), name, nth + 1))
+            heapq.heappush(waiting, (_slot(nth + 2 - slack, shares[name]), name, nth + 1))
     return turns
 
 
-def _place(quota: float, share: float) -> int:
+def _slot(quota: float, share: float) -> int:
     return math.ceil(round(quota / share, 9))
 
 

@@ -23,8 +23,8 @@ class LeftOut:
     """What a folder holds beside the images that are used.
 
     `ignored`: files that are no images known here, by suffix; `broken`: images that cannot be opened, and why;
-    `repeated`: files and folders that links lead to a second time; `unused`: images by the place that belongs to no
-    class or split.
+    `repeated`: files and folders that links lead to a second time; `unused`: images in no class or split, by where
+    they lie.
     """
 
     ignored: Mapping[str, int] = field(default_factory=dict)
@@ -53,12 +53,12 @@ class Walk:
         """What was found beside the images."""
         return LeftOut(dict(self.ignored.most_common()), self.broken, tuple(self.repeated), dict(self.unused))
 
-    def folders(self, places: Mapping[Key, Path]) -> dict[Key, list[Path]]:
-        """The folders in each place, in alphabetical order, without the hidden ones and those met before."""
-        found: dict[Key, list[Path]] = {key: [] for key in places}
+    def folders(self, parents: Mapping[Key, Path]) -> dict[Key, list[Path]]:
+        """The folders in each parent, in alphabetical order, without the hidden ones and those met before."""
+        found: dict[Key, list[Path]] = {key: [] for key in parents}
         links: list[tuple[Key, Path]] = []
-        for key, place in places.items():
-            for entry in _entries(place):
+        for key, parent in parents.items():
+            for entry in _entries(parent):
                 if entry.name.startswith((".", "__")):
                     continue
                 if entry.is_symlink():
@@ -86,9 +86,9 @@ class Walk:
             for key, folder in folders.items()
         }
 
-    def count_unused(self, place: Path, name: str) -> None:
-        """Count the files of `place` itself: images there belong to no class."""
-        for entry in _entries(place):
+    def count_unused(self, folder: Path, name: str) -> None:
+        """Count the files of `folder` itself: images there belong to no class."""
+        for entry in _entries(folder):
             if not entry.is_dir() and not entry.name.startswith("."):
                 suffix = _suffix(entry.name)
                 (self.unused if suffix in IMAGE_SUFFIXES else self.ignored)[

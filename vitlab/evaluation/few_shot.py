@@ -18,8 +18,9 @@ of the smaller matrix, and serves every l2. Everything up to the scores is float
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 
 import torch
@@ -117,9 +118,8 @@ def few_shot_grid(
 ) -> list[Row]:
     """Return one row for each of shots x draws x l2: the test accuracy after training on that draw of the train set.
 
-    Row: `shots`, `draw` (0, 1, ...), `seed`, `l2`, `l2_choice`, `score` in [0, 1]. Draw d of every number of
-    shots comes from the same permutation, so smaller shots are nested in larger. `draws` is one number or one per
-    shots.
+    Row: `shots`, `draw` (0, 1, ...), `seed`, `l2`, `l2_choice`, `score` in [0, 1]. Draw d of every number of shots is
+    from the same permutation, so smaller shots are nested in larger. `draws` is one number or one per shots.
 
     With `choose_l2`, each draw has one more row whose `l2_choice` is "held-out shots": its l2 was the best of `l2s`
     in a cross-validation over the draw's own shots, the test set unseen (`choose_l2_on_shots`). At one shot nothing
@@ -131,19 +131,28 @@ def few_shot_grid(
     Raises ValueError for a class with fewer images than shots, and as `few_shot_accuracy`.
     """
     train, test = _check(train_features, train_labels, test_features, test_labels)
+
+    def drawn(k: int, number: int) -> list[Row]:
+        chosen = draw_shots(train, k, draw_seed(seed, number)).to(train_features.device)
+        found = _one_draw(train_features[chosen], train[chosen], test_features, test, l2s, choose_l2)
+        return [{"shots": k, "draw": number, "seed": seed, **row} for row in found]
+
     rows: list[Row] = []
     for k in shots:
-        done: list[list[Row]] = []
-        wanted = draws if isinstance(draws, int) else draws[k]
-        while len(done) < wanted:
-            chosen = draw_shots(train, k, draw_seed(seed, len(done))).to(train_features.device)
-            found = _one_draw(train_features[chosen], train[chosen], test_features, test, l2s, choose_l2)
-            done.append([{"shots": k, "draw": len(done), "seed": seed, **row} for row in found])
-            if interval_width is not None and len(done) == wanted:
-                columns = [[float(row["score"]) for row in column] for column in zip(*done, strict=True)]
-                wanted = max(draws_needed(column, width=interval_width, most=most_draws) for column in columns)
-        rows += chain.from_iterable(done)
+        first = draws if isinstance(draws, int) else draws[k]
+        rows += _until_narrow(partial(drawn, k), first, interval_width, most_draws)
     return rows
+
+
+def _until_narrow(drawn: Callable[[int], list[Row]], wanted: int, width: float | None, most: int) -> list[Row]:
+    """The rows of as many draws as are wanted, and of more until the interval is narrow enough for every l2."""
+    done: list[list[Row]] = []
+    while len(done) < wanted:
+        done.append(drawn(len(done)))
+        if width is not None and len(done) == wanted:
+            columns = [[float(row["score"]) for row in column] for column in zip(*done, strict=True)]
+            wanted = max(draws_needed(column, width=width, most=most) for column in columns)
+    return list(chain.from_iterable(done))
 
 
 def _one_draw(

@@ -14,14 +14,14 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from vitlab.data.loading import ImageData, load_data
 from vitlab.data.shuffle import arranged
+from vitlab.gallery.grids import Floats, positions_over_training
 from vitlab.gallery.portrait import Portrait, View, pictures
 from vitlab.gallery.subjects import Subject, class_names, open_subject, read_picture
 from vitlab.inspection import attention_rollout, cls_attention, principal_filters
+from vitlab.machine import signature
 from vitlab.models import Inspection, ResNet, ViT
 from vitlab.models.archives import naming
 from vitlab.models.zoo import settings_of
-from vitlab.report.pictures import Floats, positions_over_training
-from vitlab.report.provenance import signature
 from vitlab.runs.execute import execute, images_of
 from vitlab.runs.inspecting import normalised, opened_rows, similarity_of, stages
 from vitlab.runs.place import Listener, Place
@@ -224,7 +224,7 @@ def view(subject: Subject, model: ViT, seen: Inspection, name: str, pixels: Tens
 
 def spread(layers: int) -> list[int]:
     """All layers if they are few, else four from first to last."""
-    return list(range(layers)) if layers <= MOST_LAYERS else [round(place * (layers - 1) / 3) for place in range(4)]
+    return list(range(layers)) if layers <= MOST_LAYERS else [round(i * (layers - 1) / 3) for i in range(4)]
 
 
 def focus_of(attention: Tensor, model: ViT) -> Tensor:

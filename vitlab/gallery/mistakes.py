@@ -6,13 +6,16 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vitlab.data.loading import ImageData
 from vitlab.data.shuffle import arranged
+from vitlab.gallery.grids import Image, image_grid
 from vitlab.models import Model, load
-from vitlab.report.mistakes import ACROSS, ROWS, confusion, confusion_figure, mistakes_figure, words
+from vitlab.report.style import entitled, look, new_figure
 from vitlab.runs.execute import images_of
 from vitlab.runs.place import Place, Store
 from vitlab.runs.run import Run
@@ -21,11 +24,15 @@ from vitlab.tasks.settings import Classify
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+Counts = NDArray[np.int64]
 BATCH = 256
+MOST_CLASSES, ACROSS, ROWS = 20, 4, 3
 
 
 def figures_of_best(plan: Sequence[Run], store: Store) -> dict[str, Figure]:
     """`confusion` and `mistakes` of the training that did best on validation; none where its weights are elsewhere."""
+    from sklearn.metrics import confusion_matrix
+
     best = best_of(plan, store)
     if best is None:
         return {}
@@ -36,7 +43,7 @@ def figures_of_best(plan: Sequence[Run], store: Store) -> dict[str, Figure]:
     data = images_of(best, Place(store.folder, store.folder / "cache", skip_bad_images=True))
     probabilities = test_probabilities(load(store.weights(best)), data)
     labels, said = data.test.labels, probabilities.argmax(1)
-    matrix = confusion(labels.numpy(), said.numpy(), len(data.classes))
+    matrix = confusion_matrix(labels.numpy(), said.numpy(), labels=range(len(data.classes)))
     found = {"confusion": confusion_figure(matrix, data.classes, model=best.model)}
     if len(worst := worst_of(probabilities, labels)):
         images = arranged(data.test.images(worst).cpu(), data).permute(0, 2, 3, 1).numpy()
@@ -85,3 +92,55 @@ def worst_of(probabilities: Tensor, labels: Tensor, most: int = ACROSS * ROWS) -
     wrong = (probabilities.argmax(1) != labels).nonzero().squeeze(1)
     own = probabilities[wrong, labels[wrong]]
     return wrong[own.argsort(stable=True)][:most]
+
+
+def most_confused(matrix: Counts, most: int = MOST_CLASSES) -> Counts:
+    """The classes that take part in most mistakes, at most so many, in their order."""
+    wrong = matrix - np.diag(matrix.diagonal())
+    involved = wrong.sum(0) + wrong.sum(1)
+    return np.sort(np.argsort(-involved, kind="stable")[:most])
+
+
+def confusion_figure(matrix: Counts, classes: Sequence[str], *, model: str) -> Figure:
+    """The matrix in colours, each row as shares of its class, with the number of images in each cell."""
+    kept = most_confused(matrix)
+    shown, totals = matrix[np.ix_(kept, kept)], matrix.sum(1)[kept]
+    shares = shown / np.maximum(totals, 1)[:, None]
+    names, side = [_short(classes[k]) for k in kept], 2.0 + 0.34 * len(kept)
+    few = f"the {len(kept)} of {len(classes)} classes with most mistakes; " if len(kept) < len(classes) else ""
+    with look():
+        figure = new_figure(max(side, 4.6), max(side, 3.8))
+        body = entitled(
+            figure, f"What {model} takes for what", f"{few}numbers of test images; colours: shares of a row"
+        )
+        axes = body.subplots()
+        axes.imshow(shares, vmin=0, vmax=1, cmap="Blues")
+        for i, j in np.argwhere(shown):
+            colour = "white" if shares[i, j] > 0.5 else "black"
+            axes.text(j, i, f"{shown[i, j]}", ha="center", va="center", fontsize=7, color=colour)
+        axes.set_xticks(range(len(kept)), names, rotation=60, ha="right", rotation_mode="anchor")
+        axes.set_yticks(range(len(kept)), names)
+        axes.set(xlabel="what the model says", ylabel="class")
+        axes.grid(False)
+    return figure
+
+
+def mistakes_figure(images: Sequence[Image], words: Sequence[str], *, model: str) -> Figure:
+    """Images (H, W, 3), the worst first, each above its words."""
+    starts = range(0, len(images), ACROSS)
+    return image_grid(
+        [images[at : at + ACROSS] for at in starts],
+        captions=[words[at : at + ACROSS] for at in starts],
+        title=f"What {model} is furthest from right about",
+        subtitle="Test images, the worst first: their class, and what the model says with which probability.",
+        cell=1.5,
+    )
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 18 else f"{name[:17].rstrip()}…"
+
+
+def words(true: str, said: str, probability: float) -> str:
+    """Two lines under an image."""
+    return f"{_short(true)}\nsaid {_short(said)} ({100 * probability:.0f}%)"

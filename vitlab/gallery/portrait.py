@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vitlab.report.pictures import (
+from vitlab.gallery.grids import (
     Floats,
     Image,
     bare,
@@ -210,16 +210,16 @@ def draw_classes(portrait: Portrait) -> Figure:
 
 
 def _class_bars(axes: Axes, view: View) -> None:
-    places = list(range(len(view.top)))
+    heights = list(range(len(view.top)))
     values = [100 * share for _, share in view.top]
-    axes.barh(places, values, height=0.66, color=[BLUE] + [FAINT] * (len(values) - 1))
-    axes.set_yticks(places, [name if len(name) < 38 else f"{name[:36]}…" for name, _ in view.top])
+    axes.barh(heights, values, height=0.66, color=[BLUE] + [FAINT] * (len(values) - 1))
+    axes.set_yticks(heights, [name if len(name) < 38 else f"{name[:36]}…" for name, _ in view.top])
     axes.invert_yaxis()
     axes.set_xlim(0, 112)
     axes.set_xticks([0, 25, 50, 75, 100])
     axes.grid(axis="y", visible=False)
-    for place, value in zip(places, values, strict=True):
-        axes.text(value + 1.5, place, f"{value:.1f}", va="center", fontsize=7, color=GREY)
+    for height, value in zip(heights, values, strict=True):
+        axes.text(value + 1.5, height, f"{value:.1f}", va="center", fontsize=7, color=GREY)
 
 
 def _label(view: View) -> str:

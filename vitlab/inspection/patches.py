@@ -25,5 +25,5 @@ def check_attention(attention: Sequence[Tensor], grid: tuple[int, int], prefix: 
 def grid_distances(grid: tuple[int, int]) -> Tensor:
     """Return the Euclidean distances (N, N), in patches, of all positions of a grid (h, w), N = h w, row by row."""
     rows, columns = torch.meshgrid(torch.arange(grid[0]), torch.arange(grid[1]), indexing="ij")
-    places = torch.stack([rows.flatten(), columns.flatten()], dim=1).double()  # (N, 2)
-    return (places[:, None] - places[None]).square().sum(-1).sqrt()
+    coordinates = torch.stack([rows.flatten(), columns.flatten()], dim=1).double()  # (N, 2)
+    return (coordinates[:, None] - coordinates[None]).square().sum(-1).sqrt()

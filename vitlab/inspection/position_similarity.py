@@ -42,7 +42,7 @@ class PositionStructure:
         A pattern in which patches of one row, or of one column, are alike is such a sum.
 
     All three are near 0 for random embeddings and NaN when all similarities are equal. Neither R^2 contains the other:
-    they may add up to more than 1, as a smooth function of place is both.
+    they may add up to more than 1, as a smooth function of the position is both.
     """
 
     distance_r2: float

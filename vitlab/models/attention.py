@@ -53,8 +53,8 @@ class RelativeBias(nn.Module):
         b, h, t, d = q.shape
         keys = self.offsets.view(-1, h, d).transpose(0, 1)  # (h, 2T-1, d)
         by_offset = (q * d**-0.5) @ keys.transpose(-2, -1).to(q.dtype)  # (B, h, T, 2T-1)
-        place = torch.arange(t, device=q.device)
-        index = place[:, None] - place[None, :] + self.tokens - 1  # (T, T)
+        token = torch.arange(t, device=q.device)
+        index = token[:, None] - token[None, :] + self.tokens - 1  # (T, T)
         return by_offset.gather(-1, index.expand(b, h, t, t))
 
 
@@ -108,7 +108,7 @@ class SelfAttention(nn.Module):
 class AxialAttention(SelfAttention):
     """Self-attention along the rows, or along the columns, of the token grid (D.6).
 
-    `axis`: "row" (tokens of one row see each other) or "column". No class token: it has no place on the grid.
+    `axis`: "row" (tokens of one row see each other) or "column". No class token: it has no row or column.
     """
 
     def __init__(self, width: int, heads: int, *, grid: tuple[int, int], axis: str, dropout: float = 0.0) -> None:
@@ -137,9 +137,9 @@ class AxialAttention(SelfAttention):
         h, w = self.grid
         lines, length = (h, w) if self.axis == "row" else (w, h)
         weights = weights.unflatten(0, (-1, lines))  # (B, lines, heads, length, length)
-        place = torch.arange(h * w, device=z.device).view(h, w)
-        place = place if self.axis == "row" else place.T  # (lines, length): where each token is in the sequence
+        token = torch.arange(h * w, device=z.device).view(h, w)
+        token = token if self.axis == "row" else token.T  # (lines, length): where each token is in the sequence
         full = weights.new_zeros(weights.shape[0], weights.shape[2], h * w, h * w)
         for i in range(lines):
-            full[:, :, place[i][:, None], place[i][None, :]] = weights[:, i]
+            full[:, :, token[i][:, None], token[i][None, :]] = weights[:, i]
         return self.unline(out), full

@@ -61,20 +61,25 @@ def load(
     """
     if source is None:
         model, source = None, source_of(model)
-    if head not in HEADS:
-        raise ValueError(f"head={head!r}: choose from {', '.join(HEADS)}.")
-    if isinstance(model, nn.Module) and not isinstance(model, Model):
-        raise ValueError(f"load fills models that vitlab.models.create made, not a {type(model).__name__}")
-    found = read_source(source)
     arguments = {"image_size": image_size, "num_classes": num_classes, "in_channels": in_channels}
-    if isinstance(model, Model) and (given := [n for n, v in {**arguments, **overrides}.items() if v is not None]):
-        raise ValueError(f"{', '.join(given)} would not change a model that exists: give its name, or leave them out")
+    check_request(model, head, {**arguments, **overrides})
+    found = read_source(source)
     with naming(found.where, "cannot be put into a model"):
         target = model if isinstance(model, Model) else create_for(found, model, head, arguments, overrides)
         state = matched(target, found, head, source_grid, interpolation or INTERPOLATION[found.layout])
         put(state, target, head)
         adopt(target, found.numerics, keep=overrides)
     return target
+
+
+def check_request(model: Model | str | Path | None, head: str, settings: Mapping[str, Any]) -> None:
+    """Raise ValueError for an unknown `head`, a module of elsewhere, and settings for a model that exists."""
+    if head not in HEADS:
+        raise ValueError(f"head={head!r}: choose from {', '.join(HEADS)}.")
+    if isinstance(model, nn.Module) and not isinstance(model, Model):
+        raise ValueError(f"load fills models that vitlab.models.create made, not a {type(model).__name__}")
+    if isinstance(model, Model) and (given := [name for name, value in settings.items() if value is not None]):
+        raise ValueError(f"{', '.join(given)} would not change a model that exists: give its name, or leave them out")
 
 
 def put(state: Mapping[str, Tensor], target: Model, head: str) -> None:
@@ -152,12 +157,12 @@ def image_size_of(found: Found, name: str, overrides: Mapping[str, Any]) -> tupl
     if isinstance(probe, ResNet):
         return 224, 224
     tables = [found.weights[table] for table in (*TABLES, "positions.0.table") if table in found.weights]
-    places = [table.shape[1] - probe.prefix_tokens for table in tables if table.ndim == 3]
+    lengths = [table.shape[1] - probe.prefix_tokens for table in tables if table.ndim == 3]
     grid = found.grid
-    if grid is None and places:
-        side = math.isqrt(max(places[0], 0))
-        grid = (side, side) if side**2 == places[0] else None
-    if grid is None or min(grid) < 1 or (places and grid[0] * grid[1] != places[0]):
+    if grid is None and lengths:
+        side = math.isqrt(max(lengths[0], 0))
+        grid = (side, side) if side**2 == lengths[0] else None
+    if grid is None or min(grid) < 1 or (lengths and grid[0] * grid[1] != lengths[0]):
         raise ValueError(f"{found.where} does not tell the size of its images: give image_size")
     return grid[0] * probe.token_stride, grid[1] * probe.token_stride
 

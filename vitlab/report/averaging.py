@@ -47,12 +47,16 @@ def averaged(rows: pd.DataFrame, keys: Sequence[str], value: str, unit: Sequence
     check(rows, value)
     groups = [*dict.fromkeys([*keys, *unit]), *([] if unit else ["_row"])]
     rows = rows.assign(_row=range(len(rows)), _set=rows[SETS] if SETS in rows.columns else "")
-    if unit:
+    several = rows["_set"].nunique(dropna=False) > 1
+    if unit and several:
         every = rows.groupby(list(keys), dropna=False)["_set"].transform("nunique") if keys else rows["_set"].nunique()
         rows = rows[rows.groupby(groups, dropna=False)["_set"].transform("nunique") == every]
     parts = rows.groupby(groups, dropna=False, sort=False)
-    means = rows.groupby([*groups, "_set"], dropna=False, sort=False)[value].mean()
-    found = means.groupby(groups, dropna=False, sort=False).mean().to_frame().assign(label=_labels(parts, unit))
+    means = parts[value].mean()
+    if several:
+        within = rows.groupby([*groups, "_set"], dropna=False, sort=False)[value].mean()
+        means = within.groupby(groups, dropna=False, sort=False).mean()
+    found = means.to_frame().assign(label=_labels(parts, unit))
     return found.reset_index().drop(columns="_row", errors="ignore")
 
 
@@ -92,12 +96,8 @@ def interval(runs: pd.DataFrame, rows: pd.DataFrame, value: str, accuracy: bool 
             f"{value} has values from {values.min():g} to {values.max():g}, which are no accuracies in [0, 1]; "
             "for another quantity say accuracy=False."
         )
-    found = mean_interval(values, sampling=_sampling(value, rows))
+    found = mean_interval(values, sampling=sampling_error(rows, value=value))
     return Interval(found.mean, max(found.low, 0.0), min(found.high, 1.0), found.n)  # in this order NaN stays NaN
-
-
-def _sampling(value: str, *arms: pd.DataFrame) -> float:
-    return sampling_error(*(arm.filter(["images", SETS]).assign(score=arm[value]) for arm in arms))
 
 
 def points(
@@ -138,7 +138,7 @@ def gap_points(
     both[value] -= both[f"{value} of second"]
     found = []
     for at, gaps in _parts(both, x):
-        error = _sampling(value, *(arm[arm[x] == at] for arm in arms)) if accuracy else 0.0
+        error = sampling_error(*(arm[arm[x] == at] for arm in arms), value=value) if accuracy else 0.0
         found.append(_point(at, gaps, value, mean_interval(gaps[value], sampling=error)))
     return tuple(found)
 

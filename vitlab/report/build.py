@@ -62,19 +62,19 @@ def pivot(
     keys = [*index, columns]
     check(rows, *keys, value)
     rows = rows.dropna(subset=[value])
-    places = {name: [*ordered(rows[name]), *(["–"] if rows[name].isna().any() else [])] for name in keys}
+    order = {name: [*ordered(rows[name]), *(["–"] if rows[name].isna().any() else [])] for name in keys}
     rows = rows.assign(**{name: rows[name].astype(object).where(rows[name].notna(), "–") for name in keys})
     behind = dict(list(rows.groupby(keys)))
     runs = averaged(rows, keys, value, unit)
     cells = {key: interval(group, behind[key], value, accuracy) for key, group in runs.groupby(keys)}
     heads = sorted(
         dict.fromkeys(key[:-1] for key in cells),
-        key=lambda head: [places[name].index(part) for name, part in zip(index, head, strict=True)],
+        key=lambda head: [order[name].index(part) for name, part in zip(index, head, strict=True)],
     )
-    data = [[cells.get((*head, column), MISSING) for column in places[columns]] for head in heads]
+    data = [[cells.get((*head, column), MISSING) for column in order[columns]] for head in heads]
     made = pd.MultiIndex.from_tuples(heads, names=index)
     made = made if len(index) > 1 else made.get_level_values(0)
-    return pd.DataFrame(data, index=made, columns=places[columns], dtype=object)
+    return pd.DataFrame(data, index=made, columns=order[columns], dtype=object)
 
 
 def gap_row(
@@ -116,8 +116,8 @@ def scaling_table(
     frame = pivot(rows, by, columns, value, unit=unit)
     costs = {"parameters (M)": "parameters", "train MFLOPs/image": "train_flops_per_image"} if by == "model" else {}
     costs = {title: column for title, column in costs.items() if column in rows and rows[column].notna().any()}
-    for place, (title, column) in enumerate(costs.items()):
-        frame.insert(place, title, [cost(rows, model, column) for model in frame.index])
+    for i, (title, column) in enumerate(costs.items()):
+        frame.insert(i, title, [cost(rows, model, column) for model in frame.index])
     signed = []
     for first, second in matched_pairs(frame.index) if pairs is None else pairs:
         ((label, cells),) = gap_row(rows, first, second, columns, value, by=by, unit=unit).iterrows()

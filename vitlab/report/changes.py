@@ -16,24 +16,24 @@ from vitlab.report.plain import number
 class Change:
     """Something that is not the same in both: where (`study/name`), what, and how it reads before and after."""
 
-    place: str
+    folder: str
     what: str
     before: str
     after: str
 
 
 def changes(before: Mapping[str, Evidence], after: Mapping[str, Evidence]) -> Iterator[Change]:
-    """Every change, place by place: evidence that came or went, outcomes, effects, and cells of tables."""
-    for place in sorted({*before, *after}):
-        old, new = before.get(place), after.get(place)
+    """Every change, folder by folder: evidence that came or went, outcomes, effects, and cells of tables."""
+    for folder in sorted({*before, *after}):
+        old, new = before.get(folder), after.get(folder)
         if old is None or new is None:
-            yield Change(place, "evidence", "there" if old else "–", "there" if new else "–")
+            yield Change(folder, "evidence", "there" if old else "–", "there" if new else "–")
             continue
-        yield from _verdicts(place, old, new)
+        yield from _verdicts(folder, old, new)
         tables = {table.name: table for table in new.tables}
         for table in old.tables:
             if table.name in tables:
-                yield from _cells(place, table, tables[table.name])
+                yield from _cells(folder, table, tables[table.name])
 
 
 def beyond(old: Interval, new: Interval) -> bool:
@@ -44,12 +44,12 @@ def beyond(old: Interval, new: Interval) -> bool:
     return any(one.excludes(other.mean) for one, other in known) if known else True
 
 
-def _verdicts(place: str, old: Evidence, new: Evidence) -> Iterator[Change]:
+def _verdicts(folder: str, old: Evidence, new: Evidence) -> Iterator[Change]:
     was, now = ({(one.claim.id, one.data, one.subject): one for one in evidence.verdicts} for evidence in (old, new))
     for key in dict.fromkeys([*was, *now]):
         a, b = was.get(key), now.get(key)
         if a is None or b is None or a.outcome != b.outcome or beyond(a.interval, b.interval):
-            yield Change(place, ", ".join(key), _said(a), _said(b))
+            yield Change(folder, ", ".join(key), _said(a), _said(b))
 
 
 def _said(verdict: Verdict | None) -> str:
@@ -59,13 +59,13 @@ def _said(verdict: Verdict | None) -> str:
     return f"{verdict.outcome}, {verdict.interval.format(digits=claim.digits, scale=claim.scale, sign=True)}"
 
 
-def _cells(place: str, old: Table, new: Table) -> Iterator[Change]:
+def _cells(folder: str, old: Table, new: Table) -> Iterator[Change]:
     """Cells with the same labels in both tables that changed, and cells that only one has."""
     was, now = _by_label(old), _by_label(new)
     for label in dict.fromkeys([*was, *now]):
         (a, said_a), (b, said_b) = was.get(label, (None, "–")), now.get(label, (None, "–"))
         if _differ(a, b):
-            yield Change(place, f"{old.name}: {label}", said_a, said_b)
+            yield Change(folder, f"{old.name}: {label}", said_a, said_b)
 
 
 def _by_label(table: Table) -> dict[str, tuple[Cell, str]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vitlab.report.evidence import Chart, Panel, Point
-from vitlab.report.plain import tick_labels, tick_places
+from vitlab.report.plain import tick_labels, tick_values
 from vitlab.report.style import (
     COLUMN,
     GREY,
@@ -48,14 +48,14 @@ def draw(chart: Chart, width: float | None = None) -> Figure:
         grid = body.subplots(
             down, across, squeeze=False, height_ratios=ratios, sharex="col" if _has_gaps(chart) else "none"
         )
-        for row, places in zip(chart.panels, grid, strict=True):
-            for axes in places[len(row) :]:
+        for row, cells in zip(chart.panels, grid, strict=True):
+            for axes in cells[len(row) :]:
                 axes.set_axis_off()
-            for panel, axes in zip(row, places, strict=False):
+            for panel, axes in zip(row, cells, strict=False):
                 {"line": _lines, "bar": _bars, "dots": _dots}[chart.kind](axes, chart, panel, styles, one - 0.6)
                 axes.set_title(panel.title, loc="left", **_heading(panel))
             if chart.same_y:
-                _on_one_scale(places[: len(row)])
+                _on_one_scale(cells[: len(row)])
         _label(body, grid, chart)
         _legend(body, grid, chart, narrow)
     return figure
@@ -105,11 +105,11 @@ def _lines(axes: Axes, chart: Chart, panel: Panel, styles: Mapping[str, SeriesSt
     """Curves with bands, or differences with bars of their interval above a line at zero."""
     ends: list[float] = [0.0] if panel.gap else []
     values: list[float] = list(ends)
-    for place, series in enumerate(panel.series):
+    for i, series in enumerate(panel.series):
         style = styles[series.name]
         mean, low, high = _parts(series.points, chart.scale)
         # Bars of two differences would lie on each other, bands do not.
-        shift = 1.03**place if panel.gap and chart.log_x else 1.0
+        shift = 1.03**i if panel.gap and chart.log_x else 1.0
         xs = np.array([float(point.x) * chart.x_scale for point in series.points]) * shift
         if panel.gap or len(xs) == 1:
             _whiskers(axes, xs, mean, low, high, style.colour)
@@ -138,8 +138,8 @@ def _whiskers(axes: Axes, xs: np.ndarray, mean: np.ndarray, low: np.ndarray, hig
 
 def _references(axes: Axes, chart: Chart, panel: Panel) -> None:
     line = axes.axvline if chart.kind == "bar" else axes.axhline
-    for place, (label, level) in enumerate(panel.references):
-        dash = (DOTTED, (0, (6, 2)), (0, (6, 2, 1.5, 2)))[place % 3]
+    for i, (label, level) in enumerate(panel.references):
+        dash = (DOTTED, (0, (6, 2)), (0, (6, 2, 1.5, 2)))[i % 3]
         line(level * chart.scale, color=GREY, linewidth=1.0, linestyle=dash, label=label, zorder=1)
 
 
@@ -161,7 +161,7 @@ def _value_ticks(axes: Axes, chart: Chart, found: Sequence[float | str], inches:
         axes.set_xscale("log")
     if not found:
         return
-    values = tick_places([float(x) * chart.x_scale for x in found], log=chart.log_x)
+    values = tick_values([float(x) * chart.x_scale for x in found], log=chart.log_x)
     if len(values) == 1:
         axes.set_xlim((values[0] / 2, values[0] * 2) if chart.log_x else (values[0] - 0.5, values[0] + 0.5))
     axes.set_xticks(values, tick_labels(values, log=chart.log_x, letters=inches / LETTER))
@@ -176,8 +176,8 @@ def _bars(axes: Axes, chart: Chart, panel: Panel, styles: Mapping[str, SeriesSty
     """Horizontal bars from zero, side by side for each series, with whiskers and the mean beside them."""
     categories = _categories(panel)
     thick = 0.8 / len(panel.series)
-    for place, series in enumerate(panel.series):
-        at = [categories.index(str(point.x)) + (place - (len(panel.series) - 1) / 2) * thick for point in series.points]
+    for i, series in enumerate(panel.series):
+        at = [categories.index(str(point.x)) + (i - (len(panel.series) - 1) / 2) * thick for point in series.points]
         mean, low, high = _parts(series.points, chart.scale)
         colours = [bar_colour(styles, series.name, str(point.x)) for point in series.points]
         axes.barh(at, mean, height=thick * 0.9, color=colours, label=series.name or None)
@@ -212,9 +212,9 @@ def _dots(axes: Axes, chart: Chart, panel: Panel, styles: Mapping[str, SeriesSty
 def _on_one_scale(panels: Sequence[Axes]) -> None:
     """The panels of a row with the same limits, and their numbers on the first alone."""
     limits = [axes.get_ylim() for axes in panels]
-    for place, axes in enumerate(panels):
+    for i, axes in enumerate(panels):
         axes.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
-        axes.tick_params(labelleft=place == 0)
+        axes.tick_params(labelleft=i == 0)
 
 
 def _label(figure: SubFigure, grid: np.ndarray, chart: Chart) -> None:
@@ -228,9 +228,9 @@ def _label(figure: SubFigure, grid: np.ndarray, chart: Chart) -> None:
     if not own and grid.size > 1 and up:
         figure.supylabel(up, fontsize=9)
         return
-    for row, places in zip(chart.panels, grid, strict=True):
-        for place, (panel, axes) in enumerate(zip(row, places, strict=False)):
-            if place == 0 or not chart.same_y:
+    for row, cells in zip(chart.panels, grid, strict=True):
+        for i, (panel, axes) in enumerate(zip(row, cells, strict=False)):
+            if i == 0 or not chart.same_y:
                 axes.set_ylabel(panel.ylabel or up)
 
 

@@ -29,7 +29,7 @@ class Entry:
         return self.folder.parent.name
 
     @property
-    def place(self) -> str:
+    def name(self) -> str:
         """`study/name`, the folder as seen from results/."""
         return f"{self.study}/{self.folder.name}"
 
@@ -88,7 +88,7 @@ def ordered(entries: Sequence[Entry]) -> tuple[list[list[Entry]], list[Entry]]:
 
     With one seed nothing has an interval, so that it stands apart from what can be held against a claim.
     """
-    by_section = sorted(entries, key=lambda one: (_section(one.record.get("section", "")), one.place))
+    by_section = sorted(entries, key=lambda one: (_section(one.record.get("section", "")), one.name))
     apart = [one for one in by_section if one.seeds == 1 or one.study == LAST]
     studies: dict[str, list[Entry]] = {}
     for one in by_section:

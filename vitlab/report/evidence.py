@@ -72,7 +72,7 @@ class Table:
     @property
     def left(self) -> list[bool]:
         """Which columns are words (the leading ones, and those that are text throughout); others are numbers."""
-        columns = (self.frame.iloc[:, place] for place in range(self.frame.shape[1]))
+        columns = (self.frame.iloc[:, i] for i in range(self.frame.shape[1]))
         return [True] * len(self.heads) + [all(isinstance(cell, str) for cell in column) for column in columns]
 
     def text(self) -> list[list[str]]:

@@ -1,82 +1,25 @@
-"""What the rows of inspected models say: statistics of each seed, attention distance by depth, the course of training.
-
-A statistic takes the rows of one part ("attention": a row for each head and layer; "positions": one row) of one model
-and seed. Section 4.5's claims are about these, trained minus untrained: `gained`.
-"""
+"""What the rows of inspected models say: tables, attention distance by depth, the course of training."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 
+from vitlab.claims.inspected import (
+    LOCAL,
+    Statistic,
+    by_seed,
+    final,
+    first_layer,
+    local_share,
+    mean_distance,
+    nearness,
+    row_column,
+)
 from vitlab.claims.interval import mean_interval
 from vitlab.report.evidence import Chart, Format, Panel, Point, Series, Table
 from vitlab.report.families import in_order
-
-Statistic: TypeAlias = Callable[[pd.DataFrame], float]
-
-LOCAL = 0.5  # a head that looks less than this share as far as uniform attention would is local
-
-
-def final(rows: pd.DataFrame, part: str) -> pd.DataFrame:
-    """Rows of one part ("attention", "positions", "receptive_field") of the weights that count."""
-    return rows[(rows["part"] == part) & (rows["stage"] == "selected")]
-
-
-def untrained(rows: pd.DataFrame, part: str) -> pd.DataFrame:
-    """Rows of one part before the first step."""
-    return rows[(rows["part"] == part) & (rows["stage"] == "snapshot") & (rows["step"] == 0)]
-
-
-def by_seed(rows: pd.DataFrame, statistic: Statistic) -> dict[int, float]:
-    """The statistic of the rows of each seed."""
-    return {int(seed): statistic(group) for seed, group in rows.groupby("seed")}
-
-
-def gained(rows: pd.DataFrame, part: str, statistic: Statistic) -> dict[int, float]:
-    """The statistic of the trained weights minus that of the untrained, for each seed that has both."""
-    end, start = (by_seed(chosen(rows, part), statistic) for chosen in (final, untrained))
-    return {seed: end[seed] - start[seed] for seed in end if seed in start}
-
-
-def first_layer(heads: pd.DataFrame) -> pd.DataFrame:
-    """Heads of the lowest layer."""
-    return heads[heads["layer"] == heads["layer"].min()]
-
-
-def local_share(heads: pd.DataFrame) -> float:
-    """Which share of these heads is local."""
-    return float((heads["distance_px"] < LOCAL * heads["uniform_px"]).mean())
-
-
-def depth_slope(heads: pd.DataFrame) -> float:
-    """Least-squares slope of a layer's mean attention distance against its number, as a share of the image a layer."""
-    layers = (heads["distance_px"] / heads["side_px"]).groupby(heads["layer"]).mean()
-    return float(np.polyfit(layers.index, layers, 1)[0]) if len(layers) > 1 else float("nan")
-
-
-def head_spread(heads: pd.DataFrame) -> float:
-    """Between the most global and the most local head of the first layer, over the distance of uniform attention."""
-    first = first_layer(heads)
-    return float(np.ptp(first["distance_px"] / first["uniform_px"]))
-
-
-def mean_distance(heads: pd.DataFrame) -> float:
-    """Mean attention distance as a share of the image's shorter side."""
-    return float((heads["distance_px"] / heads["side_px"]).mean())
-
-
-def nearness(positions: pd.DataFrame) -> float:
-    """By how much neighbouring position embeddings are more alike (cosine) than others."""
-    return float((positions["near_cosine"] - positions["other_cosine"]).mean())
-
-
-def row_column(positions: pd.DataFrame) -> float:
-    """How much of the similarity of positions rows and columns explain (R2)."""
-    return float(positions["row_column_r2"].mean())
 
 
 def summary_table(rows: pd.DataFrame) -> Table:
@@ -84,12 +27,12 @@ def summary_table(rows: pd.DataFrame) -> Table:
     attention, positions = final(rows, "attention"), final(rows, "positions")
     models, body = in_order(attention["model"]), []
     for model in models:
-        heads, places = attention[attention["model"] == model], positions[positions["model"] == model]
+        heads, embeddings = attention[attention["model"] == model], positions[positions["model"] == model]
         last, first = heads[heads["layer"] == heads["layer"].max()], first_layer(heads)
         found = {
-            "neighbours": by_seed(places, nearness),
-            "R² distance": by_seed(places, lambda part: float(part["distance_r2"].mean())),
-            "R² row, column": by_seed(places, row_column),
+            "neighbours": by_seed(embeddings, nearness),
+            "R² distance": by_seed(embeddings, lambda part: float(part["distance_r2"].mean())),
+            "R² row, column": by_seed(embeddings, row_column),
             "first layer": by_seed(first, mean_distance),
             "last layer": by_seed(last, mean_distance),
             "local heads": by_seed(first, local_share),
@@ -105,6 +48,14 @@ def summary_table(rows: pd.DataFrame) -> Table:
     frame = pd.DataFrame(body, index=pd.Index(models, name="model"))
     formats = {"neighbours": Format(2, 1.0), "local heads": Format(0)}
     return Table("attention and positions", frame, caption, formats=formats)
+
+
+def shapes_table(rows: pd.DataFrame, model: str) -> Table:
+    """The shape of the data at every step of `model`, image to logits."""
+    chosen = rows[(rows["part"] == "shape") & (rows["model"] == model)].drop_duplicates("what", keep="first")
+    frame = chosen[["what", "shape", "note"]].astype(str).set_axis(["step", "shape", "what happens"], axis="columns")
+    caption = f"One image on its way through {model}; shapes without the batch dimension."
+    return Table("shapes", frame.reset_index(drop=True), caption)
 
 
 def course(rows: pd.DataFrame, along: str, statistic: Statistic, scale: float = 1.0) -> tuple[Point, ...]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from vitlab.report.captions import alt
 from vitlab.report.evidence import Chart, Panel, Point, Series
-from vitlab.report.plain import number, tick_labels, tick_places
+from vitlab.report.plain import number, tick_labels, tick_values
 from vitlab.report.style import DASHES, FAINT, GREY, INK, MARKERS, SeriesStyle, bar_colour, chart_styles
 
 DASH = dict(zip(map(str, DASHES), ("solid", "dash", "dot", "dashdot"), strict=True))
@@ -25,6 +25,22 @@ APART = 0.07  # share of the width between panels
 BETWEEN, BELOW_HEAD, LINE = 84, 34, 16  # pixels between rows of panels, between one and its gaps, and of a line more
 MARGIN = {"l": 56, "r": 12, "t": 30, "b": 58}
 LETTER = 7.5  # pixels of a letter of a label
+LAYOUT = {
+    "font": {"family": "system-ui, Segoe UI, Helvetica, Arial, sans-serif", "size": 12, "color": INK},
+    "paper_bgcolor": "rgba(0,0,0,0)",
+    "plot_bgcolor": "rgba(0,0,0,0)",
+    "hovermode": "closest",
+    "barmode": "group",
+}
+LEGEND = {  # below all panels
+    "orientation": "h",
+    "tracegroupgap": 0,
+    "x": 0,
+    "xref": "container",
+    "y": 0,
+    "yref": "container",
+    "yanchor": "bottom",
+}
 MOST = 12  # seeds that are named where the pointer is on their mean
 
 
@@ -38,20 +54,11 @@ def to_plotly(chart: Chart, *, narrow: bool = False) -> dict[str, Any]:
     traces: list[dict[str, Any]] = []
     pixels = NARROW if narrow else WIDE
     heights = _heights(chart, pixels)
-    layout: dict[str, Any] = {
-        "font": {"family": "system-ui, Segoe UI, Helvetica, Arial, sans-serif", "size": 12, "color": INK},
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "hovermode": "closest",
-        "barmode": "group",
-        "annotations": [],
-        "shapes": [],
-        "meta": {"alt": words},
-    }
+    layout: dict[str, Any] = {**LAYOUT, "annotations": [], "shapes": [], "meta": {"alt": words}}
     in_legend: set[str] = set()
     for (row, column), end in _ends(chart).items():
         panel = chart.panels[row][column]
-        _place(layout, chart, (row, column), end, pixels)
+        _lay_out(layout, chart, (row, column), end, pixels)
         told = panel.gap and len(panel.series) == 1  # by the panel's title
         for series in panel.series:
             made = _traces(chart, panel, series, styles)
@@ -62,16 +69,7 @@ def to_plotly(chart: Chart, *, narrow: bool = False) -> dict[str, Any]:
     below = MARGIN["b"] + 22 * lines + LINE * _label(chart, pixels).count("\n")
     layout["margin"] = {**MARGIN, "b": below}
     layout["height"] = sum(heights) + MARGIN["t"] + below
-    layout["legend"] = {
-        "orientation": "h",
-        "tracegroupgap": 0,
-        "x": 0,
-        "xref": "container",
-        "y": 0,
-        "yref": "container",
-        "yanchor": "bottom",
-    }
-    return {"data": traces, "layout": {**layout, "showlegend": lines > 0}}
+    return {"data": traces, "layout": {**layout, "legend": LEGEND, "showlegend": lines > 0}}
 
 
 def _stacked(chart: Chart) -> Chart:
@@ -130,8 +128,8 @@ def _room(chart: Chart, row: int, pixels: float) -> float:
 
 def _ends(chart: Chart) -> dict[tuple[int, int], str]:
     """What plotly puts after the names of the axes of each panel: nothing, 2, 3, ..."""
-    places = [(row, column) for row, panels in enumerate(chart.panels) for column in range(len(panels))]
-    return {place: str(at) if at > 1 else "" for at, place in enumerate(places, 1)}
+    cells = [(row, column) for row, panels in enumerate(chart.panels) for column in range(len(panels))]
+    return {cell: str(at) if at > 1 else "" for at, cell in enumerate(cells, 1)}
 
 
 def _html(text: str) -> str:
@@ -139,9 +137,9 @@ def _html(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\n", "<br>")
 
 
-def _place(layout: dict[str, Any], chart: Chart, place: tuple[int, int], end: str, pixels: float) -> None:
+def _lay_out(layout: dict[str, Any], chart: Chart, cell: tuple[int, int], end: str, pixels: float) -> None:
     """Give a panel its share of the figure, its axes, its title and its horizontal lines."""
-    (row, column), panel = place, chart.panels[place[0]][place[1]]
+    (row, column), panel = cell, chart.panels[cell[0]][cell[1]]
     (left, right), (bottom, top) = _domains(chart, row, column, pixels)
     value = {"text": _html(panel.ylabel or chart.ylabel if column == 0 or panel.ylabel else "")}
     across: dict[str, Any] = {**AXIS, "domain": [left, right], "anchor": f"y{end}"}
@@ -153,8 +151,8 @@ def _place(layout: dict[str, Any], chart: Chart, place: tuple[int, int], end: st
         across["title"], up["title"] = value, {"text": _html(chart.xlabel)}
         up |= {"autorange": "reversed", "showgrid": False, "automargin": True, **_broken(panel, pixels)}
     elif chart.kind == "line":
-        places = [float(point.x) * chart.x_scale for series in panel.series for point in series.points]
-        ticks = tick_places(places, log=chart.log_x) if places else []
+        values = [float(point.x) * chart.x_scale for series in panel.series for point in series.points]
+        ticks = tick_values(values, log=chart.log_x) if values else []
         letters = (right - left) * (pixels - MARGIN["l"]) / LETTER
         labels = tick_labels(ticks, log=chart.log_x, letters=letters) if ticks else []
         across |= {"tickvals": ticks, "ticktext": labels, "tickangle": 0}

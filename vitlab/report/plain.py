@@ -26,7 +26,7 @@ def data_title(name: str) -> str:
     return f"{of}, classes {classes.replace(',', ', ')}" if at else name
 
 
-def tick_places(values: Sequence[float], *, log: bool) -> list[float]:
+def tick_values(values: Sequence[float], *, log: bool) -> list[float]:
     """Where the ticks of an axis stand: at the `values` that were chosen (numbers of images, rates), as they are; on a
     logarithmic axis of measured ones (FLOPs) at 1, 2 and 5 times the powers of ten between them.
     """
@@ -35,8 +35,8 @@ def tick_places(values: Sequence[float], *, log: bool) -> list[float]:
     if chosen or not log:
         return found
     powers = range(math.floor(math.log10(found[0])), math.ceil(math.log10(found[-1])) + 1)
-    places = [float(f"{digit}e{power}") for power in powers for digit in (1, 2, 5)]
-    inside = [place for place in places if found[0] <= place <= found[-1]]
+    round_ones = [float(f"{digit}e{power}") for power in powers for digit in (1, 2, 5)]
+    inside = [value for value in round_ones if found[0] <= value <= found[-1]]
     return inside if len(inside) > 1 else found
 
 
@@ -45,18 +45,18 @@ def tick_labels(values: Sequence[float], *, log: bool, letters: float) -> list[s
 
     The first is always there, and the last where it fits beside it.
     """
-    places = [math.log(value) if log else value for value in values]
-    span, texts = (places[-1] - places[0]) or 1.0, [number(value) for value in values]
+    along = [math.log(value) if log else value for value in values]
+    span, texts = (along[-1] - along[0]) or 1.0, [number(value) for value in values]
 
     def free(a: int, b: int) -> bool:
         """Whether the labels of two ticks do not touch."""
-        return (places[b] - places[a]) / span * letters > (len(texts[a]) + len(texts[b])) / 2 + 1.5
+        return (along[b] - along[a]) / span * letters > (len(texts[a]) + len(texts[b])) / 2 + 1.5
 
     shown, last = [0], len(values) - 1
-    for place in range(1, len(values)):
-        if free(shown[-1], place) and (place == last or free(place, last)):
-            shown.append(place)
-    return [text if place in shown else "" for place, text in enumerate(texts)]
+    for i in range(1, len(values)):
+        if free(shown[-1], i) and (i == last or free(i, last)):
+            shown.append(i)
+    return [text if i in shown else "" for i, text in enumerate(texts)]
 
 
 def to_plain(value: Any) -> Any:

@@ -36,7 +36,7 @@ def readme(entries: Sequence[Entry], ledger: Ledger) -> str:
     contents = ["- [The ledger of claims](#the-ledger-of-claims)"]
     for head, group in heads:
         contents.append(f"- [{head}](#{anchor(head)})")
-        contents += [f"  - [{one.place}](#{anchor(one.place)})" for one in group]
+        contents += [f"  - [{one.name}](#{anchor(one.name)})" for one in group]
     parts = [LEAD, "\n".join(contents) + "\n", LEDGER, _overview(ledger), _details(ledger)]
     for head, group in heads:
         parts += [f"## {head}\n", *(_section(one, head == APART) for one in group)]
@@ -90,12 +90,12 @@ def _section(one: Entry, named: bool) -> str:
     """One piece of evidence: answer, figure, command, circumstances, links and notes."""
     question = f"{markdown_text(one.record['question'])}\n\n" if named else ""
     figures = [
-        f"![{markdown_text(chart.title)}]({one.place}/{name}.png)\n\n" for name, chart in one.evidence.figures.items()
+        f"![{markdown_text(chart.title)}]({one.name}/{name}.png)\n\n" for name, chart in one.evidence.figures.items()
     ]
     facts = "; ".join(f"{title}: {text}" for title, text in one.facts().items())
-    links = ", ".join(f"[{name}]({one.place}/{name})" for name in ("index.html", *one.files))
+    links = ", ".join(f"[{name}]({one.name}/{name})" for name in ("index.html", *one.files))
     notes = f"\n{one.notes.replace('](../../', '](')}\n" if one.notes else ""
     return (
-        f"### {one.place}\n\n{question}{markdown_text(one.evidence.answer)}\n\n{''.join(figures[:1])}"
+        f"### {one.name}\n\n{question}{markdown_text(one.evidence.answer)}\n\n{''.join(figures[:1])}"
         f"    {one.command}\n\n{markdown_text(facts)}.\n{links}\n{notes}"
     )

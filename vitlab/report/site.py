@@ -37,7 +37,7 @@ NAMED = re.compile(r"(.+?)(?:_\d+)?")  # attention_2.png is one of the pictures 
 def site(entries: Sequence[Entry], ledger: Ledger, results: Path, beside: Sequence[Entry] = ()) -> dict[Path, str]:
     """The pages of a results folder by their path; `beside`: the suite's own evidence, on the page of a person's."""
     studies, apart = ordered(entries)
-    shared: dict[str, Any] = {"places": {one.place for one in entries}, "script": SCRIPT}
+    shared: dict[str, Any] = {"names": {one.name for one in entries}, "script": SCRIPT}
     lines = [line for line in ledger.lines if line.verdict]
     of, headline = _headline([one for group in studies for one in group])
     index = _template("index.html").render(
@@ -147,7 +147,7 @@ def _environment() -> Environment:
         "table": lambda table: Markup(tables.to_html(table)),
         "verdicts": lambda found: Markup(verdicts.to_html(found)),
         "badge": lambda outcome, count=1: Markup(verdicts.badge(outcome, count)),
-        "markdown": lambda text, places: Markup(markdown(text, places)),
+        "markdown": lambda text, names: Markup(markdown(text, names)),
         "by_outcome": lambda found: verdicts.by_outcome(found).items(),
         "effect": lambda line: verdicts.effect(line.verdict),
         "why": lambda line: verdicts.why(line.verdict),
@@ -160,12 +160,12 @@ def _template(name: str) -> Any:
     return _environment().get_template(name)
 
 
-def markdown(text: str, places: Collection[str] = ()) -> str:
-    """Notes and docstrings as HTML, in which HTML is text; links to other evidence in `places` lead to its page."""
+def markdown(text: str, names: Collection[str] = ()) -> str:
+    """Notes and docstrings as HTML, in which HTML is text; links to other evidence in `names` lead to its page."""
     from markdown_it import MarkdownIt
 
     def page(found: re.Match[str]) -> str:
-        return f'"{found[1]}index.html"' if found[2] in places else found[0]
+        return f'"{found[1]}index.html"' if found[2] in names else found[0]
 
     html = str(MarkdownIt("commonmark", {"html": False}).enable("table").render(text))
     return re.sub(r'"(\.\./\.\./([\w.-]+/[\w.-]+)/)(?:evidence|NOTES)\.md"', page, html)

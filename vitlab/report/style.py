@@ -83,12 +83,12 @@ def series_styles(names: Iterable[str]) -> dict[str, SeriesStyle]:
     for name in names:
         of = family(name)
         if of in FAMILY_COLOURS:
-            place = seen[of] = seen.get(of, -1) + 1
-            colour, marker = FAMILY_COLOURS[of], MARKERS[(place + first_marker[of]) % len(MARKERS)]
+            member = seen[of] = seen.get(of, -1) + 1
+            colour, marker = FAMILY_COLOURS[of], MARKERS[(member + first_marker[of]) % len(MARKERS)]
         else:
             at = others.index(name)
-            colour, marker, place = OTHERS[at % len(OTHERS)], MARKERS[at % len(MARKERS)], at // len(OTHERS)
-        styles[name] = SeriesStyle(colour, DASHES[place % len(DASHES)], marker)
+            colour, marker, member = OTHERS[at % len(OTHERS)], MARKERS[at % len(MARKERS)], at // len(OTHERS)
+        styles[name] = SeriesStyle(colour, DASHES[member % len(DASHES)], marker)
     return styles
 
 
@@ -140,8 +140,17 @@ def entitled(figure: Figure, title: str, subtitle: str = "") -> SubFigure:
     return body
 
 
+def settle(figure: Figure) -> None:
+    """Lay the figure out once, in the pixels of a PNG: otherwise each rendering does, and draws twice for it."""
+    with look():
+        figure.set_dpi(RC["savefig.dpi"])
+        if engine := figure.get_layout_engine():
+            engine.execute(figure)
+        figure.set_layout_engine(None)
+
+
 def render(figure: Figure, kind: str) -> bytes:
-    """The figure as "png" (300 dpi), "svg" or "pdf"; equal figures give equal bytes with one matplotlib (no date)."""
+    """The figure as "png" (200 dpi), "svg" or "pdf"; equal figures give equal bytes with one matplotlib (no date)."""
     out = io.BytesIO()
     metadata = {"svg": {"Date": None}, "png": {"Software": None}, "pdf": {"CreationDate": None}}.get(kind, {})
     with look():

@@ -18,11 +18,13 @@ if TYPE_CHECKING:
 
 # What would be markup: signs, underscores at the ends of words, entities, the middle of a link, a line's first sign.
 MARKDOWN = re.compile(r"[\\`*<|~]|(?<!\w)_|_(?!\w)|&(?=#?\w+;)|(?<=\])\(|^[#>]")
+SENTENCE = 30  # letters; a column with longer cells is one of sentences
 LATEX = {
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
+    **{sign: f"${sign}$" for sign in "<>|"},  # other signs in LaTeX's first fonts
     "–": "--",
     "−": "$-$",
     "²": "$^2$",
@@ -70,18 +72,22 @@ def latex_text(text: str) -> str:
 
 
 def to_latex(table: Table) -> str:
-    """A `table` float for `booktabs`, gaps set apart by a rule, labelled `tab:<name>`; ends in a newline."""
+    """A `table` float for `booktabs`, gaps set apart by a rule, labelled `tab:<name>`; ends in a newline.
+
+    Columns of sentences have lines that break, and share most of the width.
+    """
     rows = table.text()
     lines = [" & ".join(map(latex_text, row)) + r" \\" for row in rows]
-    gaps = [place for place, row in enumerate(rows) if set(row[: len(table.heads)]) & set(table.signed)]
+    gaps = [i for i, row in enumerate(rows) if set(row[: len(table.heads)]) & set(table.signed)]
     if gaps:
         lines.insert(gaps[0], r"\midrule")
     return "\n".join(
         [
             r"\begin{table}",
+            r"\centering",
             rf"\caption{{{latex_text(table.caption)}}}",
             rf"\label{{tab:{re.sub(r'[^A-Za-z0-9:-]+', '-', table.name)}}}",
-            rf"\begin{{tabular}}{{@{{}}{''.join('l' if words else 'r' for words in table.left)}@{{}}}}",
+            rf"\begin{{tabular}}{{@{{}}{_latex_columns(table.left, rows)}@{{}}}}",
             r"\toprule",
             " & ".join(map(latex_text, table.titles)) + r" \\",
             r"\midrule",
@@ -91,11 +97,19 @@ def to_latex(table: Table) -> str:
     )
 
 
+def _latex_columns(left: Sequence[bool], rows: Sequence[Sequence[str]]) -> str:
+    longest = [max(map(len, cells)) for cells in zip(*rows, strict=True)] or [0] * len(left)
+    sentences = [words and letters > SENTENCE for words, letters in zip(left, longest, strict=True)]
+    wide = rf"p{{{0.7 / max(1, sum(sentences)):.2f}\linewidth}}"
+    kinds = zip(left, sentences, strict=True)
+    return "".join(wide if sentence else "l" if words else "r" for words, sentence in kinds)
+
+
 def to_csv(table: Table) -> str:
     """The values unrounded; a column of intervals becomes four: its title, and that with low, high and n."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    columns = [list(table.frame.iloc[:, place]) for place in range(table.frame.shape[1])]
+    columns = [list(table.frame.iloc[:, i]) for i in range(table.frame.shape[1])]
     wide = [any(isinstance(cell, Interval) for cell in column) for column in columns]
     titles = [table.heads]
     for title, parts in zip(map(number, table.frame.columns), wide, strict=True):
@@ -119,9 +133,9 @@ def to_html(table: Table) -> str:
 
     def line(cells: Sequence[str], header: bool) -> str:
         made = []
-        for place, cell in enumerate(cells):
-            tag, scope = ("th", "col") if header else ("th", "row") if place < heads else ("td", "")
-            about = (f' scope="{scope}"' if scope else "") + ("" if left[place] else ' class="n"')
+        for i, cell in enumerate(cells):
+            tag, scope = ("th", "col") if header else ("th", "row") if i < heads else ("td", "")
+            about = (f' scope="{scope}"' if scope else "") + ("" if left[i] else ' class="n"')
             made.append(f"<{tag}{about}>{escape(cell)}</{tag}>")
         return f"<tr>{''.join(made)}</tr>"
 

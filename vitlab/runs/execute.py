@@ -20,7 +20,7 @@ from vitlab.data.selection import select_classes
 from vitlab.data.shuffle import patch_order, shuffle_patches
 from vitlab.data.sources import lasting
 from vitlab.errors import suggest
-from vitlab.report.provenance import commit, hardware, versions
+from vitlab.machine import commit, hardware, versions
 from vitlab.runs.failures import Failure
 from vitlab.runs.floors import floor_flops, floor_rows
 from vitlab.runs.footprint import lines

@@ -72,16 +72,16 @@ class Mirror:
         from vitlab.report.evidence import Evidence
         from vitlab.report.tables import to_csv
 
-        place = Path(folder)
-        found = Evidence.loads((place / "evidence.json").read_text())
+        written = Path(folder)
+        found = Evidence.loads((written / "evidence.json").read_text())
         opened = self._init(id=run, resume="allow", **about)
         tables = {table.name: pd.read_csv(io.StringIO(to_csv(table))) for table in found.tables}
-        tables["rows"] = pd.read_csv(place / "rows.csv", low_memory=False)
-        images = {path.stem: wandb.Image(str(path)) for path in sorted(place.glob("*.png"))}
+        tables["rows"] = pd.read_csv(written / "rows.csv", low_memory=False)
+        images = {path.stem: wandb.Image(str(path)) for path in sorted(written.glob("*.png"))}
         opened.log({name: _table(frame) for name, frame in tables.items()} | images)
         opened.summary.update({"answer": found.answer, **dict(map(_verdict, found.verdicts))})
         files = wandb.Artifact(run, type="evidence")
-        for path in sorted(path for path in place.iterdir() if path.is_file()):
+        for path in sorted(path for path in written.iterdir() if path.is_file()):
             files.add_file(str(path))
         opened.log_artifact(files)
         opened.finish()

@@ -47,8 +47,8 @@ def stored_runs(folder: Path, name: str = "", *, accept_edited: bool = False) ->
     if not rows or not {"score", "data.name"} <= set(table.columns):
         return []
     first = [found[0] for found in rows.values()]
-    places = sources({row["data.name"] for row in first}, read_provenance(folder)["settings"])
-    runs = [run_of(row, first, places) for row in first if row.get("init", row["run"]) in rows]
+    known = sources({row["data.name"] for row in first}, read_provenance(folder)["settings"])
+    runs = [run_of(row, first, known) for row in first if row.get("init", row["run"]) in rows]
     scores = {run: score(rows[run.id]) for run in runs if not math.isnan(score(rows[run.id]))}
     alike: dict[Run, list[float]] = {}
     for run, own in scores.items():
@@ -71,7 +71,7 @@ def _seedless(run: Run) -> Run:
 def sources(names: set[str], settings: Mapping[str, Any]) -> dict[str, str]:
     """Where the data sets of these names are: what the recorded settings say, else the card of that name.
 
-    Settings are read as words to look for and nothing else. Raises ValueError for data that is in neither place.
+    Settings are read as words to look for and nothing else. Raises ValueError for data that neither has.
     """
     found: dict[str, str] = {}
     for word in dict.fromkeys(word.partition("@")[0] for word in _words(settings)):

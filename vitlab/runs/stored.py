@@ -51,6 +51,8 @@ def to_csv(rows: pd.DataFrame) -> str:
 
 
 def _cell(value: Any) -> str:
+    if isinstance(value, str):
+        return value
     if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
         return ""
     value = value.item() if hasattr(value, "item") else value
@@ -119,12 +121,13 @@ def drawable(rows: pd.DataFrame, plan: Collection[str] = ()) -> pd.DataFrame:
     if "task.kind" not in rows.columns:
         return rows
     rows = rows[rows["run"].isin(plan)] if plan else rows
+    text = rows.select_dtypes("str")  # each an array of its own; as objects they are one, filtered at once
+    rows = pd.concat([rows.drop(columns=text.columns), text.astype(object)], axis=1)[rows.columns]
     named = [name for name in FIRST if not name.endswith(".")]
     rows = with_init(rows.reindex(columns=list(dict.fromkeys([*rows.columns, *named]))))
     for name in {"title", "init.title"} & set(rows.columns):
         rows[name] = rows[name].map(data_title, na_action="ignore")
-    text = rows.select_dtypes("str").columns  # each an array of its own; as objects they are one, filtered at once
-    return rows.astype(dict.fromkeys(text, object)).copy()  # in few blocks of memory
+    return rows.copy()  # in few blocks of memory
 
 
 def merged(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:

@@ -69,8 +69,8 @@ class Tracker:
     def evidence(self, folder: Path, data: Sequence[str]) -> None:
         """Log the evidence in a folder, which is about these data sets, as a W&B run of its own that stays one."""
         about = {"name": f"{self.study}/{folder.name}", "job_type": "evidence", "tags": [self.study, *data, "evidence"]}
-        place = str(folder.resolve())
-        self._tell("evidence", f"{self.study}-{folder.name}", **about, group=self._group(data[:1]), folder=place)
+        written = str(folder.resolve())
+        self._tell("evidence", f"{self.study}-{folder.name}", **about, group=self._group(data[:1]), folder=written)
 
     @property
     def sync(self) -> str:

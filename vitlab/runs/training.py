@@ -148,8 +148,8 @@ def train(
     """Train `run` to its end, from its last checkpoint if there is one; return a row of results for each split.
 
     With `micro` the memory holds no more than that many images at a time; their gradients add up to those of a batch.
-    A `profiler` is told what happens when, see `vitlab.runs.profiling`.
-    Every process of a `team` calls this; rank 0 alone writes.
+    A `profiler` is told what happens when, see `vitlab.runs.profiling`. Every process of a `team` calls this; rank 0
+    alone writes.
 
     Raises:
         Stopped: when `listener` says so; what was done up to the last round is kept.
@@ -175,10 +175,14 @@ def train(
     tests["best"] = _test(trainer, module, images) if callback.best_step < trainer.global_step else tests["last"]
     if team.rank == 0:
         store.put(run, {"curve.csv": csv_bytes(callback.curve)})
+    return [row | _how(micro, team) for row in _rows(run, data, len(indices), callback, tests)]
+
+
+def _how(micro: int | None, team: Team) -> dict[str, Any]:
+    """What rows say of a batch that was not taken as a whole, and of a model in shards."""
     how: dict[str, Any] = {"micro_batch": micro} if micro else {}
     how |= {"processes": team.size} if team.size > 1 else {}
-    how |= {"strategy": team.strategy} if team.strategy != STRATEGIES[0] else {}
-    return [row | how for row in _rows(run, data, len(indices), callback, tests)]
+    return how | ({"strategy": team.strategy} if team.strategy != STRATEGIES[0] else {})
 
 
 def _images(run: Run, data: ImageData, indices: torch.Tensor, steps_per_round: int, micro: int | None) -> DataModule:

@@ -5,7 +5,7 @@ Everything is paired: a seed has the same subset of the images in every arm.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -18,6 +18,9 @@ from vitlab.tasks.settings import Floors, LinearProbe, Recipe
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
+
+    from vitlab.runs.store import Store
 
 COMPARISONS = 5 * 10**8  # test by train images; beyond that the nearest neighbour takes longer than it is worth
 
@@ -59,6 +62,14 @@ class Beside(Sized):
             found += grid(replace(based, task=LinearProbe()), axes)
             found += grid(replace(based, recipe=self.finetune), {**axes, RATE: self.rates})
         return found
+
+    def mistakes(self, plan: Sequence[Run], store: Store) -> Mapping[str, Figure]:
+        """What the best training of a plan gets wrong, where the images are a person's own; otherwise nothing."""
+        if not self.own_images:
+            return {}
+        from vitlab.gallery.mistakes import figures_of_best
+
+        return figures_of_best(plan, store)
 
 
 @cache

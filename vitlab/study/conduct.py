@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from vitlab.report.provenance import cores, read_provenance
+from vitlab.machine import cores
+from vitlab.report.provenance import read_provenance
 from vitlab.runs.display import Display, duration, estimate
 from vitlab.runs.launch import Launcher
 from vitlab.runs.local import LocalEngine
@@ -61,7 +62,7 @@ class Work:
 
 def redraw(study: Study, settings: Any, how: Execution) -> int:
     """Remake the evidence of stored rows, as the settings that were asked for say; returns the exit code."""
-    folder = study.place(settings, how)
+    folder = study.evidence_folder(settings, how)
     rows, record = read_rows(folder, accept_edited=how.accept_edited), read_provenance(folder)
     known = build(type(settings), record["settings"])
     try:
@@ -89,7 +90,7 @@ def conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[str
     check(how)  # A mistake shows before the images are read.
     known = said_first(console, study, settings, how, arguments)
     settings = known.settings
-    folder = study.place(settings, how)
+    folder = study.evidence_folder(settings, how)
     # Read before anything is trained, so that damaged evidence is said now and not in place of new one.
     old = read_rows(folder, accept_edited=how.accept_edited) if (folder / "rows.csv").exists() else None
     plan = study.plan(settings)

@@ -67,8 +67,8 @@ def machinery(how: Execution, known: Prepared, runs: int, cores: int) -> Machine
     Auto depends on the plan and not on what is done, as threads alter last bits.
     """
     if how.launcher == "local":
-        places = len(known.cards) if known.device == "cuda" else cores
-        jobs = max(1, min(places // how.devices, runs)) if how.jobs == "auto" else int(how.jobs)
+        slots = len(known.cards) if known.device == "cuda" else cores
+        jobs = max(1, min(slots // how.devices, runs)) if how.jobs == "auto" else int(how.jobs)
         resources = Resources(how.cpus_per_run or max(1, cores // (jobs * how.devices)), devices=how.devices)
         return Machinery(jobs, known.device, resources, lambda: LocalEngine(jobs, resources, known.cards))
     jobs = 0 if how.jobs == "auto" else int(how.jobs)

@@ -13,8 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vitlab.claims.ledger import catalogue, ledger
-from vitlab.claims.rule import decide
+from vitlab.claims.ledger import catalogue, decided, ledger
 from vitlab.files import write_all
 from vitlab.report import tables, verdicts
 from vitlab.report.entries import Entry, entry
@@ -81,7 +80,7 @@ def made(
 ) -> tuple[Evidence, dict[str, bytes]]:
     """The evidence of `rows`, its verdicts not decided yet; and the files of rows, provenance and figures by name."""
     try:
-        drawn = study.draw(drawable(rows, record.get("plan", ())).copy(), settings)  # in one piece, which is quick
+        drawn = study.draw(drawable(rows, record.get("plan", ())), settings)
     except NothingToShow:
         drawn = Evidence(summary="Too few runs have finished to compare anything.")
     drawn = replace(drawn, summary=" ".join([*record.get("cautions", []), drawn.summary]).strip())
@@ -117,9 +116,11 @@ def publish(
     default that of the last ledger.
     """
     stored = _stored(results)
-    decided = _decided(stored | dict(fresh or {}))
+    every = stored | dict(fresh or {})
+    judged = decided({folder: evidence.verdicts for folder, evidence in every.items()})
+    whole = {folder: replace(evidence, verdicts=tuple(judged[folder])) for folder, evidence in every.items()}
     files: dict[Path, str] = {}
-    for folder, evidence in decided.items():
+    for folder, evidence in whole.items():
         if folder in (fresh or {}) or evidence.verdicts != stored[folder].verdicts:
             question = read_provenance(folder)["question"]
             files |= {
@@ -128,21 +129,21 @@ def publish(
             }
     write_all({path: text.encode() for path, text in files.items()})
     try:
-        pages = _pages(results, decided, claims)
+        pages = _pages(results, whole, claims)
         write_all({path: text for path, text in pages.items() if not path.exists() or path.read_bytes() != text})
     except ValueError as error:  # what was just measured is written, and must not be lost for a page
         print(f"The ledger and the pages of {results} are left as they are: {error}", file=sys.stderr)
-    return decided
+    return whole
 
 
-def _pages(results: Path, decided: Mapping[Path, Evidence], claims: Sequence[Claim] | None) -> dict[Path, bytes]:
+def _pages(results: Path, whole: Mapping[Path, Evidence], claims: Sequence[Claim] | None) -> dict[Path, bytes]:
     """`ledger.json`, `README.md`, and the pages with the script that they share."""
-    entries = [entry(folder, evidence) for folder, evidence in sorted(decided.items())]
+    entries = [entry(folder, evidence) for folder, evidence in sorted(whole.items())]
     if claims is None:
         known = {claim.id: claim for claim in catalogue(results / "ledger.json")}
         known |= {verdict.claim.id: verdict.claim for one in entries for verdict in one.evidence.verdicts}
         claims = list(known.values())
-    found = ledger([(one.place, one.evidence.verdicts) for one in entries], claims)
+    found = ledger([(one.name, one.evidence.verdicts) for one in entries], claims)
     texts = {"ledger.json": json.dumps(found.to_json(), indent=1, allow_nan=False) + "\n"}
     texts |= {"README.md": readme(entries, found)}
     pages = {results / name: text for name, text in texts.items()} | site(entries, found, results, _beside(results))
@@ -169,19 +170,6 @@ def _stored(results: Path) -> dict[Path, Evidence]:
     return found
 
 
-def _decided(found: Mapping[Path, Evidence]) -> dict[Path, Evidence]:
-    """Every piece of evidence with its verdicts decided among all of their data set."""
-    by_data: dict[str, list[tuple[Path, int]]] = {}
-    for folder, evidence in found.items():
-        for place, verdict in enumerate(evidence.verdicts):
-            by_data.setdefault(verdict.data, []).append((folder, place))
-    verdicts = {folder: list(evidence.verdicts) for folder, evidence in found.items()}
-    for places in by_data.values():
-        for (folder, place), verdict in zip(places, decide([verdicts[f][p] for f, p in places]), strict=True):
-            verdicts[folder][place] = verdict
-    return {folder: replace(evidence, verdicts=tuple(verdicts[folder])) for folder, evidence in found.items()}
-
-
 def in_markdown(evidence: Evidence, question: str) -> str:
     """All of the evidence as Markdown: the question, its answer, figures, verdicts and tables."""
     parts = [f"# {question}\n", f"{evidence.answer}\n"]
@@ -192,13 +180,12 @@ def in_markdown(evidence: Evidence, question: str) -> str:
 
 def _figures(evidence: Evidence, pictures: Mapping[str, Figure]) -> dict[str, bytes]:
     from vitlab.report.draw import draw
-    from vitlab.report.style import render
+    from vitlab.report.style import render, settle
 
-    files = {}
+    files: dict[str, bytes] = {}
     for name, figure in ({name: draw(chart) for name, chart in evidence.figures.items()} | dict(pictures)).items():
-        files[f"{name}.png"] = render(figure, "png")
-        figure.set_layout_engine("none")  # its parts have their places now, and finding these is half of the time
-        files[f"{name}.svg"] = render(figure, "svg")
+        settle(figure)
+        files |= {f"{name}.{kind}": render(figure, kind) for kind in ("png", "svg")}
     return files
 
 

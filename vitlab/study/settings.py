@@ -117,12 +117,12 @@ class Sized(Settings):
 
 
 @cache
-def _described(place: str) -> tuple[Data, DataInfo]:
+def _described(where: str) -> tuple[Data, DataInfo]:
     """A plan asks for each set many times over, and looking at a folder of images takes a moment."""
     from vitlab.data.info import describe
 
-    info = describe(place)
-    return Data(info.name, fingerprint=info.fingerprint or "", source=place), info
+    info = describe(where)
+    return Data(info.name, fingerprint=info.fingerprint or "", source=where), info
 
 
 def data_of(source: str, **about: Any) -> tuple[Data, DataInfo]:
@@ -131,8 +131,8 @@ def data_of(source: str, **about: Any) -> tuple[Data, DataInfo]:
     Raises:
         ValueError: for a set that there is not, and for classes that are no numbers of its classes.
     """
-    place, _, words = source.partition("@")
-    data, info = _described(place)
+    where, _, words = source.partition("@")
+    data, info = _described(where)
     data = replace(data, **about)
     if not words:
         return data, info
@@ -140,7 +140,7 @@ def data_of(source: str, **about: Any) -> tuple[Data, DataInfo]:
     if len(classes) < 2 or not all(0 <= c < info.num_classes for c in classes):
         raise ValueError(
             f"Cannot read the classes of {source!r}; write two or more numbers from 0 to {info.num_classes - 1} after "
-            f"the @, as in {place}@0,1."
+            f"the @, as in {where}@0,1."
         )
     return replace(data, name=f"{data.name}@{words}", classes=classes), info
 

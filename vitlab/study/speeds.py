@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from vitlab.data.cards import cards
 from vitlab.data.info import DataInfo, describe, lines
 from vitlab.files import write_all
-from vitlab.report.provenance import cores, hardware, read_provenance
+from vitlab.machine import cores, hardware
+from vitlab.report.provenance import read_provenance
 from vitlab.runs.launch import Launcher
 from vitlab.runs.local import LocalEngine
 from vitlab.runs.place import Place, Prepared
@@ -38,13 +39,13 @@ class Speeds:
 
     def __init__(self, file: Path, launcher: Launcher, device: str, batch: int) -> None:
         self.file, self.launcher, self.device, self.batch = file, launcher, device, batch
-        self.place = f"{hardware()}, {launcher.engine.resources.cpus} threads, {device}, {batch} images"
+        self.machine = f"{hardware()}, {launcher.engine.resources.cpus} threads, {device}, {batch} images"
         self.known: dict[str, dict[str, float]] = {}
         with suppress(OSError, ValueError):  # a damaged file is measured anew
-            self.known = {str(place): dict(found) for place, found in json.loads(file.read_text()).items()}
+            self.known = {str(machine): dict(found) for machine, found in json.loads(file.read_text()).items()}
 
     def __call__(self, model: str, side: int, precision: str) -> float:
-        found, name = self.known.setdefault(self.place, {}), f"{model} at {side} px in {precision}"
+        found, name = self.known.setdefault(self.machine, {}), f"{model} at {side} px in {precision}"
         if name not in found:
             about = (model, side, precision, self.batch, self.device, self.launcher.engine.resources.cpus)
             found[name] = round(self.launcher.ask(_measured, *about), 1)
@@ -87,8 +88,8 @@ def understood(study: Study, settings: Any, how: Execution, arguments: Sequence[
     Raises ValueError for data that cannot be had and for settings that cannot be.
     """
     given, first = options_given(arguments), next(iter(study.presets.values()))
-    where = _place(settings)
-    if where in ("", _place(first)):
+    where = _images(settings)
+    if where in ("", _images(first)):
         return Understood(settings)
     info = describe(where, how.runs / "cache")
     said = lines(info)
@@ -99,17 +100,17 @@ def understood(study: Study, settings: Any, how: Execution, arguments: Sequence[
         return known
     if study.photographs:
         return _chosen(study, known, how, given)
-    why = f"What the command line does not say is as in the preset {how.preset}, which was made for {_place(first)}."
+    why = f"What the command line does not say is as in the preset {how.preset}, which was made for {_images(first)}."
     return replace(known, said=(*known.said, why))
 
 
-def _place(settings: Any) -> str:
+def _images(settings: Any) -> str:
     return getattr(settings, "data", "").partition("@")[0]
 
 
 def _chosen(study: Study, known: Understood, how: Execution, given: Set[str]) -> Understood:
     """With settings from the record of the evidence that is extended, else from the images and the machine."""
-    settings, info, folder = known.settings, known.info, study.place(known.settings, how)
+    settings, info, folder = known.settings, known.info, study.evidence_folder(known.settings, how)
     assert study.photographs and info
     if how.extend and (folder / "provenance.json").exists():
         before = build(type(settings), read_provenance(folder)["settings"])
@@ -143,4 +144,4 @@ def _unread(settings: Any, how: Execution, launcher: Launcher) -> int:
     data, _ = data_of(settings.data, image_size=settings.image_size)
     place = Place(how.runs, how.runs / "cache", device_here(how), skip_bad_images=True)
     launcher.prepare([Run(settings.model_names()[0], data)], place)
-    return len(describe(_place(settings), how.runs / "cache").unread)
+    return len(describe(_images(settings), how.runs / "cache").unread)

@@ -65,7 +65,7 @@ class Study:
         """What its evidence records of the study itself."""
         return {"study": self.name, "section": self.section, "question": self.question, "protocol": self.protocol}
 
-    def place(self, settings: Any, how: Execution) -> Path:
+    def evidence_folder(self, settings: Any, how: Execution) -> Path:
         """The folder of the evidence, `results/<study>/<name>`.
 
         Raises:

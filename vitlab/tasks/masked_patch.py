@@ -41,11 +41,11 @@ MASK_SHOWN = (0.8, 0.47, 0.65)  # a pink that few images have
 class Corruption:
     """Which patches of each image are corrupted, and how.
 
-    `places` (B, k): the corrupted patches; the first `masked` of a row become [mask], the next ones the embeddings of
-    the patches `sources` (B, swapped) of the same image, and the rest stay as they are.
+    `corrupted` (B, k): the patches; the first `masked` of a row become [mask], the next ones the embeddings of the
+    patches `sources` (B, swapped) of the same image, and the rest stay as they are.
     """
 
-    places: Tensor
+    corrupted: Tensor
     sources: Tensor
     masked: int
 
@@ -59,18 +59,18 @@ class Corruption:
         width = embeddings.shape[-1]
         masks = mask.to(embeddings).expand(len(embeddings), self.masked, width)
         taken = embeddings.gather(1, self.sources.unsqueeze(-1).expand(-1, -1, width))
-        changed = self.places[:, : self.masked + self.swapped].unsqueeze(-1).expand(-1, -1, width)
+        changed = self.corrupted[:, : self.masked + self.swapped].unsqueeze(-1).expand(-1, -1, width)
         return embeddings.scatter(1, changed, torch.cat([masks, taken], 1))
 
     def visible(self, patches: int) -> Tensor:
         """Which patches are not corrupted: (B, N) bool."""
-        return torch.ones(len(self.places), patches, dtype=torch.bool, device=self.places.device).scatter(
-            1, self.places, False
+        return torch.ones(len(self.corrupted), patches, dtype=torch.bool, device=self.corrupted.device).scatter(
+            1, self.corrupted, False
         )
 
     def to(self, device: torch.device) -> Corruption:
         """The same on `device`."""
-        return Corruption(self.places.to(device), self.sources.to(device), self.masked)
+        return Corruption(self.corrupted.to(device), self.sources.to(device), self.masked)
 
 
 def draw_corruption(task: MaskedPatch, images: int, patches: int, generator: torch.Generator) -> Corruption:
@@ -84,9 +84,9 @@ def draw_corruption(task: MaskedPatch, images: int, patches: int, generator: tor
     masked = round(task.mask * count)
     swapped = min(round(task.swap * count), count - masked)
     order = torch.rand(images, patches, generator=generator).argsort(1)
-    places = order[:, :count]
+    corrupted = order[:, :count]
     away = torch.randint(1, max(2, patches), (images, swapped), generator=generator)
-    return Corruption(places, (places[:, masked : masked + swapped] + away) % patches, masked)
+    return Corruption(corrupted, (corrupted[:, masked : masked + swapped] + away) % patches, masked)
 
 
 class MaskedPatchPrediction(TrainingTask):
@@ -135,22 +135,22 @@ class MaskedPatchPrediction(TrainingTask):
     def outputs(self, images: Tensor, corruption: Corruption) -> Tensor:
         """Normalised images (B, 3, H, W) -> the head's outputs at the corrupted patches, (B k, outputs)."""
         encoded = self.encode(corruption.apply(self.model.embed(images), self.mask))  # (B, P+N, D)
-        places = (corruption.places + self.model.prefix_tokens).unsqueeze(-1).expand(-1, -1, encoded.shape[-1])
-        return self.predict(encoded.gather(1, places)).flatten(0, 1)
+        corrupted = (corruption.corrupted + self.model.prefix_tokens).unsqueeze(-1).expand(-1, -1, encoded.shape[-1])
+        return self.predict(encoded.gather(1, corrupted)).flatten(0, 1)
 
     def cut(self, images: Tensor) -> Tensor:
         """Normalised images (B, 3, H, W) -> patches (B, N, 3, s, s) in [0, 1]: targets know no normalisation."""
         return patches_of(denormalise(images, self.data.mean, self.data.std).clamp(0, 1), self.model.grid, self.side)
 
     def inputs(self, batch: Batch) -> tuple[Tensor, ...]:
-        """Images, and the patches that are corrupted and shown in others' places; each step draws its own."""
+        """Images, and the patches that are corrupted and shown in others' stead; each step draws its own."""
         corruption = self.corruption(len(batch.images), self.seed, "corruption", self.global_step)
-        return batch.images, corruption.places, corruption.sources
+        return batch.images, corruption.corrupted, corruption.sources
 
     def loss_of(self, *inputs: Tensor) -> Tensor:
         """Mean loss over the corrupted patches of images (B, 3, H, W)."""
-        images, places, sources = inputs
-        corruption = Corruption(places, sources, round(self.task.mask * places.shape[1]))
+        images, corrupted, sources = inputs
+        corruption = Corruption(corrupted, sources, round(self.task.mask * corrupted.shape[1]))
         truth = _at(self.target.truth(self.cut(images)), corruption)
         return self.target.loss(self.outputs(images, corruption), truth)
 
@@ -161,10 +161,10 @@ class MaskedPatchPrediction(TrainingTask):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add one batch to the sums: each metric is a ratio of two."""
         drawn = self.corruption(len(batch.images), "evaluation", batch_idx)
-        images, places, sources = self.mine(batch.images, drawn.places, drawn.sources)
+        images, corrupted, sources = self.mine(batch.images, drawn.corrupted, drawn.sources)
         if not len(images):
             return
-        corruption = Corruption(places, sources, drawn.masked)
+        corruption = Corruption(corrupted, sources, drawn.masked)
         patches, target = self.cut(images), self.target
         colors = patches.mean((-2, -1))  # (B, N, 3)
         outputs, truth = self.outputs(images, corruption), _at(target.truth(patches), corruption)
@@ -238,17 +238,17 @@ class MaskedPatchPrediction(TrainingTask):
         tiles = nn.functional.interpolate(self.target.paint(values), (side, side))  # (B k, 3, s, s)
         rows = torch.arange(len(patches), device=patches.device).unsqueeze(1)
         painted = patches.clone()
-        painted[rows, corruption.places] = tiles.unflatten(0, corruption.places.shape)
+        painted[rows, corruption.corrupted] = tiles.unflatten(0, corruption.corrupted.shape)
         return painted
 
 
 def _at(values: Tensor, corruption: Corruption) -> Tensor:
     """The values (B, N, C) of the corrupted patches: (B k, C), image by image."""
-    places = corruption.places.unsqueeze(-1).expand(-1, -1, values.shape[-1])
-    return values.gather(1, places).flatten(0, 1)
+    corrupted = corruption.corrupted.unsqueeze(-1).expand(-1, -1, values.shape[-1])
+    return values.gather(1, corrupted).flatten(0, 1)
 
 
 def _assembled(patches: Tensor, grid: tuple[int, int]) -> np.ndarray:
-    """Patches (B, N, 3, s, s) in [0, 1] back in their places: (B, h s, w s, 3) uint8."""
+    """Patches (B, N, 3, s, s) in [0, 1] put together again: (B, h s, w s, 3) uint8."""
     images = patches.unflatten(1, grid).permute(0, 1, 4, 2, 5, 3).flatten(3, 4).flatten(1, 2)
     return (images * 255).round().byte().cpu().numpy()

@@ -19,6 +19,7 @@ from vitlab.claims.learning_curve import Forecast, forecast
 from vitlab.claims.preconditions import LEAST_SEEDS
 from vitlab.claims.sentences import readable
 from vitlab.claims.statistics import gap, sampling_error
+from vitlab.gallery.captions import MISTAKES
 from vitlab.report.averaging import points
 from vitlab.report.evidence import Chart, Format, Panel, Picture, Point, Series, Table
 from vitlab.report.families import in_order, matched_pairs
@@ -26,17 +27,6 @@ from vitlab.report.families import in_order, matched_pairs
 MORE = {2: "twice", 10: "ten times"}
 FLOORS = "floors"
 NOTHING = "cannot say"
-MISTAKES = {
-    "confusion": Picture(
-        "Which classes are taken for which",
-        "Test images by their class (rows) and by what the model says (columns), of the model with the best validation "
-        "accuracy on most images, from its stored weights.",
-    ),
-    "mistakes": Picture(
-        "The worst-classified test images",
-        "Those to which the same model gives their own class the least probability. Wrong labels show here first.",
-    ),
-}
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,9 @@
-"""What is drawn of a classifier's mistakes, against scikit-learn and by hand."""
+"""What is drawn of a classifier's mistakes."""
 
 import numpy as np
-from sklearn.metrics import confusion_matrix
 
-from vitlab.report.mistakes import confusion, confusion_figure, mistakes_figure, most_confused, words
+from vitlab.gallery.mistakes import confusion_figure, mistakes_figure, most_confused, words
 from vitlab.report.style import render
-
-
-def test_confusions_are_scikit_learns() -> None:
-    labels, said = np.random.default_rng(0).integers(0, 5, (2, 300))
-    assert (confusion(labels, said, 5) == confusion_matrix(labels, said)).all()
 
 
 def test_of_many_classes_those_with_most_mistakes_are_drawn() -> None:

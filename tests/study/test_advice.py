@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from vitlab.claims.learning_curve import LearningCurve
-from vitlab.report.advice import advised, chosen, shared_size
 from vitlab.report.evidence import Evidence
+from vitlab.study.advice import advised, chosen, shared_size
 
 VIT, CNN, TUNED = "ViT-Pico/4", "ResNet-Pico", "ViT-Pico/4 of pets, fine-tuned"
 SIZES = (100, 200, 400, 800, 1600)

@@ -51,7 +51,7 @@ def image_grid(
 ) -> Figure:
     """Rows of uint8 images (H, W, 3) or (H, W), with titles over columns, labels left of rows, captions under images.
 
-    `cell` is the side of an image in inches; None leaves a place empty; `subtitle` is printed below the grid.
+    `cell` is the side of an image in inches; None leaves a cell empty; `subtitle` is printed below the grid.
     Raises ValueError when an image is not uint8 or the grid is empty.
     """
     if len(images) == 0 or len(images[0]) == 0:
@@ -64,23 +64,31 @@ def image_grid(
         figure = new_figure(wide, len(images) * tall + 0.5 + (0.3 if subtitle else 0.0) + (0.2 if columns else 0.0))
         figure.set_layout_engine("compressed", w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0.01)
         panels = figure.subplots(len(images), across, squeeze=False)
+        _named(panels, columns, rows, fontsize=8)
         for i, row in enumerate(images):
-            for j in range(across):
-                axes = panels[i, j]
-                bare(axes)
-                if i == 0 and j < len(columns):
-                    axes.set_title(columns[j], fontsize=8)
-                if j == 0 and i < len(rows):
-                    axes.set_ylabel(rows[i], rotation=0, ha="right", va="center", fontsize=8)
-                if captions and i < len(captions) and j < len(captions[i]):
-                    axes.set_xlabel(captions[i][j], fontsize=7, labelpad=2)
-                picture = row[j] if j < len(row) else None
+            for axes, text in zip(panels[i], captions[i] if i < len(captions) else (), strict=False):
+                axes.set_xlabel(text, fontsize=7, labelpad=2)
+            for axes, picture in zip(panels[i], row, strict=False):
                 if picture is not None:
-                    if picture.dtype != np.uint8:
-                        raise ValueError(f"Images must be uint8, not {picture.dtype}: scale to 0..255 and convert.")
-                    axes.imshow(picture, cmap="gray", vmin=0, vmax=255)
+                    _show(axes, picture)
         headed(figure, title, subtitle)
     return figure
+
+
+def _named(panels: Any, columns: Sequence[str], rows: Sequence[str], *, fontsize: int) -> None:
+    """Nothing around any panel (R, C) but titles over the columns and labels left of the rows."""
+    for axes in panels.flat:
+        bare(axes)
+    for axes, title in zip(panels[0], columns, strict=False):
+        axes.set_title(title, fontsize=fontsize)
+    for axes, label in zip(panels[:, 0], rows, strict=False):
+        axes.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=fontsize)
+
+
+def _show(axes: Axes, picture: Image) -> None:
+    if picture.dtype != np.uint8:
+        raise ValueError(f"Images must be uint8, not {picture.dtype}: scale to 0..255 and convert.")
+    axes.imshow(picture, cmap="gray", vmin=0, vmax=255)
 
 
 def predictions(folders: Mapping[str, Path]) -> dict[str, Figure]:
@@ -126,25 +134,16 @@ def map_grid(
     values = np.asarray(maps, dtype=np.float64)
     if values.ndim != 4:
         raise ValueError(f"A grid of maps needs the shape (rows, columns, h, w), not {values.shape}.")
-    low, high = limits or (float(np.nanmin(values)), float(np.nanmax(values)))
-    if diverging and limits is None:
-        low, high = -max(abs(low), abs(high)), max(abs(low), abs(high))
-    colours: dict[str, Any] = {"cmap": DIVERGING if diverging else SEQUENTIAL}
+    low, high = (0.0, 1.0) if each else limits or _limits(values, diverging)
+    colours: dict[str, Any] = {"cmap": DIVERGING if diverging else SEQUENTIAL, "vmin": low, "vmax": high}
     r, c, h, w = values.shape
-    wide, tall = max(3.6, c * cell + 1.4), r * cell * h / w + 0.9
     with look():
-        figure = new_figure(wide, tall)
+        figure = new_figure(max(3.6, c * cell + 1.4), r * cell * h / w + 0.9)
         panels: Any = figure.subplots(r, c, squeeze=False)
         figure.set_layout_engine("compressed", w_pad=0.02, h_pad=0.02, wspace=0.02, hspace=0.02)
+        _named(panels, columns, rows, fontsize=7)
         for i, j in np.ndindex(r, c):
-            axes = panels[i, j]
-            bare(axes)
-            shown = _unit(values[i, j]) if each else values[i, j]
-            image = axes.imshow(shown, vmin=0.0 if each else low, vmax=1.0 if each else high, **colours)
-            if i == 0 and j < len(columns):
-                axes.set_title(columns[j], fontsize=7)
-            if j == 0 and i < len(rows):
-                axes.set_ylabel(rows[i], rotation=0, ha="right", va="center", fontsize=7)
+            image = panels[i, j].imshow(_unit(values[i, j]) if each else values[i, j], **colours)
         bar = figure.colorbar(image, ax=panels, label=colour_label, fraction=0.03, aspect=30)
         bar.outline.set_visible(False)  # type: ignore[operator]
         if each:
@@ -152,6 +151,13 @@ def map_grid(
         figure.supylabel(ylabel, fontsize=8)
         headed(figure, title, "  ".join(part for part in (xlabel, subtitle) if part))
     return figure
+
+
+def _limits(values: NDArray[np.float64], diverging: bool) -> tuple[float, float]:
+    """Least and most; as far from zero on both sides where the colours diverge there."""
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    most = max(abs(low), abs(high))
+    return (-most, most) if diverging else (low, high)
 
 
 def _unit(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -194,7 +200,7 @@ def mask_by(image: Image, heat: ArrayLike, *, floor: float = 0.12) -> Image:
 
 
 def mosaic(similarity: Floats, grid: tuple[int, int], *, most: int = MOST_TILES) -> tuple[Floats, list[int], list[int]]:
-    """Maps of a similarity (N, N) laid out by the place of their patch, NaN between them; the rows and columns shown.
+    """Maps of a similarity (N, N) laid out as their patches are, NaN between them; the rows and columns that are shown.
 
     At most `most` patches along each side are shown, evenly spread.
     """
@@ -224,7 +230,7 @@ def draw_mosaic(
     most: int = MOST_TILES,
     ticks: bool = True,
 ):
-    """One panel with a map for each place; returns the image for a colour bar."""
+    """One panel with a map for each patch; returns the image for a colour bar."""
     tiled, rows, columns = mosaic(similarity, grid, most=most)
     bare(axes)
     image = axes.imshow(tiled, cmap=SEQUENTIAL, vmin=limits[0], vmax=limits[1])
@@ -270,4 +276,4 @@ def cosine_bar(figure: Figure, image, panels) -> None:
 def _spread(count: int, most: int) -> list[int]:
     if count <= most:
         return list(range(count))
-    return sorted({round(place) for place in np.linspace(0, count - 1, most)})
+    return sorted({round(at) for at in np.linspace(0, count - 1, most)})

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vitlab.report.pictures import image_grid, map_grid, mask_by, overlay, resized
+from vitlab.gallery.grids import image_grid, map_grid, mask_by, overlay, resized
 from vitlab.report.style import render
 
 
