@@ -14,6 +14,7 @@ import pyarrow as arrow
 import pyarrow.parquet as parquet
 import pytest
 import torch
+from PIL import Image
 
 from tests.data.conftest import COUNTS, noise, write_folder
 from tests.data.copies import CIFAR, write_parquet
@@ -226,3 +227,17 @@ def test_describing_imports_no_torch(cifar: Path) -> None:
 
 def _environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+
+
+def test_each_test_image_has_the_name_of_its_file(tmp_path: Path) -> None:
+    for split, count in (("train", 12), ("test", 4)):
+        for i in range(count):
+            path = tmp_path / "set" / split / ("cat", "dog")[i % 2] / f"{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.full((8, 8, 3), 20 * i, dtype=np.uint8)).save(path)
+    for share in (0.5, 0.0):  # in memory, and decoded on demand
+        data = load_data(str(tmp_path / "set"), image_size=8, cache=tmp_path / "cache", memory_fraction=share)
+        for i in range(len(data.test)):
+            file = Path(data.test_name(i))
+            assert file.parent.parent.name == "test" and data.classes[data.test.labels[i]] == file.parent.name
+            assert data.test.images(torch.tensor([i])).unique().tolist() == [20 * int(file.stem)]

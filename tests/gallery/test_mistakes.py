@@ -17,6 +17,7 @@ def test_of_many_classes_those_with_most_mistakes_are_drawn() -> None:
 
 def test_the_worst_images_are_drawn_each_with_its_words() -> None:
     images = list(np.random.default_rng(0).integers(0, 255, (6, 8, 8, 3), dtype=np.uint8))
-    figure = mistakes_figure(images, [words("cat", "a very long name of a dog", 0.976)] * 6, model="ResNet-Pico")
+    told = words("cat", "a very long name of a dog", 0.976, "/photos/cat/IMG_0001.jpg")
+    figure = mistakes_figure(images, [told] * 6, model="ResNet-Pico")
     shown = [axes for axes in figure.axes if axes.get_images()]
-    assert len(shown) == 6 and shown[5].get_xlabel() == "cat\nsaid a very long name… (98%)"
+    assert len(shown) == 6 and shown[5].get_xlabel() == "cat\nsaid a very long… (98%)\nIMG_0001.jpg"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,7 +17,7 @@ from torch import Tensor
 from vitlab.data.cache import Decoded, decoded_bytes, decoded_images, make_cache, refuse, unreadable
 from vitlab.data.cards import Card
 from vitlab.data.decode import decode_square
-from vitlab.data.encoded import ReadableRows
+from vitlab.data.encoded import ReadableRows, Rows
 from vitlab.data.filling import Triple, measure
 from vitlab.data.layout import Layout, default_size, fingerprint, resolve, title
 from vitlab.data.memo import recall, remember
@@ -111,7 +112,7 @@ class ImageData:
     `fingerprint` is the identity of images, splits and normalisation, wherever they were read from;
     `unread` names the images that were left out since they cannot be read, and says why; `skipped` counts them.
     `order`: where a shuffle takes each pixel from (H W,), see `vitlab.data.shuffle`; splits hold the images as they
-    were.
+    were. `test_name` says how to name the test image at an index to a person.
     """
 
     name: str
@@ -127,6 +128,7 @@ class ImageData:
     test: Split
     unread: Mapping[str, str] = field(default_factory=dict)
     order: Tensor | None = None
+    test_name: Callable[[int], str] = str
 
     @property
     def skipped(self) -> int:
@@ -183,8 +185,14 @@ def _in_memory(layout: Layout, decoded: Decoded, facts: dict[str, Any]) -> Image
         labels = torch.from_numpy(layout.source.rows[raw].labels[kept])
         splits[name] = ArraySplit(store, torch.from_numpy(kept + starts[raw]), labels)
     mean, std = _carded(layout) or (decoded.mean, decoded.std)
+    raw, test = layout.splits["test"][0], splits["test"]
+    facts["test_name"] = partial(_name, layout.source.rows[raw], test.rows - starts[raw])
     unread = unreadable(layout, decoded.bad)
     return ImageData(**facts, mean=mean, std=std, card=layout.source.card, unread=unread, **splits)
+
+
+def _name(rows: Rows, indices: Tensor, i: int) -> str:
+    return rows.where(int(indices[i]))
 
 
 def _streaming(layout: Layout, cache: Path, skip_bad_images: bool, facts: dict[str, Any]) -> ImageData:
@@ -203,6 +211,7 @@ def _streaming(layout: Layout, cache: Path, skip_bad_images: bool, facts: dict[s
         for name, (raw, indices) in layout.splits.items()
     }
     mean, std = _carded(layout) or _measured(splits["train"], cache, facts["fingerprint"])
+    facts["test_name"] = partial(_name, splits["test"].source, splits["test"].rows)
     return ImageData(**facts, mean=mean, std=std, card=layout.source.card, unread=broken, **splits)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -48,7 +49,7 @@ def figures_of_best(plan: Sequence[Run], store: Store) -> dict[str, Figure]:
     if len(worst := worst_of(probabilities, labels)):
         images = arranged(data.test.images(worst).cpu(), data).permute(0, 2, 3, 1).numpy()
         told = [
-            words(data.classes[labels[i]], data.classes[said[i]], float(probabilities[i, said[i]]))
+            words(data.classes[labels[i]], data.classes[said[i]], float(probabilities[i, said[i]]), data.test_name(i))
             for i in worst.tolist()
         ]
         found["mistakes"] = mistakes_figure(list(images), told, model=best.model)
@@ -132,15 +133,17 @@ def mistakes_figure(images: Sequence[Image], words: Sequence[str], *, model: str
         [images[at : at + ACROSS] for at in starts],
         captions=[words[at : at + ACROSS] for at in starts],
         title=f"What {model} is furthest from right about",
-        subtitle="Test images, the worst first: their class, and what the model says with which probability.",
+        subtitle="Test images, the worst first: class, what the model says with which probability, file.",
         cell=1.5,
     )
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= 18 else f"{name[:17].rstrip()}…"
+def _short(name: str, most: int = 18) -> str:
+    return name if len(name) <= most else f"{name[: most - 1].rstrip()}…"
 
 
-def words(true: str, said: str, probability: float) -> str:
-    """Two lines under an image."""
-    return f"{_short(true)}\nsaid {_short(said)} ({100 * probability:.0f}%)"
+def words(true: str, said: str, probability: float, name: str) -> str:
+    """Three lines under an image: its class, what the model says, and the end of the image's own name."""
+    file = PurePath(name).name
+    file = file if len(file) <= 22 else f"…{file[-21:]}"
+    return f"{_short(true)}\nsaid {_short(said, 13)} ({100 * probability:.0f}%)\n{file}"
