@@ -79,7 +79,9 @@ def subfolders(path: Path) -> list[Path]:
     """The folders in `path`, without hidden ones."""
     with os.scandir(path) as entries:
         return sorted(
-            Path(entry.path) for entry in entries if entry.is_dir() and not entry.name.startswith((".", "__"))
+            Path(entry.path)  # os.path says no of a link that leads to itself, where the entry raises
+            for entry in entries
+            if os.path.isdir(entry.path) and not entry.name.startswith((".", "__"))
         )
 
 
@@ -158,11 +160,11 @@ def _images(walk: Walk, below: Mapping[str, Sequence[Path]]) -> dict[str, dict[s
 def _count_the_rest(walk: Walk, path: Path, top: Sequence[Path], splits: Mapping[str, Path]) -> None:
     walk.count_unused(path, "outside of class folders")
     for folder in splits.values():
-        walk.count_unused(folder, f"in {folder.name}/, outside of class folders")
+        walk.count_unused(folder, f"in {shown(folder.name)}/, outside of class folders")
     if splits:
         for folder in top:
             if folder not in splits.values():
-                walk.count_extra(folder, f"in {folder.name}/, which is no split")
+                walk.count_extra(folder, f"in {shown(folder.name)}/, which is no split")
 
 
 def _rows(folder: Path, classes: Sequence[str], images: Mapping[str, list[Path]], split: str, walk: Walk) -> FileRows:

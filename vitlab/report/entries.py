@@ -10,7 +10,9 @@ from typing import Any
 
 from vitlab.report.evidence import Evidence
 from vitlab.report.provenance import portable, read_provenance, short_commit
+from vitlab.typed import misfit
 
+RECORDED = {"question": str, "command": tuple[str, ...], "date": str, "rows": Mapping[str, Any]}  # that pages show
 LAST = "again"  # a check of the other evidence, and no finding
 
 
@@ -78,9 +80,12 @@ def _duration(seconds: float) -> str:
 
 
 def entry(folder: Path, evidence: Evidence) -> Entry:
-    """The entry of a folder whose evidence has been read. Raises ValueError without a readable provenance.json."""
-    notes = folder / "NOTES.md"
-    return Entry(folder, evidence, read_provenance(folder), notes.read_text().strip() if notes.exists() else "")
+    """The entry of a folder whose evidence has been read. Raises ValueError without a whole provenance.json."""
+    notes, record = folder / "NOTES.md", read_provenance(folder)
+    for name, annotation in RECORDED.items():
+        if wrong := misfit(record.get(name), annotation):
+            raise ValueError(f"{folder / 'provenance.json'}: {name}: {wrong}; a study wrote it otherwise.")
+    return Entry(folder, evidence, record, notes.read_text().strip() if notes.exists() else "")
 
 
 def ordered(entries: Sequence[Entry]) -> tuple[list[list[Entry]], list[Entry]]:

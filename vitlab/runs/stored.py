@@ -84,7 +84,7 @@ def read_rows(folder: Path, *, accept_edited: bool = False) -> pd.DataFrame:
         rows = pd.read_csv(io.StringIO(text), dtype=kinds, keep_default_na=False, na_values=[""])
     except (ValueError, pd.errors.ParserError) as error:
         raise ValueError(f"{path} cannot be read as rows: {error}.") from None
-    needed = ["study", "status", *(["run", "split"] if "task.kind" in rows.columns else [])]
+    needed = ["study", "status", *(["run"] if "task.kind" in rows.columns else [])]
     if missing := [name for name in needed if name not in rows.columns]:
         raise ValueError(f"{path} has no column {' and '.join(missing)}: it is damaged, or no study wrote it.")
     return complete(rows)
