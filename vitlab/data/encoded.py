@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 
-READ_BYTES = 16 * 2**20  # of a table at a time
+READ_BYTES = 4 * 2**20  # of a table at a time
 
 
 class Rows(Protocol):
@@ -133,6 +133,7 @@ class ParquetRows:
 
     def readable(self, downloads: Path) -> ArrowRows:
         from datasets import Features, Image, Value, load_dataset
+        from pyarrow.dataset import ParquetFragmentScanOptions
 
         table = load_dataset(
             "parquet",
@@ -141,6 +142,7 @@ class ParquetRows:
             columns=[self.image],
             features=Features({self.image: {"bytes": Value("binary"), "path": Value("string")}}),
             cache_dir=str(downloads),
+            fragment_scan_options=ParquetFragmentScanOptions(pre_buffer=False),
         )
         return ArrowRows(self.labels, table.cast_column(self.image, Image(decode=False)), self.image)
 
@@ -201,7 +203,7 @@ def _parquet_images(file: Path, column: str) -> Iterator[bytes]:
     import pyarrow.parquet as parquet
 
     try:
-        table = parquet.ParquetFile(file)
+        table = parquet.ParquetFile(file, pre_buffer=False)  # else the whole file is read at once
         for batch in table.iter_batches(batch_size=_rows_at_a_time(table.metadata), columns=[column]):
             yield from map(_image_bytes, batch.column(0).to_pylist())
     except (arrow.ArrowException, OSError, AttributeError, KeyError, TypeError) as error:
@@ -209,7 +211,7 @@ def _parquet_images(file: Path, column: str) -> Iterator[bytes]:
 
 
 def _rows_at_a_time(metadata: Any) -> int:
-    """As many rows of a parquet file as are about 16 MB, so that large images do not fill the memory."""
+    """As many rows of a parquet file as are about 4 MB, so that large images do not fill the memory."""
     size = sum(metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups))
     return max(1, min(1024, READ_BYTES * metadata.num_rows // max(1, size)))
 

@@ -17,7 +17,7 @@ Triple = tuple[float, float, float]
 
 CHUNK = 512
 CHUNK_BYTES = 64 * 2**20  # encoded bytes in memory at a time
-MEASURED_PIXELS = 2**22  # of three channels in float64: 100 MB
+MEASURED_PIXELS = 2**19  # of three channels in float64: 12 MB, several times
 THREADED_BYTES = 8192  # an encoded image larger than this decodes faster in two threads than in one
 
 
@@ -33,7 +33,7 @@ def fill(layout: Layout, size: int, images: Pixels) -> Bad:
 def measure(read: Callable[[np.ndarray], Pixels], indices: np.ndarray, size: int) -> tuple[Triple, Triple]:
     """Mean and deviation per channel of the pixels in [0, 1] of at most 10,000 images, evenly spread among `indices`.
 
-    `read` gives images of `size` pixels by their indices, (b, 3, size, size); at most 4 million pixels are asked for
+    `read` gives images of `size` pixels by their indices, (b, 3, size, size); half a million pixels are asked for
     at a time, since the sums are done in float64.
     """
     total, squares, count = np.zeros(3), np.zeros(3), 0
