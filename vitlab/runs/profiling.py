@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -113,9 +114,7 @@ def profile(run: Run, place: Place, deadline: float) -> tuple[dict[str, float], 
     with tempfile.TemporaryDirectory() as folder:
         store = replace(place, runs=Path(folder)).store
         listener = Listener(lambda event: None, lambda: False, deadline)
-        try:
+        with store.open(run, listener.stop), suppress(Stopped):
             train(run, data, store, listener, place.device, profiler=phases)
-        except Stopped:
-            pass
     phases.end()
     return phases.seconds, phases.trace()
