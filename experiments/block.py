@@ -8,7 +8,7 @@ front of MSA and MLP, and GELU. Both are trained at the same rates with few and 
 each train (5 points above chance), how far does it come at its own rate, and how narrow is the choice of rates?
 
 `quick` takes 4 minutes on two cores; `cifar10_cpu` (ViT-Pico/4 with 2 and 6 layers, 16 trainings of 6,000 steps on
-2,000 images) 2.1 core-hours a seed.
+2,000 images) 2.1 core-hours a seed, `eurosat_cpu` 40 minutes.
 """
 
 from __future__ import annotations

@@ -168,6 +168,11 @@ UPSTREAM: dict[str, dict[str, Any]] = {
 # Satellite photographs at 32 px, which are learnt in fewer steps than CIFAR-10.
 SATELLITE = replace(CIFAR_LONG, steps=2500, warmup_steps=100)
 EUROSAT: dict[str, Any] = {"data": "eurosat", "image_size": 32, "patch": 4, "recipe": SATELLITE}
+EUROSAT_SIZES = EUROSAT | {
+    "train_sizes": (250, 1000, 4000, 16_000),
+    "steps_by_size": {250: 1000, 1000: 1500, 4000: 2500, 16_000: 4000},
+    "learning_rates": EUROSAT_SHORT.chosen,
+}
 # ... and for the ablations, which take many trainings on few of them.
 EUROSAT_FEW = EUROSAT | {"train_size": 2000, "seeds": 3, "recipe": replace(SATELLITE, steps=1500, evaluations=10)}
 # Data scaling: settings of the study by preset.
@@ -195,13 +200,7 @@ DATA_SCALING: dict[str, dict[str, Any]] = {
         "recipe": CIFAR_LONG,
         "learning_rates": CIFAR10_LONG.chosen,
     },
-    "eurosat_cpu": EUROSAT
-    | {
-        "models": ("ViT-Pico/4", "ViT-Nano/4", "ResNet-Pico"),
-        "train_sizes": (250, 1000, 4000, 16_000),
-        "steps_by_size": {250: 1000, 1000: 1500, 4000: 2500, 16_000: 4000},
-        "learning_rates": EUROSAT_SHORT.chosen,
-    },
+    "eurosat_cpu": EUROSAT_SIZES | {"models": ("ViT-Pico/4", "ViT-Nano/4", "ResNet-Pico")},
     "tiny_imagenet": FIGURE_4
     | {
         "sizes": ("Micro", "Small"),

@@ -163,7 +163,7 @@ def test_changed_cards_give_value_errors(changes, lines, tmp_path_factory):
 
 
 @pytest.mark.fault
-@settings(max_examples=3000)
+@settings(max_examples=1000)
 @given(changes=CHANGES, lines=LINES)
 def test_many_changed_cards(changes, lines, tmp_path_factory):
     read_changed(tmp_path_factory.getbasetemp(), changes, lines)

@@ -71,7 +71,7 @@ def test_random_trees(entries, tmp_path_factory):
 
 
 @pytest.mark.fault
-@settings(max_examples=1000)
+@settings(max_examples=300)
 @given(entries=st.lists(ENTRIES, min_size=4, max_size=60))
 def test_many_random_trees(entries, tmp_path_factory):
     only_value_errors(tmp_path_factory.getbasetemp() / "trees" / "set", entries)

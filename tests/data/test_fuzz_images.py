@@ -98,7 +98,7 @@ def test_any_bytes_give_value_errors(data):
 
 
 @pytest.mark.fault
-@settings(max_examples=20_000)
+@settings(max_examples=5000)
 @given(draw=DRAWS)
 def test_many_damaged_images(draw):
     only_value_errors(damaged(draw))

@@ -31,7 +31,7 @@ KEYS = st.lists(st.tuples(st.lists(SHARES, min_size=1, max_size=4), VALUES), max
 FEW = settings(
     max_examples=8, phases=(Phase.explicit, Phase.reuse, Phase.generate), suppress_health_check=list(HealthCheck)
 )
-MANY = settings(FEW, max_examples=40)
+MANY = settings(FEW, max_examples=20)
 
 
 def damaged(data: bytes, changes: list[tuple[float, int]], cut: float | None) -> bytes:

@@ -16,7 +16,7 @@ from vitlab import models
 from vitlab.models.checkpoint import KEY
 
 FEW = settings(max_examples=60, suppress_health_check=list(HealthCheck))
-MANY = settings(max_examples=1000, suppress_health_check=list(HealthCheck))
+MANY = settings(max_examples=300, suppress_health_check=list(HealthCheck))
 
 
 class Whole(dict[str, bytes]):

@@ -47,7 +47,7 @@ def test_random_settings_give_value_errors(found, kind, run):
 
 
 @pytest.mark.fault
-@settings(max_examples=5000)
+@settings(max_examples=1000)
 @given(found=VALUES, kind=st.sampled_from(KINDS), run=RUNS)
 def test_many_random_settings(found, kind, run):
     only_value_errors(found, kind, run)

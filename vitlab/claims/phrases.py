@@ -55,3 +55,9 @@ def gains_more(over: str) -> Mapping[str, str]:
         "does not hold": f"{over} {{first}} gains {{amount}} less than {{second}}",
         "undecided": f"{over} it is not decided whether {{first}} gains more than {{second}}",
     }
+
+
+def shrinks(where: str) -> Mapping[str, str]:
+    """What becomes of a lead of `first` over `second`; `where` begins the sentence."""
+    said = where + "the lead of {first} over {second} "
+    return {"holds": said + "shrinks by {amount}", "does not hold": said + "grows by {amount}"}
