@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
-from vitlab.files import Damaged, patiently, put_aside, sum_of, sweep, whole, write_all
+from vitlab.files import Damaged, Found, patiently, put_aside, sum_of, sweep, whole, write_all
 from vitlab.lease import Lease
 from vitlab.runs.run import Run, settings
 from vitlab.tasks.settings import TRAINING
@@ -21,6 +21,9 @@ WEIGHTS = "model.safetensors"
 SOURCE = "images.json"
 KEPT = (".safetensors", ".npz", ".csv")
 CHECKPOINTS = ("last.ckpt", "previous.ckpt")
+
+
+_open: set[Path] = set()  # folders of the runs that this process works on
 
 
 class Stopped(Exception):
@@ -65,7 +68,7 @@ class Store:
 
         To be asked by who works on the run.
         """
-        return patiently(self.path(run), lambda: self._complete(run))
+        return self._patiently(run, lambda: self._complete(run))
 
     def _complete(self, run: Run) -> bool:
         if not self.finished(run):
@@ -95,15 +98,19 @@ class Store:
         with lease.held(stop) as taken:
             if not taken:
                 raise Stopped
-            sweep(self.path(run), older=0)
-            if not whole(self.path(run, "run.json")):
-                self.put(run, {"run.json": _json(settings(run))})
-            yield lease
+            _open.add(self.path(run))
+            try:
+                sweep(self.path(run), older=0)
+                if not whole(self.path(run, "run.json")):
+                    self.put(run, {"run.json": _json(settings(run))})
+                yield lease
+            finally:
+                _open.discard(self.path(run))
 
     def put(self, run: Run, files: Mapping[str, bytes]) -> None:
         """Write files of a run, in this order, each whole or not at all and with its checksum."""
         contents = {self.path(run, name): content for name, content in files.items()}
-        patiently(self.path(run), lambda: write_all(contents, checked=True, folders=False))
+        self._patiently(run, lambda: write_all(contents, checked=True, folders=not self._is_open(run)))
 
     def put_source(self, run: Run, source: str) -> None:
         """Remember where the run's images are, for those who look at it later; no part of its identity."""
@@ -125,14 +132,15 @@ class Store:
         last, previous = (self.path(run, name) for name in CHECKPOINTS)
         contents = {self.path(run, name): content for name, content in files.items()}
         contents[last] = checkpoint
-        patiently(self.path(run), lambda: write_all(contents, checked=True, keep={last: previous}, folders=False))
+        keep, folders = {last: previous}, not self._is_open(run)
+        self._patiently(run, lambda: write_all(contents, checked=True, keep=keep, folders=folders))
 
     def checkpoint(self, run: Run) -> Path | None:
         """What the run can go on from: the last checkpoint, the one before where that is damaged, or nothing.
 
         Where weights that it kept on the way are damaged it has to start afresh.
         """
-        return patiently(self.path(run), lambda: self._checkpoint(run))
+        return self._patiently(run, lambda: self._checkpoint(run))
 
     def _checkpoint(self, run: Run) -> Path | None:
         damaged = [path for path in self._kept(run) if not whole(path)]
@@ -214,7 +222,14 @@ class Store:
                 self.path(run, name).unlink(missing_ok=True)
                 sum_of(self.path(run, name)).unlink(missing_ok=True)
 
-        patiently(self.path(run), drop)
+        self._patiently(run, drop)
+
+    def _is_open(self, run: Run) -> bool:
+        return self.path(run) in _open
+
+    def _patiently(self, run: Run, do: Callable[[], Found]) -> Found:
+        """Do it, waiting for the run's folder where this process works on the run, so that the folder was there."""
+        return patiently(self.path(run), do) if self._is_open(run) else do()
 
 
 def _are_rows(found: Any, run: Run) -> bool:
