@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from typing import Any, cast, get_args, get_type_hints
+from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
 from vitlab.errors import suggest
 from vitlab.tasks.settings import TASKS, Classify, Recipe, Task, task_name
@@ -143,10 +143,15 @@ def build(kind: type, found: Mapping[str, Any]) -> Any:
             raise ValueError(f"Unknown setting {name!r} of {kind.__name__}.{suggest(name, known)}")
     default = {name: _default(known[name]) for name in found}
     values = {name: _like(default[name], _numbered(value, _types(kind)[name])) for name, value in found.items()}
-    for name, value in values.items():
-        if not dataclasses.is_dataclass(value) and (wrong := misfit(value, _types(kind)[name])):
-            raise ValueError(f"Setting {name} of {kind.__name__}: {wrong}.")
-    return kind(**values)
+    plain = {name: value for name, value in values.items() if not dataclasses.is_dataclass(value)}
+    misfits = {name: words for name, value in plain.items() if (words := misfit(value, _types(kind)[name]))}
+    for name, words in misfits.items():
+        if get_origin(_types(kind)[name]) is not Literal or not isinstance(values[name], str | None):
+            raise ValueError(f"Setting {name} of {kind.__name__}: {words}.")
+    made = kind(**values)  # has the better words on a wrong word
+    for name, words in misfits.items():
+        raise ValueError(f"Setting {name} of {kind.__name__}: {words}.")
+    return made
 
 
 def _numbered(value: Any, annotation: Any) -> Any:
