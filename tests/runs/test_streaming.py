@@ -38,9 +38,7 @@ def trained(source, folder, run=RUN, *, streaming, stop=lambda: False, team=ALON
     """Rows and weights of `run`, on images in memory or decoded on demand by a process of their own."""
     data = load_data(str(source), cache=folder / "cache", memory_fraction=0.0 if streaming else 1.0)
     assert data.train.streaming == streaming
-    store = Store(folder / "runs")
-    store.path(run).mkdir(parents=True, exist_ok=True)
-    rows = train(run, data, store, Listener(lambda event: None, stop), "cpu", team=team)
+    rows = train(run, data, Store(folder / "runs"), Listener(lambda event: None, stop), "cpu", team=team)
     return [{name: value for name, value in row.items() if name not in CIRCUMSTANCES} for row in rows]
 
 

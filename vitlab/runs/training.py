@@ -148,8 +148,7 @@ def train(
     """Train `run` to its end, from its last checkpoint if there is one; return a row of results for each split.
 
     With `micro` the memory holds no more than that many images at a time; their gradients add up to those of a batch.
-    A `profiler` is told what happens when, see `vitlab.runs.profiling`. Every process of a `team` calls this; rank 0
-    alone writes.
+    `profiler`: see `vitlab.runs.profiling`. Every process of a `team` calls this; rank 0 alone writes.
 
     Raises:
         Stopped: when `listener` says so; what was done up to the last round is kept.

@@ -194,7 +194,7 @@ def _factors(known: _Known) -> str:
 
 def _factor(rows: pd.DataFrame, vit: str, cnn: str) -> str:
     found: list[Factor] = data_factor(rows, vit, cnn, accuracies=[percent / 100 for percent in range(2, 100, 2)])
-    if rows["seed"].nunique() < LEAST_SEEDS:
+    if rows["seed"].nunique() < LEAST_SEEDS or (found and found[-1].interval.n < LEAST_SEEDS):
         return f"How many more images {vit} needs than {cnn} takes {LEAST_SEEDS} seeds to say."
     if not found:
         return f"How many more images {vit} needs than {cnn} cannot be said: they share no accuracy that each passes."
