@@ -50,7 +50,8 @@ def seeds_line(rows: pd.DataFrame, unit: Sequence[str] = ("seed",), *, dots: boo
     n, word = (len(_distinct(rows, unit[0])), unit[0]) if unit else (len(rows), "row")
     if n < 2:
         return f"one {word}: no intervals"
-    return f"mean of {n} {word}s, 95% interval{f'; dots: single {word}s' * dots}"
+    uneven = unit and rows.groupby(unit[0]).size().nunique() > 1  # a study that was stopped has less of the last seed
+    return f"mean of {'up to ' * bool(uneven)}{n} {word}s, 95% interval{f'; dots: single {word}s' * dots}"
 
 
 def cost(rows: pd.DataFrame, model: str, column: str) -> float | str:
