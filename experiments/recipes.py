@@ -168,10 +168,10 @@ UPSTREAM: dict[str, dict[str, Any]] = {
 # Satellite photographs at 32 px, which are learnt in fewer steps than CIFAR-10.
 SATELLITE = replace(CIFAR_LONG, steps=2500, warmup_steps=100)
 EUROSAT: dict[str, Any] = {"data": "eurosat", "image_size": 32, "patch": 4, "recipe": SATELLITE}
-EUROSAT_SIZES = EUROSAT | {
+EUROSAT_PAIR = EUROSAT | {"models": ("ViT", "ResNet"), "learning_rates": EUROSAT_SHORT.chosen}
+EUROSAT_SIZES = EUROSAT_PAIR | {
     "train_sizes": (250, 1000, 4000, 16_000),
     "steps_by_size": {250: 1000, 1000: 1500, 4000: 2500, 16_000: 4000},
-    "learning_rates": EUROSAT_SHORT.chosen,
 }
 # ... and for the ablations, which take many trainings on few of them.
 EUROSAT_FEW = EUROSAT | {"train_size": 2000, "seeds": 3, "recipe": replace(SATELLITE, steps=1500, evaluations=10)}
