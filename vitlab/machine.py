@@ -56,12 +56,20 @@ def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
     return found
 
 
+# What decides how fast a CPU multiplies and how it rounds, in the kernel's words and in ours; the best comes first.
+INSTRUCTIONS = {"amx_bf16": "AMX", "avx512_bf16": "AVX-512 bf16", "avx512f": "AVX-512", "avx2": "AVX2"}
+
+
 def _cpu_name() -> str:
+    """The processor with the best of its instruction sets, such as `AMD EPYC (AVX2)`: a name alone is several chips."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+    except OSError:
+        lines = []
+    about = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    flags = about.get("flags", "").split()
+    name = about.get("model name") or platform.processor() or platform.machine()
+    return next((f"{name} ({words})" for flag, words in INSTRUCTIONS.items() if flag in flags), name)
 
 
 def _memory() -> str:
@@ -78,7 +86,9 @@ def cores() -> int:
 
 
 def hardware(gpu: str | None = None) -> str:
-    """This machine in words, such as `2 x AMD EPYC, 23 GiB` (cores x model, memory), after the GPU if one is named."""
+    """This machine in words, such as `2 x AMD EPYC (AVX2), 23 GiB` (cores x model, memory), after a GPU if one is
+    named.
+    """
     return ", ".join(part for part in (gpu, f"{cores()} x {_cpu_name()}", _memory()) if part)
 
 

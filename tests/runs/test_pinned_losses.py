@@ -17,7 +17,7 @@ from vitlab.tasks.settings import Recipe
 
 RECIPE = Recipe(steps=6, batch_size=32, lr=3e-3, evaluations=3, warmup_steps=2, augment=("crop", "flip"))
 ROUNDING = {"fp32": 1e-4, "bf16": 1e-2}
-MADE_ON = ("AMD EPYC", "2.14.1")
+MADE_ON = ("AMD EPYC (AVX-512 bf16)", "2.14.1")
 PINNED = {
     ("ViT-Pico/2", "fp32"): (2.3058087825775146, 2.3091697692871094, 2.3062825202941895),
     ("ViT-Pico/2", "bf16"): (2.305778980255127, 2.3089184761047363, 2.308091640472412),

@@ -23,6 +23,7 @@ from vitlab.runs.place import Listener, NonFiniteLoss, Stopped
 from vitlab.runs.run import Run
 from vitlab.runs.store import CHECKPOINTS, WEIGHTS, Store
 from vitlab.runs.teams import check_team, checkpoint_for, strategy_of
+from vitlab.tasks.bf16 import precision_on
 from vitlab.tasks.classification import Classification, TrainingTask
 from vitlab.tasks.masked_patch import MaskedPatchPrediction
 from vitlab.tasks.settings import Classify, MaskedPatch
@@ -233,11 +234,10 @@ def _trainer(run: Run, rounds: int, callback: Rounds, device: str, team: Team, p
         strategy=strategy_of(team, run.task),
         use_distributed_sampler=False,
         max_epochs=rounds,
-        precision="bf16-mixed" if run.recipe.precision == "bf16" else "32-true",
         gradient_clip_val=run.recipe.grad_clip or None,
         callbacks=[callback],
         profiler=profiler,
-        plugins=[Kept()],
+        plugins=[Kept(), precision_on(device, run.recipe.precision)],
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
