@@ -50,6 +50,12 @@ def test_what_is_not_decided_says_why(above, judged) -> None:
     assert clause(failed) == f"it cannot be tested here {statement} ({reasons})"
 
 
+def test_a_reason_that_all_verdicts_share_is_said_once(above, judged) -> None:
+    first, second = (judged(above, [0.2, 0.3], failed=[*own, "no rates were tried"]) for own in (["a"], []))
+    assert answer(decide([first, second])) == "None of the 2 claims can be tested here: no rates were tried."
+    assert "whether" in answer(decide([first]))
+
+
 def test_points_against_log_odds_are_said_with_any_template(above, judged) -> None:
     claim = replace(above, says=FEW)
     verdict = decide([judged(claim, [0.02, 0.021, 0.019], odds={0: -0.2, 1: -0.21, 2: -0.19}, about=ABOUT)])[0]

@@ -21,6 +21,8 @@ from torch import Tensor, nn
 
 from vitlab.benchmark.isolation import alone
 from vitlab.models import count, create
+from vitlab.tasks.bf16 import mixed
+from vitlab.tasks.settings import Precision
 
 CLASSES = 1000
 FLOATS = {"training": 4, "inference": 1}  # for each parameter: weight, gradient and two moments; or the weight alone
@@ -35,7 +37,7 @@ class Case:
 
     model: str
     image_size: int
-    precision: str
+    precision: Precision
     mode: str
     batch: int
     device: str
@@ -95,12 +97,11 @@ def _step(case: Case, batch: int) -> Callable[[], Any]:
     torch.manual_seed(case.seed)
     model = create(case.model, image_size=case.image_size, num_classes=CLASSES).to(case.device)
     images = torch.rand(batch, 3, case.image_size, case.image_size, device=case.device)
-    autocast = torch.autocast(case.device, torch.bfloat16, enabled=case.precision == "bf16")
     if case.mode == "inference":
-        return lambda: _infer(model.eval(), images, autocast)
+        return lambda: _infer(model.eval(), images, mixed(case.device, case.precision))
     labels = torch.randint(CLASSES, (batch,), device=case.device)
     optimizer = torch.optim.AdamW(model.parameters())
-    return lambda: _train(model, images, labels, optimizer, autocast)
+    return lambda: _train(model, images, labels, optimizer, mixed(case.device, case.precision))
 
 
 def _train(model: nn.Module, images: Tensor, labels: Tensor, optimizer: torch.optim.Optimizer, autocast: Any) -> None:

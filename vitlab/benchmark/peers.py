@@ -42,6 +42,7 @@ from vitlab.runs.launch import Launcher
 from vitlab.runs.local import LocalEngine
 from vitlab.runs.place import Place
 from vitlab.runs.run import Data, Run
+from vitlab.tasks.bf16 import mixed
 from vitlab.tasks.optim import optimizer, schedule
 from vitlab.tasks.settings import Precision
 
@@ -76,7 +77,7 @@ def bare(script: Script) -> float:
     rates = torch.optim.lr_scheduler.LambdaLR(chosen, schedule(script.recipe, watch.total))
     for batch in batches.train_dataloader():
         images, targets, _ = batches.finish(batch)
-        with script.autocast:
+        with mixed(script.device, script.precision):
             loss = F.cross_entropy(model(images), targets)
         chosen.zero_grad()
         loss.backward()

@@ -85,6 +85,9 @@ def answer(verdicts: Sequence[Verdict]) -> str:
         raise ValueError(f"The verdicts on {', '.join(raw)} are not decided yet; call rule.decide on them first.")
     if not verdicts:
         return "Nothing has been compared yet."
+    in_all = [why for why in verdicts[0].failed if all(why in verdict.failed for verdict in verdicts)]
+    if in_all and len(verdicts) > 1:
+        return f"None of the {len(verdicts)} claims can be tested here: {in_all[0]}."
     ordered = [v for v in verdicts if v.claim.primary] + [v for v in verdicts if not v.claim.primary]
     words = "; ".join(dict.fromkeys(clause(verdict) for verdict in ordered[:SPOKEN]))
     spoken = f"{words[0].upper()}{words[1:]}."

@@ -17,7 +17,7 @@ from vitlab.report.families import family, in_order
 from vitlab.runs.display import duration
 from vitlab.runs.run import Run
 from vitlab.study.settings import FAMILIES, PATCHES
-from vitlab.tasks.settings import TRAINING, Recipe
+from vitlab.tasks.settings import TRAINING, Precision, Recipe
 
 if TYPE_CHECKING:
     from vitlab.data.info import DataInfo
@@ -28,7 +28,7 @@ START, PER_RUN = 30.0, 1.5  # seconds to begin, decode and draw; to set up a tra
 TOKENS = 100  # at most, by default
 SIDES = (8, 16, 24, 28, 32, 48, 64)  # pixels to choose from
 CHEAP = 32  # px that any machine trains on; larger ones where there is time
-Speed = Callable[[str, int, str], float]
+Speed = Callable[[str, int, Precision], float]
 LADDER = ("Pico", "Nano", "Micro")
 LENGTHS = tuple(sorted(base * 2**n for base in (100, 150) for n in range(9)))  # steps, 100 to 38,400
 ENOUGH = 800  # steps for which the rates of photographs were tuned; larger images or models must leave as many

@@ -23,6 +23,7 @@ from vitlab.study.command_line import Execution
 from vitlab.study.engines import device_here, machinery
 from vitlab.study.own_data import Machine, merged, options_given, suited, told
 from vitlab.study.settings import data_of
+from vitlab.tasks.settings import Precision
 
 if TYPE_CHECKING:
     from vitlab.study.study import Study
@@ -44,7 +45,7 @@ class Speeds:
         with suppress(OSError, ValueError):  # a damaged file is measured anew
             self.known = {str(machine): dict(found) for machine, found in json.loads(file.read_text()).items()}
 
-    def __call__(self, model: str, side: int, precision: str) -> float:
+    def __call__(self, model: str, side: int, precision: Precision) -> float:
         found, name = self.known.setdefault(self.machine, {}), f"{model} at {side} px in {precision}"
         if name not in found:
             about = (model, side, precision, self.batch, self.device, self.launcher.engine.resources.cpus)
@@ -56,7 +57,7 @@ class Speeds:
         write_all({self.file: json.dumps(self.known, indent=1).encode()})
 
 
-def _measured(model: str, side: int, precision: str, batch: int, device: str, threads: int) -> float:
+def _measured(model: str, side: int, precision: Precision, batch: int, device: str, threads: int) -> float:
     from vitlab.benchmark.models import Case, speed  # in the worker, which has torch
 
     return speed(Case(model, side, precision, "training", batch, device, threads), SECONDS)

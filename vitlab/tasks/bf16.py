@@ -8,7 +8,7 @@ rounded inputs, rounded, are just that, up to the order of the sums.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -52,6 +52,15 @@ def _rounded(value: Any) -> Any:
     return value.bfloat16().float() if isinstance(value, Tensor) and value.is_floating_point() else value
 
 
+@contextmanager
+def mixed(device: str, precision: Precision) -> Iterator[None]:
+    """The context in which a recipe of this precision computes on `device` (cpu or cuda)."""
+    bf16 = precision == "bf16"
+    by_hand = bf16 and not native_bf16(device)
+    with torch.autocast(device, torch.bfloat16, enabled=bf16), RoundedProducts() if by_hand else nullcontext():
+        yield
+
+
 class RoundedPrecision(MixedPrecision):
     """Lightning's mixed precision in bf16 on the CPU, with `RoundedProducts`."""
 
@@ -61,7 +70,7 @@ class RoundedPrecision(MixedPrecision):
     @contextmanager
     def forward_context(self) -> Iterator[None]:
         """Autocast, and within it every product rounded by hand."""
-        with super().forward_context(), RoundedProducts():
+        with mixed("cpu", "bf16"):
             yield
 
 
