@@ -19,6 +19,7 @@ from vitlab.models import ResNet, ViT, load, read_metadata
 from vitlab.models.zoo import settings_of
 from vitlab.runs.run import Run, from_settings
 from vitlab.runs.store import Store
+from vitlab.weights import find
 
 Triple = tuple[float, float, float]
 HALVES: Triple = (0.5, 0.5, 0.5)  # the authors' weights take pixels scaled to [-1, 1]
@@ -87,7 +88,7 @@ def guessed_name(source: str) -> str | None:
 
 def known_facts(where: str) -> dict[str, Any]:
     """`mean`, `std` and `classes` as far as the source tells."""
-    path = Path(where)
+    path = find(where)
     if path.is_dir():
         return _huggingface_facts(path)
     if path.suffix == ".npz":

@@ -12,7 +12,10 @@ import timm
 from timm.models import register_model
 from torch import Tensor, nn
 
+from vitlab.models.checkpoint import read_metadata
+from vitlab.models.load import load
 from vitlab.models.zoo import create, names
+from vitlab.weights import find, shipped
 
 SIZES = {"Ti": "tiny", "S": "small", "b": "halfbase", "B": "base", "L": "large", "H": "huge", "Small": "smallimage"}
 SMALL_PX, LARGE_PX = (8, 28, 32, 48, 64), (224, 384)
@@ -102,16 +105,30 @@ def register() -> None:
             register_model(entry_point(timm_name, name, px))
 
 
+def pretrained_for(timm_name: str, name: str, px: int) -> tuple[str, dict[str, Any]]:
+    """The weights of a model that come with vitlab, and what their file says; ValueError where there are none."""
+    for source in shipped():
+        about = read_metadata(find(source))
+        if about["name"] == name and tuple(about["image_size"]) == (px, px):
+            return source, about
+    raise ValueError(f"{timm_name} has no pretrained weights: take timm's own, or vitlab.models.load")
+
+
 def entry_point(timm_name: str, name: str, px: int) -> Any:
     """The function that timm calls for one of our names; it takes `img_size`, `in_chans`, `num_classes`, `drop_rate`,
     `drop_path_rate`, and the settings of the model. `drop_rate` is the paper's dropout, in all layers."""
 
     def make(pretrained: bool = False, pretrained_cfg: Any = None, **arguments: Any) -> TimmModel:
-        if pretrained:
-            raise ValueError(f"{timm_name} has no pretrained weights: take timm's own, or vitlab.models.load")
         ours = {"in_chans": "in_channels", "drop_rate": "dropout", "drop_path_rate": "drop_path"}
         kept = {ours.get(key, key): value for key, value in arguments.items() if key not in IGNORED}
-        return TimmModel(name, image_size=kept.pop("img_size", px), num_classes=kept.pop("num_classes", 1000), **kept)
+        source, about = pretrained_for(timm_name, name, px) if pretrained else ("", {})
+        known = about.get("num_classes", 1000)
+        classes = kept.pop("num_classes", known)
+        model = TimmModel(name, image_size=kept.pop("img_size", px), num_classes=classes, **kept)
+        if source:
+            load(model.model, source, head="keep" if classes == known else "drop")
+            model.pretrained_cfg |= {key: tuple(about[key]) for key in ("mean", "std") if key in about}
+        return model
 
     make.__name__ = make.__qualname__ = timm_name
     make.__doc__ = f"{name} for {px} px."

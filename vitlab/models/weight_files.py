@@ -19,6 +19,7 @@ from vitlab.models.config import Settings
 from vitlab.models.names import canonical, detect
 from vitlab.models.trust import read_record, settings_from
 from vitlab.typed import misfit
+from vitlab.weights import find
 
 Source = str | Path | Mapping[str, Tensor]
 
@@ -61,14 +62,14 @@ class Found:
 
 
 def read_source(source: Source) -> Found:
-    """Weights from a file, a run's folder, a Hugging Face directory, a timm name or a state dict.
+    """Weights from a file, a run's folder, a Hugging Face directory, a name of ours or timm's, or a state dict.
 
     Raises ValueError, with the source's name in it, if it is none of these or damaged.
     """
     if isinstance(source, Mapping):
         return found("the state dict", source)
     with naming(source, "is no source of weights"):
-        path = Path(source).expanduser()
+        path = find(source)
         exists, folder = path.exists(), path.is_dir()
     if folder:
         return read_folder(path)
@@ -102,7 +103,7 @@ def read_file(path: Path) -> Found:
 def found(where: str, weights: Mapping[str, Tensor], *, record: str | None = None, **known: Any) -> Found:
     """`Found` for raw weights; `record` is the JSON that `vitlab` leaves in files. ValueError for an unknown layout."""
     check_tensors(weights, where)
-    names = canonical(weights)
+    names = {name: _single(tensor) for name, tensor in canonical(weights).items()}
     layout = detect(names)
     if layout is None:
         some = ", ".join(name[:80] for name in sorted(names)[:5]) or "nothing"
@@ -116,6 +117,11 @@ def found(where: str, weights: Mapping[str, Tensor], *, record: str | None = Non
         usual = {"activation": "gelu", "norm_eps": 1e-6, "numerics": "official"}
         numerics = {name: settings.overrides.get(name, value) for name, value in usual.items()}
     return Found(where, names, layout, **{"settings": settings, "numerics": numerics, **known})
+
+
+def _single(weight: Tensor) -> Tensor:
+    """Halves in single precision, in which positions are resampled."""
+    return weight.float() if weight.dtype in (torch.float16, torch.bfloat16) else weight
 
 
 def read_npz(path: Path) -> dict[str, Tensor]:

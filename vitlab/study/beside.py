@@ -15,6 +15,7 @@ from vitlab.runs.run import Run
 from vitlab.study.plan import RATE, best_rate, grid
 from vitlab.study.settings import Sized, data_of
 from vitlab.tasks.settings import Floors, LinearProbe, Recipe
+from vitlab.weights import find
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,8 +31,8 @@ class Beside(Sized):
     """Settings of a study that holds training from scratch against pre-trained weights."""
 
     init: tuple[str, ...] = ()
-    """Pre-trained weights, fine-tuned and frozen at every train size: timm names, weight files, folders of runs; where
-    weights do not say their model, MODEL=SOURCE, such as ViT-B/16=B_16.npz."""
+    """Pre-trained weights, fine-tuned and frozen at every train size: names of ours (vitlab/...) or timm's, weight
+    files, folders of runs; where weights do not say their model, MODEL=SOURCE, such as ViT-B/16=B_16.npz."""
     finetune: Recipe = Recipe(steps=100, optimizer="sgd", weight_decay=0.0, warmup_steps=0, evaluations=5)
     """Recipe of fine-tuning, except for its rate (Table 4)."""
     rates: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3)
@@ -85,7 +86,7 @@ def start_of(source: str) -> tuple[Run, int]:
     from vitlab.runs.run import Data
 
     model, _, where = ("", "", source) if Path(source).exists() else source.rpartition("=")
-    path = Path(where)
+    path = find(where)
     name = model or guessed_name(where)
     if not path.exists():
         size = _timm_size(where)

@@ -18,6 +18,7 @@ from vitlab.runs.display import duration
 from vitlab.runs.run import Run
 from vitlab.study.settings import FAMILIES, PATCHES
 from vitlab.tasks.settings import TRAINING, Precision, Recipe
+from vitlab.weights import shipped
 
 if TYPE_CHECKING:
     from vitlab.data.info import DataInfo
@@ -33,6 +34,7 @@ LADDER = ("Pico", "Nano", "Micro")
 LENGTHS = tuple(sorted(base * 2**n for base in (100, 150) for n in range(9)))  # steps, 100 to 38,400
 ENOUGH = 800  # steps for which the rates of photographs were tuned; larger images or models must leave as many
 LONG = 1600  # from here on the rates that were tuned for thousands of steps
+FINETUNING = (0.03,)  # rates, where there are minutes
 EPOCHS = 100  # after so many, more steps bring little
 MOST_SIZES, STRIDE, A_CLASS = 5, 4.0, 5  # train sizes; ratio of neighbours; images a class in the smallest
 
@@ -84,6 +86,8 @@ def suited(
     `unread` images cannot be read and are left out. Raises ValueError for what is given and cannot be.
     """
     base = merged(settings, {"models": ("ViT", "ResNet"), "recipe": taught.recipe}, given)
+    if "init" not in given and native_side(info) >= SIDES[1]:
+        base = merged(base, {"init": tuple(shipped()), "rates": FINETUNING}, given)
     if hasattr(base, "train_sizes"):
         sizes = train_sizes(available(base.data, info) - unread, classes_of(base.data, info))
         base = merged(base, {"train_sizes": sizes, "steps_by_size": {}}, given)
@@ -144,10 +148,15 @@ def _sides(settings: Any, info: DataInfo, given: Collection[str]) -> list[int]:
     """Pixels that the images have and patches tile: the largest cheap size, and those above."""
     patches = [int(found[1]) for model in settings.models if (found := re.search(r"/(\d+)$", model))]
     patches += [settings.patch] if "patch" in given else []
-    native = max(info.native.median if info.native else info.image_size, SIDES[0])
+    native = max(native_side(info), SIDES[0])
     fit = [side for side in SIDES if side <= native and all(side % patch == 0 for patch in patches)]
     cheap = [side for side in fit if side <= CHEAP][-1:]
     return cheap + [side for side in fit if side > CHEAP] or [math.lcm(*patches)]
+
+
+def native_side(info: DataInfo) -> int:
+    """Pixels of the shorter side of most images."""
+    return info.native.median if info.native else info.image_size
 
 
 def patch_for(side: int) -> int:
@@ -232,6 +241,7 @@ def told(found: Suited, info: DataInfo, given: Collection[str], speed: Speed) ->
     """What was chosen and why, a line for each thing, with the option that says otherwise; and what was left out."""
     settings, recipe = found.settings, found.settings.recipe
     side, names = settings.image_size, in_order(settings.model_names())
+    started = ", ".join(getattr(settings, "init", ()))
     tokens = (side // settings.patch) ** 2
     speeds = ", ".join(f"{name} {speed(name, side, recipe.precision):,.0f}" for name in names)
     native = f"images have {info.native.median:,} px" if info.native else "by its card"
@@ -247,6 +257,7 @@ def told(found: Suited, info: DataInfo, given: Collection[str], speed: Speed) ->
         "train_sizes": f"{', '.join(f'{size:,}' for size in sizes)} images: from a few a class up to all"
         if sizes
         else "",
+        "init": f"beside training from scratch, the pre-trained weights {started}" if started else "",
         "augment": f"{', '.join(recipe.augment) or 'none'}: as for photographs; flips harm where left and right matter",
         "learning_rates": f"peak rates {rates}: from trials on photographs, none were made on yours",
         "precision": f"{recipe.precision}: the faster one here",

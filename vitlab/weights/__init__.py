@@ -1,0 +1,32 @@
+"""Small pre-trained models that come with vitlab, by name: `vitlab/vit_pico_4.tiny_imagenet_32`.
+
+Everything that takes a source of weights takes such a name: `models.load`, `--init`, `--checkpoint`. Each has a card
+beside it that says what it was trained on, by which command, and what it reached.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vitlab.errors import suggest
+
+FOLDER, PREFIX, ENDING = Path(__file__).parent, "vitlab/", ".safetensors"
+
+
+def shipped() -> list[str]:
+    """The names of the weights that come with vitlab."""
+    return sorted(PREFIX + path.name.removesuffix(ENDING) for path in FOLDER.glob(f"*{ENDING}"))
+
+
+def find(source: str | Path) -> Path:
+    """The file of a name in `shipped`; any other source as a path, whether or not there is such a file.
+
+    Raises ValueError for a name that begins like ours and is none, with the nearest that is.
+    """
+    name = str(source)
+    if not name.startswith(PREFIX) or Path(source).expanduser().exists():
+        return Path(source).expanduser()
+    if name not in shipped():
+        known = ", ".join(shipped()) or "none"
+        raise ValueError(f"vitlab comes with no weights {name!r}; there are {known}.{suggest(name, shipped())}")
+    return FOLDER / (name.removeprefix(PREFIX) + ENDING)
