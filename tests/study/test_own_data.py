@@ -80,6 +80,12 @@ def test_a_slow_machine_gets_small_images_and_a_fast_one_larger_images_and_model
     assert slow.recipe.steps < 800 and slow.models == ("ViT", "ResNet")
 
 
+def test_fewer_train_sizes_are_the_last_thing_to_be_given_up_and_all_images_stay(photos):
+    sizes = {rate: chosen(photos, rate).settings.train_sizes for rate in (400, 230, 60)}
+    assert [len(found) for found in sizes.values()] == [5, 4, 3]
+    assert {found[-1] for found in sizes.values()} == {sizes[400][-1]} and sizes[230][0] == sizes[400][0]
+
+
 @pytest.mark.parametrize("rate", [60, 200, 1000, 5000, 10**6])
 def test_what_is_chosen_fits_into_the_time_or_says_that_it_does_not(photos, rate):
     found, info = chosen(photos, rate), describe(str(photos))

@@ -188,12 +188,16 @@ def longest(
     taught: Photographs,
     machine: Machine,
 ) -> Suited:
-    """`settings` with as many steps as there is time for, else with the fewest, on fewer train sizes."""
+    """`settings` with as many steps as there is time for, else with the fewest, on fewer train sizes: four, which still
+    tell a learning curve, or three.
+    """
     ceiling = max(ENOUGH, EPOCHS * available(settings.data, info) / settings.recipe.batch_size)
     lengths = [steps for steps in LENGTHS if steps <= ceiling]
     found: list[Suited] = []
-    thinned = merged(settings, {"train_sizes": getattr(settings, "train_sizes", ())[::-2][::-1]}, given)
-    for steps, sizes in [*((steps, settings) for steps in reversed(lengths)), (lengths[0], thinned)]:
+    every = getattr(settings, "train_sizes", ())
+    four, three = tuple(dict.fromkeys(every[:1] + every[-3:])), every[::-2][::-1]
+    thinned = [(lengths[0], merged(settings, {"train_sizes": fewer}, given)) for fewer in (four, three)]
+    for steps, sizes in [*((steps, settings) for steps in reversed(lengths)), *thinned]:
         tried = of_length(sizes, steps, given, taught)
         found.append(Suited(tried, seconds(plan(tried), info, machine)))
         if found[-1].seconds <= BUDGET:
