@@ -65,7 +65,7 @@ class Paper:
     redraw: bool = False
     """Remake everything in --results from the stored rows."""
     export: bool = False
-    """Write tables as LaTeX and CSV and figures as PDF too."""
+    """Write tables as LaTeX (booktabs, tabularx) and CSV and figures as PDF too."""
 
 
 @dataclass

@@ -70,9 +70,9 @@ def test_latex_is_escaped_and_sets_gaps_apart() -> None:
 
 def test_latex_breaks_sentences_and_nothing_else() -> None:
     frame = pd.DataFrame({"why": ["one, two, three, four, five, six"], "how": ["so"], "n": [3]}, index=["a"])
-    assert r"\begin{tabular}{@{}lp{0.70\linewidth}lr@{}}" in to_latex(Table("t", frame)).splitlines()
+    assert r"\begin{tabularx}{\linewidth}{@{}lXlr@{}}" in to_latex(Table("t", frame)).splitlines()
     two = frame.assign(how="also a sentence of thirty letters and more")
-    assert r"\begin{tabular}{@{}lp{0.35\linewidth}p{0.35\linewidth}r@{}}" in to_latex(Table("t", two)).splitlines()
+    assert r"\begin{tabularx}{\linewidth}{@{}lXXr@{}}" in to_latex(Table("t", two)).splitlines()
 
 
 def test_csv_holds_the_values_unrounded() -> None:

@@ -74,35 +74,36 @@ def latex_text(text: str) -> str:
 def to_latex(table: Table) -> str:
     """A `table` float for `booktabs`, gaps set apart by a rule, labelled `tab:<name>`; ends in a newline.
 
-    Columns of sentences have lines that break, and share most of the width.
+    With columns of sentences it is a `tabularx`: their lines break, and they share what the others leave of the line.
     """
     rows = table.text()
     lines = [" & ".join(map(latex_text, row)) + r" \\" for row in rows]
     gaps = [i for i, row in enumerate(rows) if set(row[: len(table.heads)]) & set(table.signed)]
     if gaps:
         lines.insert(gaps[0], r"\midrule")
+    kind, columns = _latex_columns(table.left, rows)
+    width = r"{\linewidth}" if kind == "tabularx" else ""
     return "\n".join(
         [
             r"\begin{table}",
             r"\centering",
             rf"\caption{{{latex_text(table.caption)}}}",
             rf"\label{{tab:{re.sub(r'[^A-Za-z0-9:-]+', '-', table.name)}}}",
-            rf"\begin{{tabular}}{{@{{}}{_latex_columns(table.left, rows)}@{{}}}}",
+            rf"\begin{{{kind}}}{width}{{@{{}}{columns}@{{}}}}",
             r"\toprule",
             " & ".join(map(latex_text, table.titles)) + r" \\",
             r"\midrule",
             *lines,
-            "\\bottomrule\n\\end{tabular}\n\\end{table}\n",
+            f"\\bottomrule\n\\end{{{kind}}}\n\\end{{table}}\n",
         ]
     )
 
 
-def _latex_columns(left: Sequence[bool], rows: Sequence[Sequence[str]]) -> str:
+def _latex_columns(left: Sequence[bool], rows: Sequence[Sequence[str]]) -> tuple[str, str]:
+    """The environment, and its columns: X for sentences, l for other words, r for numbers."""
     longest = [max(map(len, cells)) for cells in zip(*rows, strict=True)] or [0] * len(left)
-    sentences = [words and letters > SENTENCE for words, letters in zip(left, longest, strict=True)]
-    wide = rf"p{{{0.7 / max(1, sum(sentences)):.2f}\linewidth}}"
-    kinds = zip(left, sentences, strict=True)
-    return "".join(wide if sentence else "l" if words else "r" for words, sentence in kinds)
+    columns = ["Xl"[letters <= SENTENCE] if words else "r" for words, letters in zip(left, longest, strict=True)]
+    return "tabularx" if "X" in columns else "tabular", "".join(columns)
 
 
 def to_csv(table: Table) -> str:

@@ -66,7 +66,7 @@ class Execution:
     redraw: bool = False
     """Remake table and figure from the stored rows."""
     export: bool = False
-    """Write tables as LaTeX and CSV and figures as PDF too, in the folder export/ of the evidence."""
+    """Write tables as LaTeX (booktabs, tabularx) and CSV and figures as PDF too, in export/ of the evidence."""
     accept_edited: bool = False
     """Take rows as they are that were edited since a study wrote them."""
     skip_bad_images: bool = False
