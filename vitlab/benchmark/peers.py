@@ -234,7 +234,8 @@ def matrix_flops(script: Script, size: int = 2048) -> float:
     best = math.inf
     for _ in range(5):
         began = time.perf_counter()
-        a @ a
+        with mixed(script.device, script.precision):
+            a @ a
         if script.device == "cuda":
             torch.cuda.synchronize()
         best = min(best, time.perf_counter() - began)
