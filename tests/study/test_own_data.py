@@ -29,6 +29,7 @@ from vitlab.study.own_data import (
     train_sizes,
 )
 from vitlab.tasks.settings import TRAINING, LinearProbe
+from vitlab.weights import shipped
 
 QUICK = PRESETS["quick"]
 COST = {"Pico": 1, "Nano": 2.4, "Micro": 7}
@@ -153,6 +154,13 @@ def test_tiny_images_are_not_enlarged(tmp_path):
         native = replace(info, native=replace(info.native, median=side))
         found = chosen(tmp_path / str(side), 10**6, info=native).settings
         assert found.image_size == (16 if side == 20 else 28) and found.patch == patch
+
+
+def test_photographs_are_held_against_the_weights_that_come_with_vitlab(photos):
+    found = chosen(photos, 2000).settings
+    started = {run.init for run in plan(found) if run.init}
+    assert found.init == tuple(shipped()) and started == set(shipped()) and started
+    assert not any(run.init for run in plan(chosen(photos, 2000, "--init").settings))
 
 
 def test_images_that_cannot_be_read_are_not_asked_for(photos):

@@ -22,6 +22,7 @@ FIRST = """run study status reason split score last_score images classes title m
 LAST = "hardware threads torch lightning timm vitlab commit date superseded".split()
 SORTED_BY = """study task.kind data.name model init data.image_size data.train_size shots l2 recipe.lr recipe.steps seed
     draw run split""".split()
+WHOLE = "images classes seed train_images steps best_step".split()
 # Read as text whatever they look like: a commit such as 12e4567 and a version such as 2.10 would pass as numbers.
 TEXT = frozenset("run study status reason split title hardware torch lightning timm vitlab commit date".split())
 
@@ -87,6 +88,9 @@ def read_rows(folder: Path, *, accept_edited: bool = False) -> pd.DataFrame:
     needed = ["study", "status", *(["run"] if "task.kind" in rows.columns else [])]
     if missing := [name for name in needed if name not in rows.columns]:
         raise ValueError(f"{path} has no column {' and '.join(missing)}: it is damaged, or no study wrote it.")
+    for name in set(WHOLE) & set(rows.select_dtypes("number").columns):
+        if len(parts := rows[name].dropna().loc[lambda values: values % 1 != 0]):
+            raise ValueError(f"{path} says {parts.iloc[0]:g} in line {parts.index[0] + 2} for {name}, no whole number.")
     return complete(rows)
 
 

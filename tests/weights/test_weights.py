@@ -1,0 +1,84 @@
+"""Weights that come with vitlab, and the command that makes them of a finished run."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+
+from vitlab.models import load, read_metadata
+from vitlab.models.checkpoint import read_weights
+from vitlab.models.timm_registry import register, timm_names
+from vitlab.runs.execute import execute
+from vitlab.runs.place import Listener, Place
+from vitlab.runs.run import Data, Run
+from vitlab.tasks.settings import Recipe
+from vitlab.weights import FOLDER, find, shipped
+from vitlab.weights.__main__ import ship
+
+LARGEST = 3 * 2**20  # bytes
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> tuple[Path, Run]:
+    """The folder of a finished training on digits, with its run."""
+    place = Place(tmp_path, tmp_path / "cache")
+    run = Run("ViT-Pico/2", Data("digits", train_size=100), Recipe(steps=4, batch_size=16, evaluations=1))
+    assert execute(run, place, Listener(lambda event: None, lambda: False)).status == "finished"
+    return place.store.path(run), run
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_shipped_weights_are_small_halves_with_a_card_and_class_names(name):
+    file, model = find(name), load(name)
+    assert file.stat().st_size < LARGEST
+    assert {weight.dtype for weight in read_weights(file).values()} == {torch.float16}
+    assert len(read_metadata(file)["classes"]) == model.head.out_features
+    text = file.with_name(f"{file.name.removesuffix('.safetensors')}.md").read_text()
+    assert text.startswith(f"# {name}\n") and f"{sum(p.numel() for p in model.parameters()):,} parameters" in text
+
+
+def test_there_are_weights_and_every_card_has_some():
+    assert shipped()
+    assert {path.stem for path in FOLDER.glob("*.md")} == {name.removeprefix("vitlab/") for name in shipped()}
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_timm_makes_them_under_its_own_names(name):
+    register()
+    about, images = read_metadata(find(name)), torch.rand(2, 3, 32, 32)
+    (asked,) = (ours for ours, (model, px) in timm_names().items() if (model, px) == (about["name"], 32))
+    whole, other = (timm.create_model(asked, pretrained=True, **more).eval() for more in ({}, {"num_classes": 7}))
+    assert torch.equal(whole(images), load(name).eval()(images))
+    assert torch.equal(whole.forward_features(images), other.forward_features(images)) and other(images).shape == (2, 7)
+    assert whole.pretrained_cfg["mean"] == tuple(about["mean"])
+
+
+def test_a_name_that_there_is_not_is_answered_with_those_that_there_are():
+    with pytest.raises(ValueError, match=r"comes with no weights 'vitlab/none'; there are .*tiny_imagenet"):
+        load("vitlab/none")
+
+
+def test_a_run_is_shipped_with_what_made_it(trained, tmp_path):
+    folder, run = trained
+    file = ship(folder, tmp_path / "made")
+    own, images = load(folder).eval(), torch.randn(3, 3, 8, 8)
+    assert file.name == "vit_pico_2.digits.safetensors"
+    assert torch.allclose(load(file).eval()(images), own(images), atol=1e-2)
+    text = file.with_name("vit_pico_2.digits.md").read_text()
+    assert "4 steps of 16 images" in text and run.id in text and "100 images of Digits" in text
+
+
+def test_what_is_no_finished_run_is_refused(trained, tmp_path):
+    folder, _ = trained
+    with pytest.raises(ValueError, match="is no folder of a run"):
+        ship(tmp_path, tmp_path)
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(ValueError, match="is no finished training"):
+        ship(folder, tmp_path / "made")
+    found = subprocess.run(
+        [sys.executable, "-m", "vitlab.weights", str(tmp_path / "none")], capture_output=True, text=True
+    )
+    assert found.returncode == 2 and "runs/0123456789ab" in found.stderr and "Traceback" not in found.stderr
