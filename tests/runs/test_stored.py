@@ -41,9 +41,10 @@ def test_an_edit_by_hand_is_named_and_taken_only_if_asked(tmp_path):
     assert read_rows(folder, accept_edited=True)["score"].max() == 0.9
 
 
-def test_a_count_that_is_no_whole_number_is_named_with_its_line(tmp_path):
-    (tmp_path / "rows.csv").write_text("study,status,train_images\na,finished,100\na,finished,0.5\n")
-    with pytest.raises(ValueError, match=r"rows.csv says 0.5 in line 3 for train_images"):
+@pytest.mark.parametrize("word", ["0.5", "many", "inf"])
+def test_a_count_that_is_no_whole_number_is_named_with_its_line(tmp_path, word):
+    (tmp_path / "rows.csv").write_text(f"study,status,train_images\na,finished,100\na,finished,{word}\n")
+    with pytest.raises(ValueError, match=rf"rows.csv says {word} in line 3 for train_images"):
         read_rows(tmp_path)
 
 

@@ -65,7 +65,9 @@ def trains(run: Run) -> bool:
     return isinstance(run.task, TRAINING)
 
 
-def chosen(photos: Path, rate: float, *words: str, info: DataInfo | None = None, **given: object):
+def chosen(photos: Path, rate: float, *words: str, info: DataInfo | None = None, beside: bool = False, **given: object):
+    """What is chosen, without pre-trained weights beside it unless asked."""
+    words = words if beside else (*words, "--init")
     settings = replace(QUICK, data=str(photos), **given)
     found = suited(
         plan, settings, info or describe(str(photos)), options_given(words), recipes.PHOTOGRAPHS, machine(rate)
@@ -157,10 +159,11 @@ def test_tiny_images_are_not_enlarged(tmp_path):
 
 
 def test_photographs_are_held_against_the_weights_that_come_with_vitlab(photos):
-    found = chosen(photos, 2000).settings
+    found = chosen(photos, 2000, beside=True).settings
     started = {run.init for run in plan(found) if run.init}
     assert found.init == tuple(shipped()) and started == set(shipped()) and started
-    assert not any(run.init for run in plan(chosen(photos, 2000, "--init").settings))
+    assert {run.recipe.lr for run in plan(found) if run.init and trains(run)} == {0.03}
+    assert not any(run.init for run in plan(chosen(photos, 2000).settings))
 
 
 def test_images_that_cannot_be_read_are_not_asked_for(photos):

@@ -88,9 +88,10 @@ def read_rows(folder: Path, *, accept_edited: bool = False) -> pd.DataFrame:
     needed = ["study", "status", *(["run"] if "task.kind" in rows.columns else [])]
     if missing := [name for name in needed if name not in rows.columns]:
         raise ValueError(f"{path} has no column {' and '.join(missing)}: it is damaged, or no study wrote it.")
-    for name in set(WHOLE) & set(rows.select_dtypes("number").columns):
-        if len(parts := rows[name].dropna().loc[lambda values: values % 1 != 0]):
-            raise ValueError(f"{path} says {parts.iloc[0]:g} in line {parts.index[0] + 2} for {name}, no whole number.")
+    for name in (name for name in WHOLE if name in rows.columns):
+        wrong = rows[name][rows[name].notna() & (pd.to_numeric(rows[name], errors="coerce") % 1 != 0)]
+        if len(wrong):
+            raise ValueError(f"{path} says {wrong.iloc[0]} in line {wrong.index[0] + 2} for {name}, no whole number.")
     return complete(rows)
 
 

@@ -86,8 +86,9 @@ def suited(
     `unread` images cannot be read and are left out. Raises ValueError for what is given and cannot be.
     """
     base = merged(settings, {"models": ("ViT", "ResNet"), "recipe": taught.recipe}, given)
-    if "init" not in given and native_side(info) >= SIDES[1]:
-        base = merged(base, {"init": tuple(shipped()), "rates": FINETUNING}, given)
+    if hasattr(base, "init") and "init" not in given and native_side(info) >= SIDES[1]:
+        quick = {"rates": FINETUNING, "finetune": replace(settings.finetune, batch_size=32)}
+        base = merged(base, {"init": tuple(shipped()), **quick}, given)
     if hasattr(base, "train_sizes"):
         sizes = train_sizes(available(base.data, info) - unread, classes_of(base.data, info))
         base = merged(base, {"train_sizes": sizes, "steps_by_size": {}}, given)
