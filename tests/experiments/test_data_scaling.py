@@ -201,6 +201,7 @@ def test_a_folder_of_pictures_goes_through_the_whole_study(tmp_path):
         8,
         "--sizes",
         "Pico",
+        "--init",
     )
     places = ("--results", tmp_path / "results", "--runs", tmp_path / "runs", "--wandb", "off")
     assert study(*words, *places) == 0

@@ -162,7 +162,7 @@ def test_photographs_are_held_against_the_weights_that_come_with_vitlab(photos):
     found = chosen(photos, 2000, beside=True).settings
     started = {run.init for run in plan(found) if run.init}
     assert found.init == tuple(shipped()) and started == set(shipped()) and started
-    assert {run.recipe.lr for run in plan(found) if run.init and trains(run)} == {0.03}
+    assert {run.recipe.lr for run in plan(found) if run.init and trains(run)} == {0.1, 0.3}
     assert not any(run.init for run in plan(chosen(photos, 2000).settings))
 
 

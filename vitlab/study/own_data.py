@@ -28,13 +28,13 @@ BUDGET = 0.75 * 60 * MINUTES  # seconds of it that are planned: two processes at
 START, PER_RUN = 30.0, 1.5  # seconds to begin, decode and draw; to set up a training
 TOKENS = 100  # at most, by default
 SIDES = (8, 16, 24, 28, 32, 48, 64)  # pixels to choose from
-CHEAP = 32  # px that any machine trains on; larger ones where there is time
+CHEAP = 32  # px that any machine trains on, and of the weights that come along; larger ones where there is time
 Speed = Callable[[str, int, Precision], float]
 LADDER = ("Pico", "Nano", "Micro")
 LENGTHS = tuple(sorted(base * 2**n for base in (100, 150) for n in range(9)))  # steps, 100 to 38,400
 ENOUGH = 800  # steps for which the rates of photographs were tuned; larger images or models must leave as many
 LONG = 1600  # from here on the rates that were tuned for thousands of steps
-FINETUNING = (0.03,)  # rates, where there are minutes
+FINETUNING = (0.1, 0.3)  # rates where there are minutes: the best of three on flowers' validation split, one seed
 EPOCHS = 100  # after so many, more steps bring little
 MOST_SIZES, STRIDE, A_CLASS = 5, 4.0, 5  # train sizes; ratio of neighbours; images a class in the smallest
 
@@ -86,7 +86,7 @@ def suited(
     `unread` images cannot be read and are left out. Raises ValueError for what is given and cannot be.
     """
     base = merged(settings, {"models": ("ViT", "ResNet"), "recipe": taught.recipe}, given)
-    if hasattr(base, "init") and "init" not in given and native_side(info) >= SIDES[1]:
+    if hasattr(base, "init") and "init" not in given and native_side(info) >= CHEAP:  # else they would be enlarged
         quick = {"rates": FINETUNING, "finetune": replace(settings.finetune, batch_size=32)}
         base = merged(base, {"init": tuple(shipped()), **quick}, given)
     if hasattr(base, "train_sizes"):
