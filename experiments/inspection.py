@@ -9,8 +9,6 @@ Draws the image cut into tokens, the filters, the similarity of position embeddi
 and over the image, its distance by depth, rollout, and the best classes by name; the page `index.html` explains each.
 Several checkpoints are measured together: the first is drawn, seeds of one model give intervals, a ResNet its receptive
 field. The claims stand in `experiments/inspection_evidence.py`.
-
-`quick` takes 3 minutes on two cores, `eurosat_cpu` 15 core-minutes.
 """
 
 from __future__ import annotations

@@ -99,9 +99,8 @@ def test_every_part_of_the_rows_is_drawn_or_declined(as_if_made):
 def test_every_preset_has_three_sizes_of_each_family_and_several_lengths(preset):
     settings = replace(PRESETS[preset], also=())
     runs = plan(settings)
-    assert (
-        len({run.id for run in runs}) == len(runs) == 3 * len(settings.models) * settings.seeds * len(settings.lengths)
-    )
+    models = 6 if preset == "eurosat_cpu" else 9  # no rate was tried for the hybrid there
+    assert len({run.id for run in runs}) == len(runs) == models * settings.seeds * len(settings.lengths)
     assert all(run.recipe.warmup_steps <= run.recipe.steps // 10 for run in runs) and len(settings.lengths) > 1
 
 

@@ -1,6 +1,6 @@
 """bf16 where the processor cannot compute in it: the same roundings, with products in single precision.
 
-A CPU without bf16 instructions (no AVX-512) takes ten times as long for a product in bf16 as in fp32. What mixed
+A CPU without bf16 instructions (no AVX-512) takes many times as long for a product in bf16 as in fp32. What mixed
 precision asks for is that inputs and results are rounded to bf16 and that sums are taken in fp32; fp32 products of
 rounded inputs, rounded, are just that, up to the order of the sums.
 """

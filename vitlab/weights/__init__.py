@@ -1,7 +1,7 @@
 """Small pre-trained models that come with vitlab, by name: `vitlab/vit_pico_4.tiny_imagenet_32`.
 
 Everything that takes a source of weights takes such a name: `models.load`, `--init`, `--checkpoint`. Each has a card
-beside it that says what it was trained on, by which command, and what it reached.
+beside it that says what it was trained on, how, and what it reached.
 """
 
 from __future__ import annotations

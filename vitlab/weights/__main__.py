@@ -47,8 +47,8 @@ def ship(folder: Path, to: Path) -> Path:
     name = f"{re.sub(r'[^a-z0-9]+', '_', run.model.lower())}.{run.data.name}"
     header, weights = read_header(folder / WEIGHTS), read_weights(folder / WEIGHTS)
     half = {key: tensor.half() if tensor.is_floating_point() else tensor for key, tensor in weights.items()}
-    write_safetensors(half, to / f"{name}{ENDING}", header)
     text = card(name, run, rows, read_metadata(folder / WEIGHTS))
+    write_safetensors(half, to / f"{name}{ENDING}", header)
     write_all({to / f"{name}.md": text.encode()})
     return to / f"{name}{ENDING}"
 
