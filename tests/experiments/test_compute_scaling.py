@@ -3,6 +3,7 @@
 import math
 import random
 from dataclasses import replace
+from functools import cache
 
 import pytest
 
@@ -21,8 +22,13 @@ QUICK = PRESETS["quick"]
 TIMES = {"ViT": 1.0, "HybridViT": 2.0, "ResNet": 0.25}  # how far a FLOP goes
 
 
+@cache
+def counted(model):
+    return count(model, image_size=8, num_classes=10)
+
+
 def flops(run) -> float:
-    return 3.0 * count(run.model, image_size=8, num_classes=10).flops
+    return 3.0 * counted(run.model).flops
 
 
 def compute(run) -> float:
@@ -40,7 +46,7 @@ def made(as_if_made, runs):
         train_images=rows["data.train_size"].fillna(1149),
         steps=rows["run"].map(lambda run: math.prod(by_run[run].recipe.rounds(1149))),
         train_flops_per_image=rows["run"].map(lambda run: flops(by_run[run])),
-        parameters=rows["run"].map(lambda run: count(by_run[run].model, image_size=8, num_classes=10).parameters),
+        parameters=rows["run"].map(lambda run: counted(by_run[run].model).parameters),
     )
 
 
