@@ -1,6 +1,7 @@
 """Looking inside (section 4.5, D.7, D.8; Figures 6, 7, 11, 14): what a trained ViT sees, for any weights and image.
 
-    python -m experiments.inspection                                        # trains small models on digits, 3 minutes
+    python -m experiments.inspection                      # the ViT that comes with vitlab, two photographs, seconds
+    python -m experiments.inspection --preset digits_cpu                   # trains small models on digits, 3 minutes
     python -m experiments.inspection --checkpoint RUN_ID                   # a run of the store, with snapshots
     python -m experiments.inspection --checkpoint vit_base_patch16_224.augreg_in21k_ft_in1k --images cat.jpg
     python -m experiments.inspection --checkpoint weights.npz --model ViT-B/16 --images cat.jpg dog.png
@@ -16,7 +17,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,12 +60,14 @@ class Inspection(Settings):
     """Test images over which attention distance is averaged."""
 
 
+OPENING = ("checkpoint", "images", "model", "checkpoint_size", "data", "measured")  # what --checkpoint takes
 CIFAR = Inspection(data="cifar10", patch=4, recipe=recipes.CIFAR_GPU, learning_rates=recipes.UNTUNED)
 CPU = replace(recipes.CIFAR_SHORT, steps=2000, warmup_steps=200)
 DIGITS = Recipe(steps=400, lr=2e-3, warmup_steps=30, evaluations=10)
 PRESETS = {
+    "quick": Inspection(checkpoint=("vitlab/vit_pico_4.tiny_imagenet_32",)),
     # Digits enlarged to 24 px, so that there are 6 x 6 tokens whose filters have something to see.
-    "quick": Inspection(patch=4, image_size=24, depth=4, recipe=DIGITS),
+    "digits_cpu": Inspection(patch=4, image_size=24, depth=4, recipe=DIGITS),
     "cifar10": replace(CIFAR, sizes=("Micro",), seeds=5),
     "cifar10_cpu": replace(CIFAR, sizes=("Nano",), recipe=CPU, learning_rates=recipes.CIFAR10_SHORT.chosen),
     # Six layers, so that depth can be seen; without the hybrid, whose rate nobody has tried there.
@@ -88,12 +91,23 @@ def plan(settings: Inspection) -> list[Run]:
     """An inspection of every training; none for --checkpoint, which `measure` opens."""
     check_images(settings.images)
     if settings.checkpoint:
+        unused = [one.name for one in fields(settings) if one.name not in OPENING and given(settings, one.name)]
+        if unused:
+            raise ValueError(
+                f"{', '.join(settings.checkpoint)} is opened and nothing is trained, so that {', '.join(unused)} would "
+                "change nothing; leave it out, or train with another --preset, such as digits_cpu."
+            )
         return []
     runs = trainings(settings)
     if not runs or family(runs[0].model) == "ResNet":
         raise ValueError("There must be attention to draw: name a ViT or a hybrid first in --models.")
     task = Inspect(settings.measured)
     return [Run(run.model, run.data, task=task, seed=run.seed, init=run, options=run.options) for run in runs]
+
+
+def given(settings: Inspection, name: str) -> bool:
+    """Whether a setting is another one than by default."""
+    return getattr(settings, name) != getattr(Inspection(), name)
 
 
 def check_images(images: Sequence[str]) -> None:

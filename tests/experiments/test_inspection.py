@@ -23,7 +23,8 @@ from vitlab.runs.rows import with_init
 from vitlab.runs.stored import read_rows
 from vitlab.study.study import main
 
-SMALL = "--image_size 16 --depth 2 --seeds 2 --steps 6 --batch_size 16 --evaluations 3 --snapshots 3 --measured 8"
+SMALL = """--preset digits_cpu --image_size 16 --depth 2 --seeds 2 --steps 6 --batch_size 16 --evaluations 3
+    --snapshots 3 --measured 8"""
 
 
 def inspect(*words: object) -> int:
@@ -99,7 +100,7 @@ def test_untrained_weights_hold_no_claim(done):
     rows = read_rows(done / "results" / "inspection" / "digits")
     start = rows[(rows["stage"] == "snapshot") & (rows["step"] == 0)]
     again = start.assign(stage="selected", near_cosine=start["near_cosine"] + 1e-9 * start["seed"])
-    drawn = draw(with_init(pd.concat([rows[rows["part"].isna()], start, again])), PRESETS["quick"])
+    drawn = draw(with_init(pd.concat([rows[rows["part"].isna()], start, again])), PRESETS["digits_cpu"])
     assert not any(verdict.outcome == "holds" for verdict in decide(list(drawn.verdicts)))
 
 
@@ -110,7 +111,7 @@ def test_any_part_of_the_rows_is_drawn_or_declined_in_one_sentence(done, seed):
     if seed % 2:
         runs = rows["run"].unique()
         kept = rows["run"].isin(runs[chance.random(len(runs)) < 0.4])
-    drawn = draw(with_init(rows[kept]), PRESETS["quick"])
+    drawn = draw(with_init(rows[kept]), PRESETS["digits_cpu"])
     assert drawn.tables or drawn.answer == "No model with attention has been inspected yet."
     assert Evidence.loads(drawn.dumps()).to_json() == drawn.to_json()
 
@@ -120,7 +121,8 @@ def test_a_redraw_needs_rows_alone(done, tmp_path):
     before = {name: (folder / name).read_bytes() for name in ("index.html", "distance.png", "evidence.md")}
     for name in before:
         (folder / name).unlink()
-    assert inspect("--redraw", "--results", done / "results", "--runs", tmp_path) == 0
+    words = ("--preset", "digits_cpu", "--redraw", "--results", done / "results", "--runs", tmp_path)
+    assert inspect(*words) == 0
     assert before == {name: (folder / name).read_bytes() for name in before}
 
 
@@ -231,6 +233,20 @@ def test_wrong_input_is_one_message(tmp_path, capsys, source, image, message):
     assert not (tmp_path / "out").exists()
 
 
+def test_without_arguments_the_weights_that_come_along_name_what_they_see(tmp_path):
+    assert inspect("--results", tmp_path, "--runs", tmp_path / "runs", "--wandb", "off") == 0
+    folder = tmp_path / "inspection" / "vit_pico_4.tiny_imagenet_32"
+    assert {"classes.png", "class_token_1.png", "rollout.png", "positions.png"} <= {p.name for p in folder.iterdir()}
+    assert set(read_rows(folder)["model"]) == {"ViT-Pico/4"} and not list((tmp_path / "runs").glob("*/rows.json"))
+
+
+@pytest.mark.parametrize("words", [("--steps", 10), ("--sizes", "Nano"), ("--seeds", 5)])
+def test_what_only_a_training_takes_is_refused_where_weights_are_opened(tmp_path, capsys, words):
+    assert inspect(*words, "--results", tmp_path, "--runs", tmp_path / "runs", "--wandb", "off") == 2
+    said = capsys.readouterr().err
+    assert "nothing is trained" in said and "digits_cpu" in said and not list(tmp_path.iterdir())
+
+
 def test_a_model_too_small_for_photographs_says_what_to_give(tmp_path, capsys):
     assert inspect("--checkpoint", weights(tmp_path, "ViT-Pico/2", 8), "--results", tmp_path / "out") == 2
     assert "give --images or --data" in capsys.readouterr().err
@@ -244,7 +260,7 @@ def test_a_dry_run_names_what_would_be_opened(tmp_path, capsys):
 
 def test_a_plan_needs_attention_first():
     with pytest.raises(ValueError, match="name a ViT or a hybrid first"):
-        STUDY.plan(replace(PRESETS["quick"], models=("ResNet", "ViT")))
-    runs = [run.init for run in STUDY.plan(PRESETS["quick"])]
+        STUDY.plan(replace(PRESETS["digits_cpu"], models=("ResNet", "ViT")))
+    runs = [run.init for run in STUDY.plan(PRESETS["digits_cpu"])]
     assert [run.seed for run in runs if run.model == "ResNet-Pico"] == [0] and len(runs) == 7
     assert runs[0].model == "ViT-Pico/4" and dict(runs[0].options) == {"depth": 4}

@@ -202,7 +202,7 @@ def draw_classes(portrait: Portrait) -> Figure:
         for (left, right), view in zip(panels, views, strict=True):
             bare(left)
             left.imshow(view.pixels)
-            left.set_xlabel(_label(view), fontsize=8)
+            left.set_xlabel(_label(view).replace(" (", "\n("), fontsize=8)
             _class_bars(right, view)
         panels[-1, 1].set_xlabel("probability (%)")
         headed(figure, f"{portrait.model}: most probable classes", "")
