@@ -191,7 +191,7 @@ def conduct_all(paper: Paper) -> int:
 
 def redraw_all(paper: Paper) -> int:
     """Remake all evidence of the studies from rows, several folders at a time, and then the ledger and the pages."""
-    from vitlab.files import write_all
+    from vitlab.files import write_changed
     from vitlab.machine import cores
     from vitlab.study.publish import Written, export, publish
 
@@ -207,7 +207,7 @@ def redraw_all(paper: Paper) -> int:
                 wrong += 1
                 continue
             fresh[folder], files = made
-            write_all({folder / name: content for name, content in files.items()})
+            write_changed({folder / name: content for name, content in files.items()})
     claims = [claim for study in studies().values() for claim in study.claims]
     decided = publish(paper.results, fresh, claims)
     if paper.export:

@@ -102,6 +102,11 @@ def write_all(
             partial.unlink(missing_ok=True)
 
 
+def write_changed(files: Mapping[Path, bytes]) -> None:
+    """Write those of the files together that are not there or hold something else."""
+    write_all({path: new for path, new in files.items() if not path.exists() or path.read_bytes() != new})
+
+
 def write_text(path: Path, text: str) -> None:
     """Write one UTF-8 text file, whole or not at all."""
     write_all({path: text.encode()})

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vitlab.claims.ledger import catalogue, decided, ledger
-from vitlab.files import write_all
+from vitlab.files import write_all, write_changed
 from vitlab.report import tables, verdicts
 from vitlab.report.entries import Entry, entry
 from vitlab.report.evidence import Evidence
@@ -58,7 +58,7 @@ def conclude(
     rows that an earlier plan asked for stay in the file. Raises OSError where the folder cannot be written.
     """
     drawn, files = made(study, settings, rows, record, pictures or {})
-    write_all({folder / name: content for name, content in files.items()})
+    write_changed({folder / name: content for name, content in files.items()})
     evidence = publish(folder.parents[1], {folder: drawn})[folder]
     paths = [folder / name for name in (*files, "evidence.json", "evidence.md")]
     return Written(folder, evidence, paths, undrawn(rows, record.get("plan", ())))
@@ -127,10 +127,9 @@ def publish(
                 folder / "evidence.json": evidence.dumps(),
                 folder / "evidence.md": in_markdown(evidence, question),
             }
-    write_all({path: text.encode() for path, text in files.items()})
+    write_changed({path: text.encode() for path, text in files.items()})
     try:
-        pages = _pages(results, whole, claims)
-        write_all({path: text for path, text in pages.items() if not path.exists() or path.read_bytes() != text})
+        write_changed(_pages(results, whole, claims))
     except ValueError as error:  # what was just measured is written, and must not be lost for a page
         print(f"The ledger and the pages of {results} are left as they are: {error}", file=sys.stderr)
     return whole
