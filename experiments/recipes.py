@@ -173,8 +173,9 @@ EUROSAT_SIZES = EUROSAT_PAIR | {
     "train_sizes": (250, 1000, 4000, 16_000),
     "steps_by_size": {250: 1000, 1000: 1500, 4000: 2500, 16_000: 4000},
 }
-# ... and for the ablations, which take many trainings on few of them.
-EUROSAT_FEW = EUROSAT | {"train_size": 2000, "seeds": 3, "recipe": replace(SATELLITE, steps=1500, evaluations=10)}
+# ... and for the ablations, which take many trainings: data scaling's on 1,000 images, which end before they do.
+# With 2,000 images and as many steps most of them still gained at the end, so that no claim could be tested.
+EUROSAT_FEW = EUROSAT | {"train_size": 1000, "seeds": 3, "recipe": replace(SATELLITE, steps=1500)}
 # Data scaling: settings of the study by preset.
 SCALED: dict[str, Any] = {"data": "cifar10", "patch": 4}
 FIGURE_4: dict[str, Any] = {"data": "tiny_imagenet_32", "patch": 4, "measure": "few_shot", "downstream": DOWNSTREAM}

@@ -120,6 +120,23 @@ def test_rows_made_elsewhere_count_as_done_when_a_study_is_extended(done, tmp_pa
     assert study(*words) == 0 and "12 done, 0 to do" in " ".join(capsys.readouterr().out.split())
 
 
+def test_what_other_evidence_holds_counts_as_done_when_a_study_is_extended(done, tmp_path, capsys):
+    results = tmp_path / "results"
+    shutil.copytree(done / "results" / "data_scaling" / "digits", results / "position" / "elsewhere")
+    (results / "tuning" / "digits").mkdir(parents=True)
+    (results / "tuning" / "digits" / "rows.csv").write_text("nothing\n")
+    words = [*SMALL, "--train_sizes", "50", "400", "--seeds", "1", "--results", results, "--runs", tmp_path / "runs"]
+    assert study(*words, "--extend", "--dry_run") == 0
+    said = capsys.readouterr()
+    assert "4 runs: 2 done, 2 to do" in " ".join(said.out.split()) and "tuning/digits is left out" in said.err
+    assert study(*words, "--extend") == 0
+    rows = read_rows(results / "data_scaling" / "digits")
+    pd.testing.assert_frame_equal(*(
+        one.query("train_images == 50 and seed == 0").set_index(["run", "split"])[["score", "date"]]
+        for one in (rows, read_rows(done / "results" / "data_scaling" / "digits"))
+    ))  # fmt: skip
+
+
 def test_a_time_budget_stops_cleanly_and_the_same_command_goes_on(tmp_path, capsys):
     words = ("--models", "ViT", "--train_sizes", 50, "--seeds", 1, "--steps", 4, "--wandb", "off")
     places = ("--results", tmp_path / "results", "--runs", tmp_path / "runs")

@@ -264,3 +264,5 @@ def test_a_plan_needs_attention_first():
     runs = [run.init for run in STUDY.plan(PRESETS["digits_cpu"])]
     assert [run.seed for run in runs if run.model == "ResNet-Pico"] == [0] and len(runs) == 7
     assert runs[0].model == "ViT-Pico/4" and dict(runs[0].options) == {"depth": 4}
+    few = [run.init for run in STUDY.plan(replace(PRESETS["digits_cpu"], train_size=100)) if run.model == "ViT-Pico/4"]
+    assert [(run.seed, run.data.subset_seed, run.data.train_size) for run in few] == [(n, n, 100) for n in range(3)]

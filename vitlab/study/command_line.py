@@ -31,7 +31,8 @@ class Execution:
     runs: Path = Path("runs")
     """The run store: weights, curves and checkpoints."""
     extend: bool = False
-    """Rows of this plan that --results holds count as done, wherever they were made: only missing runs are trained."""
+    """Rows of this plan's runs that --results holds count as done, of whichever study and wherever they were made: only
+    missing runs are trained."""
     jobs: str = "auto"
     """Runs at a time; auto is one a core of this machine, with one thread each (on GPUs: one a GPU), or as many as the
     cluster has room for."""

@@ -22,6 +22,7 @@ from vitlab.runs.stored import read_rows, rows_by_run
 from vitlab.runs.tracking import Tracker
 from vitlab.study import cautions
 from vitlab.study.command_line import Execution, seconds
+from vitlab.study.elsewhere import stored_runs
 from vitlab.study.engines import Machinery, check, device_here, machinery
 from vitlab.study.profile import profile
 from vitlab.study.publish import Written, conclude, export, recorded, show, together
@@ -94,8 +95,11 @@ def conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[str
     # Read before anything is trained, so that damaged evidence is said now and not in place of new one.
     old = read_rows(folder, accept_edited=how.accept_edited) if (folder / "rows.csv").exists() else None
     plan = study.plan(settings)
-    kept = rows_by_run(old) if how.extend and old is not None else {}
-    work = prepared(plan, how, {**study.known(settings), **kept})
+    kept = dict(study.known(settings))
+    if how.extend:
+        kept |= stored_runs(how.results, {link.id for run in plan for link in run.chain()})
+        kept |= rows_by_run(old) if old is not None else {}
+    work = prepared(plan, how, kept)
     announce(console, work, known.seconds)
     if how.profile and not how.dry_run:
         return profile(work, how)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
@@ -13,6 +14,23 @@ from vitlab.runs.run import Run
 from vitlab.runs.stored import read_rows, rows_by_run
 
 Rows = list[dict[str, Any]]
+
+
+def stored_runs(results: Path, wanted: Collection[str]) -> dict[str, Rows]:
+    """The finished rows of the runs `wanted`, by their ids, from the evidence of whichever study made them.
+
+    A run that several studies have is taken from the first. Evidence that cannot be read is named and passed over.
+    """
+    found: dict[str, Rows] = {}
+    for path in sorted(results.glob("*/*/rows.csv")):
+        try:
+            rows = read_rows(path.parent)
+        except ValueError as error:
+            print(f"{path.parent} is left out: {error}", file=sys.stderr)
+            continue
+        if "run" in rows.columns:
+            found = rows_by_run(rows[rows["run"].isin(wanted)]) | found
+    return found
 
 
 def trained_elsewhere(
