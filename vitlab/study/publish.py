@@ -178,13 +178,15 @@ def in_markdown(evidence: Evidence, question: str) -> str:
 
 
 def _figures(evidence: Evidence, pictures: Mapping[str, Figure]) -> dict[str, bytes]:
+    """Charts as pixels and as vectors; pictures, which are made of pixels, as these alone."""
     from vitlab.report.draw import draw
     from vitlab.report.style import render, settle
 
+    charts = {name: (draw(chart), ("png", "svg")) for name, chart in evidence.figures.items()}
     files: dict[str, bytes] = {}
-    for name, figure in ({name: draw(chart) for name, chart in evidence.figures.items()} | dict(pictures)).items():
+    for name, (figure, kinds) in {**charts, **{name: (one, ("png",)) for name, one in pictures.items()}}.items():
         settle(figure)
-        files |= {f"{name}.{kind}": render(figure, kind) for kind in ("png", "svg")}
+        files |= {f"{name}.{kind}": render(figure, kind) for kind in kinds}
     return files
 
 
