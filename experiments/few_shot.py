@@ -104,7 +104,7 @@ def measured(rows: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     test = rows[rows["split"] == "test"]
-    few = test[test["task.kind"] == "few_shot"].sort_values("shots")
+    few = test[test["task.kind"] == "few_shot"].sort_values("shots", kind="stable")
     few = few.assign(score=few.groupby(["run", "shots"])["score"].transform("mean")).drop_duplicates(["run", "shots"])
     parts = [few.assign(measure=few["shots"].map("{:g}-shot".format)).drop(columns="draw", errors="ignore")]
     parts += [test[test["task.kind"] == kind].assign(measure=name) for kind, name in PROBES.items()]

@@ -94,8 +94,8 @@ def draw(rows: pd.DataFrame, settings: InductiveBias) -> Evidence:
     from vitlab.report.evidence import Chart, Evidence, Panel, Series, Table
 
     words = {side: f"patches of {side} px permuted" if side > 1 else PIXELS for side in settings.sides}
-    test = rows[rows["split"] == "test"].sort_values("data.shuffle", ascending=False, na_position="first")
-    test = test.assign(**{HOW: test["data.shuffle"].map(words).fillna(PLAIN)})
+    test = rows[rows["split"] == "test"].assign(**{HOW: rows["data.shuffle"].map(words).fillna(PLAIN)})
+    test = test.sort_values("data.shuffle", ascending=False, na_position="first", kind="stable")
     if test.empty:
         return Evidence()
     caption = f"Test accuracy in %; mean over seeds [95% interval]. {lengths(test, AT)}. {describe(test)}."

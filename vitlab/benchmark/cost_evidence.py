@@ -127,7 +127,7 @@ def growth_chart(growth: pd.DataFrame) -> Chart:
 
     parts = []
     for (_, _), rows in growth.groupby(["axis", "repeat"], sort=False):
-        rows = rows.sort_values("amount")
+        rows = rows.sort_values("amount", kind="stable")
         parts += [
             rows.assign(measure=title, times=rows[name] / rows[name].iloc[0])
             for name, title in MEASURES.items()

@@ -140,7 +140,7 @@ def _floors(known: _Known) -> str:
     if last.empty:
         return ""
     means = last.groupby("model")["score"].mean()
-    words = ", ".join(f"{name} {100 * means[name]:.1f}%" for name in means.sort_values().index)
+    words = ", ".join(f"{name} {100 * means[name]:.1f}%" for name in means.sort_values(kind="stable").index)
     test = known.at(known.largest).query("split == 'test'")
     ours, theirs = test[test["model"] == known.best], last[last["model"] == means.idxmax()]
     lead = mean_interval(
