@@ -1,8 +1,7 @@
 """Few-shot linear accuracy of pre-trained representations (section 4.1), and whether it predicts fine-tuning.
 
     python -m experiments.few_shot                                    # seven digits upstream, three others downstream
-    python -m experiments.few_shot --preset tiny_imagenet_cpu --data images/tiny_imagenet_32 \
-        --downstream images/{cifar10,caltech101_64,eurosat_64,flowers89_64}
+    python -m experiments.few_shot --preset weights_cpu --downstream images/{cifar10,eurosat_64}
     python -m experiments.few_shot --checkpoint weights.npz --models ViT-B/16 --image_size 224 --downstream pets
 
 Each model is pre-trained on --data and frozen. On each downstream set, regularised least squares are solved in closed
@@ -56,6 +55,7 @@ PRESETS = {
     "quick": FewShotStudy(**UPSTREAM["quick"], downstream=DIGITS, few_shot=replace(FEW, max_draws=1000)),
     "tiny_imagenet": FewShotStudy(**UPSTREAM["tiny_imagenet"], few_shot=replace(FEW, shots=(1, 5, 10))),
     "tiny_imagenet_cpu": FewShotStudy(**UPSTREAM["tiny_imagenet_cpu"], few_shot=replace(FEW, shots=(1, 5, 10))),
+    "weights_cpu": FewShotStudy(**UPSTREAM["weights_cpu"], few_shot=replace(FEW, shots=(1, 5, 10))),
     "paper": FewShotStudy(**UPSTREAM["paper"], few_shot=replace(FEW, l2=(1024.0,))),
 }
 

@@ -14,7 +14,6 @@ field. The claims stand in `experiments/inspection_evidence.py`.
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -27,7 +26,7 @@ from vitlab.runs.run import Run
 from vitlab.study.command_line import Execution
 from vitlab.study.plan import SEED, grid
 from vitlab.study.settings import Settings, data_of
-from vitlab.study.study import Study, main
+from vitlab.study.study import Study, by_weights, main
 from vitlab.tasks.settings import Inspect, Recipe
 from . import inspection_evidence as evidence
 from . import recipes
@@ -171,7 +170,7 @@ def pictures(settings: Inspection, store: Store) -> Mapping[str, Figure]:
 def folder(settings: Inspection) -> str:
     """Where the evidence goes: the checkpoint's name, else the data's."""
     if settings.checkpoint:
-        return re.sub(r"[^\w.-]+", "_", Path(settings.checkpoint[0]).name)
+        return by_weights(settings.checkpoint[0])
     return data_of(settings.data or "digits")[0].name.partition("@")[0]
 
 

@@ -107,6 +107,7 @@ SGD = Recipe(steps=500, batch_size=512, optimizer="sgd", weight_decay=0.0, warmu
 SGD_DIGITS = replace(SGD, steps=100, batch_size=64, evaluations=5)
 SGD_CPU = replace(SGD_DIGITS, precision="bf16")
 SGD_GPU = replace(SGD, steps=2500, augment=("crop", "flip"), precision="bf16")
+SGD_WEIGHTS = replace(SGD_GPU, steps=600, batch_size=64, warmup_steps=60, evaluations=20)
 SGD_RATES_CPU = (0.01, 0.03, 0.1, 0.3)  # 100 steps ask for more than the paper's rates
 # Pre-training on ImageNet-21k as in Table 3.
 IMAGENET21K = Recipe(
@@ -152,6 +153,16 @@ UPSTREAM: dict[str, dict[str, Any]] = {
         "learning_rates": TINY_SHORT.chosen,
         "finetune": SGD_CPU,
         "rates": SGD_RATES_CPU,
+        "finetune_size": 1000,
+    },
+    "weights_cpu": {
+        "checkpoint": "vitlab/vit_pico_4.tiny_imagenet_32",
+        "models": ("ViT-Pico/4",),
+        "patch": 4,
+        "image_size": 32,
+        "downstream": DOWNSTREAM,
+        "finetune": SGD_WEIGHTS,
+        "rates": (0.03, 0.1, 0.3),
         "finetune_size": 1000,
     },
     "paper": {

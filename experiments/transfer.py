@@ -1,8 +1,7 @@
 """Transfer by fine-tuning: at the resolution of pre-training and at higher ones (section 3.2), and a mini-VTAB.
 
     python -m experiments.transfer                                    # seven digits upstream, two others downstream
-    python -m experiments.transfer --preset tiny_imagenet_cpu --data images/tiny_imagenet_32 \
-        --downstream images/{cifar10,caltech101_64,eurosat_64,flowers89_64}
+    python -m experiments.transfer --preset weights_cpu --downstream images/{cifar10,eurosat_64}
 
 A larger image keeps the patch size: a longer sequence, whose position embeddings are interpolated in two dimensions or,
 as the control, drawn anew; probes with zeros as positions say whether there is anything to lose. What is fine-tuned on
@@ -52,6 +51,7 @@ PRESETS = {
     "quick": Transfer(**UPSTREAM["quick"] | DIGITS),
     "tiny_imagenet": Transfer(**UPSTREAM["tiny_imagenet"] | {"finetune_size": 1000}),
     "tiny_imagenet_cpu": Transfer(**UPSTREAM["tiny_imagenet_cpu"] | TINY),
+    "weights_cpu": Transfer(**UPSTREAM["weights_cpu"], resolution_sets=("eurosat", "cifar10"), resolutions=(1.0, 1.5)),
     "paper": Transfer(**UPSTREAM["paper"] | VTAB | {"resolutions": (1.0, 12 / 7)}),
 }
 

@@ -15,7 +15,7 @@ from vitlab.study.study import main
 from vitlab.study.upstream import fine_tuned
 from vitlab.tasks.settings import Classify, FewShot, LinearProbe, NearestNeighbours
 
-LOCAL = ("tiny_imagenet", "tiny_imagenet_cpu")  # these two need paths of local copies to be planned
+LOCAL = ("tiny_imagenet", "tiny_imagenet_cpu", "weights_cpu")  # these need paths of local copies to be planned
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -60,7 +60,7 @@ def test_the_paper_preset_is_the_papers():
 def test_a_checkpoint_takes_the_place_of_pretraining():
     settings = replace(PRESETS["quick"], checkpoint="w.npz", models=("ViT-B/16",), seeds=1)
     assert {(run.model, run.init) for run in plan(settings)} == {("ViT-B/16", "w.npz"), ("ViT-B/16", None)}
-    assert STUDY.folder(settings) == "checkpoint"
+    assert STUDY.folder(settings) == "w.npz"
     with pytest.raises(ValueError, match="--models"):
         replace(settings, models=("ViT-B/16", "ViT-B/32")).starts()
 

@@ -12,7 +12,7 @@ from vitlab.study.command_line import parse
 from vitlab.study.study import main
 from vitlab.tasks.settings import LinearProbe
 
-LOCAL = ("tiny_imagenet", "tiny_imagenet_cpu")  # these two need paths of local copies to be planned
+LOCAL = ("tiny_imagenet", "tiny_imagenet_cpu", "weights_cpu")  # these need paths of local copies to be planned
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -20,7 +20,7 @@ def test_each_preset_parses_to_itself_and_can_be_planned(name):
     settings, how = parse("experiments.transfer", "", PRESETS, ["--preset", name])
     assert settings == PRESETS[name] and how.preset == name
     if name in LOCAL:
-        settings = replace(settings, data="digits", downstream=("digits", "eurosat"))
+        settings = replace(settings, data="digits", downstream=("cifar10", "eurosat"))
     runs = plan(settings)
     assert len(set(runs)) == len(runs) and {run.data.train_size for run in runs} == {settings.finetune_size}
     assert {run.recipe.lr for run in runs if not isinstance(run.task, LinearProbe)} == set(settings.rates)

@@ -6,6 +6,7 @@ the rows. Nothing here imports torch, so that help, a dry run's arithmetic and a
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,11 @@ if TYPE_CHECKING:
 def by_data(settings: Any) -> str:
     """The folder's name where a study has no better one: the data's, without its classes."""
     return data_of(settings.data)[0].name.partition("@")[0]
+
+
+def by_weights(source: str) -> str:
+    """The folder's name of evidence about given weights: theirs, in letters that every system takes."""
+    return re.sub(r"[^\w.-]+", "_", Path(source).name)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from vitlab.report.families import family
 from vitlab.runs.run import Data, Run
 from vitlab.study.plan import RATE, SEED, best_rate, changed, grid
 from vitlab.study.settings import Settings, data_of
-from vitlab.study.study import by_data
+from vitlab.study.study import by_data, by_weights
 from vitlab.tasks.settings import Classify, Recipe
 
 if TYPE_CHECKING:
@@ -91,8 +91,8 @@ def with_mean(rows: pd.DataFrame, **names: str) -> pd.DataFrame:
 
 
 def folder(settings: Upstream) -> str:
-    """Where the evidence goes: the upstream set's name."""
-    return "checkpoint" if settings.checkpoint else by_data(settings)
+    """Where the evidence goes: the upstream set's name, or that of the weights."""
+    return by_weights(settings.checkpoint) if settings.checkpoint else by_data(settings)
 
 
 def fine_tuned(rows: pd.DataFrame) -> pd.DataFrame:
