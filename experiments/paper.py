@@ -53,7 +53,7 @@ class Paper:
     runs: Path = Path("runs")
     """The run store that all studies share."""
     time_budget: str = ""
-    """Stop cleanly within this time, as 90s, 9m or 2h, and say what is left."""
+    """Stop cleanly within this time, as 90s, 9m or 1h30m, and say what is left."""
     jobs: str = "auto"
     """Worker processes; auto is one a core (on a GPU: one)."""
     device: str = "auto"

@@ -57,7 +57,7 @@ class Execution:
     """How those processes hold a model: ddp, each all of it, or fsdp, each a part of every layer. With --dry_run the
     memory that each needs is printed."""
     time_budget: str = ""
-    """Stop cleanly within this time, as 90s, 9m or 2h, and say what is left."""
+    """Stop cleanly within this time, as 90s, 9m or 1h30m, and say what is left."""
     wandb: str = "offline"
     """offline, online or off."""
     dry_run: bool = False
@@ -117,15 +117,19 @@ def fail(message: str) -> None:
 
 
 def seconds(text: str) -> float:
-    """Read a length of time: `90s`, `9m`, `2h`, or plain seconds.
+    """Read a length of time: `90s`, `9m`, `1h30m`, or plain seconds.
 
     Raises:
         ValueError: for anything else.
     """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
-    if not found or float(found[1]) == 0:
-        raise ValueError(f"Cannot read {text!r} as a time; write it as 90s, 9m or 2h.")
-    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
+    number = r"(\d+(?:\.\d+)?)"
+    found = re.fullmatch(rf"(?:{number}h)?(?:{number}m)?(?:{number}s?)?", text.replace(" ", ""))
+    length = (
+        sum(float(part or 0) * unit for part, unit in zip(found.groups(), (3600, 60, 1), strict=True)) if found else 0
+    )
+    if not length:
+        raise ValueError(f"Cannot read {text!r} as a time; write it as 90s, 9m or 1h30m.")
+    return length
 
 
 def _value_of(option: str, arguments: Sequence[str]) -> str | None:
