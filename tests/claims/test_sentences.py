@@ -69,7 +69,7 @@ def test_primary_claims_come_first_and_the_rest_is_counted(above, judged) -> Non
     found = decide(
         [judged(claim, gaps) for claim in [second, *first]] + [judged(second, gaps), judged(above, [-x for x in gaps])]
     )
-    assert answer(found) == ("First 0; first 1; first 2. Of 3 more claims 2 hold and 1 does not.")
+    assert answer(found) == ("First 0; first 1; first 2. Of 3 more claims 2 hold and 1 does not hold.")
     assert answer(found[:4]).endswith("One more claim holds.")
     assert answer([]) == "Nothing has been compared yet."
 

@@ -17,7 +17,7 @@ DEFAULTS = {
 }
 VERBS = {
     "holds": ("holds", "hold"),
-    "does not hold": ("does not", "do not"),
+    "does not hold": ("does not hold", "do not hold"),
     "undecided": ("is undecided", "are undecided"),
     "cannot be tested here": ("cannot be tested here", "cannot be tested here"),
 }
@@ -95,7 +95,7 @@ def answer(verdicts: Sequence[Verdict]) -> str:
 
 
 def _counted(verdicts: Sequence[Verdict]) -> str:
-    """`Of 4 more claims 2 hold, 1 does not and 1 is undecided.`"""
+    """`Of 4 more claims 2 hold, 1 does not hold and 1 is undecided.`"""
     parts = []
     for outcome in get_args(Outcome):
         if count := sum(verdict.outcome == outcome for verdict in verdicts):
