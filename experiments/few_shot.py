@@ -5,8 +5,8 @@
     python -m experiments.few_shot --checkpoint weights.npz --models ViT-B/16 --image_size 224 --downstream pets
 
 Each model is pre-trained on --data and frozen. On each downstream set, regularised least squares are solved in closed
-form on 1, 5, 10 and 25 images a class (of untrained weights too: the floor), a linear probe and nearest neighbours on
-the images of fine-tuning, for which the same weights are taken too (SGD, zero head, the rate chosen on validation).
+form on 1, 5, 10 and 25 images a class (of untrained weights too: the floor); a linear probe and nearest neighbours take
+the images on which the same weights are fine-tuned (SGD, zero head, the rate chosen on validation).
 """
 
 from __future__ import annotations
@@ -49,8 +49,7 @@ class FewShotStudy(Upstream):
     """The number of shots that is compared with fine-tuning."""
 
 
-FEW = FewShot(draws=10, l2=(1.0, 32.0, 1024.0))
-DIGITS = ("digits@3,5,8", "digits@3,5,7,8,9", "digits")
+FEW, DIGITS = FewShot(draws=10, l2=(1.0, 32.0, 1024.0)), ("digits@3,5,8", "digits@3,5,7,8,9", "digits")
 PRESETS = {
     "quick": FewShotStudy(**UPSTREAM["quick"], downstream=DIGITS, few_shot=replace(FEW, max_draws=1000)),
     "tiny_imagenet": FewShotStudy(**UPSTREAM["tiny_imagenet"], few_shot=replace(FEW, shots=(1, 5, 10))),
