@@ -1,19 +1,22 @@
 """Every kind of chart is drawn without a warning, shows its numbers, and puts no label on another."""
 
+import io
 import itertools
 import math
 import warnings
 from collections.abc import Iterator
 
+import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
+from PIL import Image
 
 from vitlab.report.build import bars, curves, curves_and_gaps, dots
 from vitlab.report.draw import draw, for_column
 from vitlab.report.evidence import Chart
 from vitlab.report.plain import tick_values
-from vitlab.report.style import FAMILY_COLOURS, chart_styles, render, series_styles
+from vitlab.report.style import FAMILY_COLOURS, chart_styles, in_few_colours, new_figure, render, series_styles
 
 LABELS = {"title": "Test accuracy against the number of training images", "xlabel": "images", "ylabel": "accuracy (%)"}
 
@@ -167,3 +170,13 @@ def test_a_missing_interval_is_no_band(charts) -> None:
 )
 def test_ticks_stand_at_the_chosen_values_and_at_round_ones_between_measured(values, log, ticks):
     assert tick_values(values, log=log) == ticks
+
+
+def test_a_picture_in_few_colours_looks_the_same_and_takes_half_the_bytes():
+    values = np.random.default_rng(0).normal(size=(64, 64))
+    figure = new_figure(3, 3)
+    figure.subplots().imshow(values, cmap="viridis")
+    whole = render(figure, "png")
+    small = in_few_colours(whole)
+    before, after = (np.asarray(Image.open(io.BytesIO(one)).convert("RGB"), float) for one in (whole, small))
+    assert len(small) < 0.7 * len(whole) and before.shape == after.shape and np.abs(before - after).mean() < 2

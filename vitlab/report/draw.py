@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
 DOTTED = (0, (2, 2))
+HEADING = 32  # letters of a panel's title in a line
 WIDE = 6.8  # inches of a figure of one panel with its legend beside it
 LETTER = 0.075  # inches that a letter of a tick's label takes
 
@@ -53,7 +55,7 @@ def draw(chart: Chart, width: float | None = None) -> Figure:
                 axes.set_axis_off()
             for panel, axes in zip(row, cells, strict=False):
                 {"line": _lines, "bar": _bars, "dots": _dots}[chart.kind](axes, chart, panel, styles, one - 0.6)
-                axes.set_title(panel.title, loc="left", **_heading(panel))
+                axes.set_title(fill(panel.title, HEADING), loc="left", **_heading(panel))
             if chart.same_y:
                 _on_one_scale(cells[: len(row)])
         _label(body, grid, chart)

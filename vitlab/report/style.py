@@ -149,6 +149,15 @@ def settle(figure: Figure) -> None:
         figure.set_layout_engine(None)
 
 
+def in_few_colours(png: bytes) -> bytes:
+    """A PNG of pixels in the 256 colours that suit it best: less than half the bytes, and no difference to the eye."""
+    from PIL import Image
+
+    out = io.BytesIO()
+    Image.open(io.BytesIO(png)).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
+    return out.getvalue()
+
+
 def render(figure: Figure, kind: str) -> bytes:
     """The figure as "png" (200 dpi), "svg" or "pdf"; equal figures give equal bytes with one matplotlib (no date)."""
     out = io.BytesIO()

@@ -180,13 +180,13 @@ def in_markdown(evidence: Evidence, question: str) -> str:
 def _figures(evidence: Evidence, pictures: Mapping[str, Figure]) -> dict[str, bytes]:
     """Charts as pixels and as vectors; pictures, which are made of pixels, as these alone."""
     from vitlab.report.draw import draw
-    from vitlab.report.style import render, settle
+    from vitlab.report.style import in_few_colours, render, settle
 
-    charts = {name: (draw(chart), ("png", "svg")) for name, chart in evidence.figures.items()}
-    files: dict[str, bytes] = {}
-    for name, (figure, kinds) in {**charts, **{name: (one, ("png",)) for name, one in pictures.items()}}.items():
+    charts = {name: draw(chart) for name, chart in evidence.figures.items()}
+    for figure in (*charts.values(), *pictures.values()):
         settle(figure)
-        files |= {f"{name}.{kind}": render(figure, kind) for kind in kinds}
+    files = {f"{name}.{kind}": render(figure, kind) for name, figure in charts.items() for kind in ("png", "svg")}
+    files |= {f"{name}.png": in_few_colours(render(figure, "png")) for name, figure in pictures.items()}
     return files
 
 
