@@ -19,7 +19,7 @@ from PIL import Image
 pytestmark = pytest.mark.fault
 
 SIDE = 128
-IMAGES = 60_000  # 3 GB, on disk and decoded
+IMAGES = 96_000  # 4.7 GB, on disk and decoded
 SHARD = 6_000  # images
 EPOCH = """
 import json, re, sys, threading, time, zlib
@@ -60,7 +60,7 @@ def picture(rng, label):
 
 @pytest.fixture
 def shards(tmp_path):
-    """A folder of parquet files, with row groups of a hundred images; every image comes 30 times."""
+    """A folder of parquet files, with row groups of a hundred images; every image comes 48 times."""
     rng, folder = np.random.default_rng(0), tmp_path / "noise"
     folder.mkdir()
     kind = arrow.struct([("bytes", arrow.binary()), ("path", arrow.string())])
@@ -73,7 +73,7 @@ def shards(tmp_path):
             arrow.table({"image": images, "label": labels}), file, row_group_size=100, use_dictionary=False
         )
     yield folder
-    shutil.rmtree(tmp_path)  # 9 GB
+    shutil.rmtree(tmp_path)  # 14 GB
 
 
 def epoch(shards, cache, fraction):
