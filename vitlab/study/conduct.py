@@ -97,7 +97,7 @@ def conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[str
     plan = study.plan(settings)
     kept = dict(study.known(settings))
     if how.extend:
-        kept |= stored_runs(how.results, {link.id for run in plan for link in run.chain()})
+        kept |= stored_runs(how.results, {link.id for run in plan for link in run.chain()}, but=folder)
         kept |= rows_by_run(old) if old is not None else {}
     work = prepared(plan, how, kept)
     announce(console, work, known.seconds)

@@ -16,13 +16,14 @@ from vitlab.runs.stored import read_rows, rows_by_run
 Rows = list[dict[str, Any]]
 
 
-def stored_runs(results: Path, wanted: Collection[str]) -> dict[str, Rows]:
-    """The finished rows of the runs `wanted`, by their ids, from the evidence of whichever study made them.
+def stored_runs(results: Path, wanted: Collection[str], but: Path) -> dict[str, Rows]:
+    """The finished rows of the runs `wanted`, by their ids, from the evidence of whichever study made them,
+    `but` one folder.
 
     A run that several studies have is taken from the first. Evidence that cannot be read is named and passed over.
     """
     found: dict[str, Rows] = {}
-    for path in sorted(results.glob("*/*/rows.csv")):
+    for path in sorted(set(results.glob("*/*/rows.csv")) - {but / "rows.csv"}):
         try:
             rows = read_rows(path.parent)
         except ValueError as error:
