@@ -6,35 +6,54 @@
 
 For each share of the labels and each seed, one model is fine-tuned (a) from scratch, (b) after masked patch prediction
 on all --unlabelled images, (c) after supervised pre-training on another set, and (a) again for as many steps as (b)
-takes in all. The ablations change one thing in (b), at the smallest share. Tokens are pooled by their mean, as masked
-patch prediction trains no output of the class token.
+takes in all. The ablations change one thing in (b), at the smallest share. Patches are pooled by their mean in all.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from itertools import chain
+from typing import TYPE_CHECKING, get_args
 
+from vitlab.claims.claim import Claim, Verdict
+from vitlab.claims.phrases import OURS, UNSAID, leads
+from vitlab.data.sources import set_name
 from vitlab.gallery.grids import predictions
 from vitlab.report.families import family
 from vitlab.runs.rows import by_start
 from vitlab.runs.run import Data, Run
-from vitlab.study.plan import RATE, changed, grid
+from vitlab.study.plan import RATE, best_rate, changed, grid
 from vitlab.study.settings import Settings, data_of, shares_of
 from vitlab.study.study import Study, main
 from vitlab.tasks.settings import Classify, FewShot, MaskedPatch, Recipe
 from . import recipes
-from .masked_patch_evidence import CLAIMS, OWN, WAY, evidence
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
 
     from vitlab.report.evidence import Evidence
-    from vitlab.runs.store import Store
 
-Ablation = Literal["ratio", "target", "mae", "steps", "rate"]
-PROBE = FewShot(shots=(5,), draws=10)
+LABELS, ARM, PROBE = "train_images", "arm", FewShot(shots=(5,), draws=10)
+SCRATCH, LONG = "training from scratch", "training from scratch for as many steps"
+MASKED, SUPERVISED = "masked patch pre-training", "supervised pre-training"
+MAIN = (SCRATCH, LONG, MASKED, SUPERVISED)
+SAYS = leads("with {train_images:,} labels ")
+PAPER = "ImageNet, ViT-B/16: 79.9, 2 above scratch and 4 below supervised"
+CLAIMS = {
+    Claim("ssl.scratch", "4.6", f"{MASKED} beats {SCRATCH}", says=SAYS, paper=PAPER): (MASKED, SCRATCH),
+    Claim("ssl.equal_steps", "ours", f"{MASKED} beats {LONG}", says=SAYS, paper=OURS): (MASKED, LONG),
+    Claim("ssl.supervised", "4.6", f"{SUPERVISED} beats {MASKED}", says=SAYS, paper=PAPER): (SUPERVISED, MASKED),
+    Claim("ssl.target", "B.1.2", "the mean colour is no worse a target than pixels", bound=-0.01, paper=UNSAID):
+        ("target mean_color", "target pixels"),
+    Claim("ssl.downsized", "B.1.2", "down-sized patches are as good a target", "alike", paper=UNSAID):
+        ("target mean_color", "target downsized"),
+    Claim("ssl.ratio", "B.1.2", "corrupting 50% is no worse than 15%", bound=-0.01, paper=UNSAID):
+        ("ratio 0.5", "ratio 0.15"),
+    Claim("ssl.short", "B.1.2", "a tenth gives nearly all", "alike", margin=0.02, paper="no number: little after 100k"):
+        (MASKED, "steps / 10"),
+}  # fmt: skip
+SCORES = {"score": "score", "colour": "color_accuracy", "frequent": "floor_frequent", "near": "floor_neighbours"}
+ABOUT = "Test images in %: accuracy; score in predicting patches (R² for pixels, from 0), their colour, two floors."
 
 
 @dataclass(frozen=True)
@@ -55,7 +74,7 @@ class MaskedPatches(Settings):
     """Peak rate of supervised pre-training, whose recipe is the same otherwise."""
     rates: tuple[float, ...] = (1e-3, 3e-3, 1e-2)
     """Peak rates that each arm tries at each number of labels."""
-    ablations: tuple[Ablation, ...] = get_args(Ablation)
+    ablations: tuple[recipes.Ablation, ...] = get_args(recipes.Ablation)
     """What is changed in (b), one at a time; "rate" tries other rates in (c) too."""
     rate_factors: tuple[float, ...] = (0.25, 4.0)
     """The other rates, as multiples of --pretrain.lr and of --supervised_rate."""
@@ -66,18 +85,19 @@ class MaskedPatches(Settings):
 PRESETS = {name: MaskedPatches(**preset) for name, preset in recipes.MASKED_PATCH.items()}
 
 
-def ways(settings: MaskedPatches) -> dict[str, Run]:
-    """(b)'s pre-training on no data yet, and what the ablations make of it; ValueError for a model without patches."""
+def starts(settings: MaskedPatches) -> dict[str, Run]:
+    """By name what fine-tunings start from and trials of it, on no data yet; ValueError for a model without patches."""
     names, own = settings.model_names(), settings.pretrain
     if len(names) != 1 or family(names[0]) == "ResNet":
         raise ValueError(f"--models names {', '.join(names)}; give one ViT or hybrid, such as ViT-Nano/4.")
-    base = Run(names[0], Data(""), own, settings.masked, options=(("pooling", "gap"),), snapshots=4)
-    changes: dict[str, dict[str, Any]] = {OWN: {}, **recipes.MASKED_CHANGES}
-    for n in (10, 4, 2):
-        changes[f"steps / {n}"] = {"recipe.steps": own.steps // n, "recipe.warmup_steps": own.warmup_steps // n}
-    changes |= {f"rate x {factor:g}": {RATE: own.lr * factor} for factor in settings.rate_factors}
-    asked = (OWN, *settings.ablations)
-    return {name: changed(base, change) for name, change in changes.items() if name.split()[0] in asked}
+    masked = Run(names[0], Data(""), own, settings.masked, options=(("pooling", "gap"),), snapshots=4)
+    other = replace(masked, recipe=replace(own, lr=settings.supervised_rate), task=Classify(), snapshots=0)
+    found = {MASKED: masked, SUPERVISED: other}
+    if "rate" in settings.ablations:
+        tried = [(name, run, by) for name, run in found.items() for by in settings.rate_factors]
+        found |= {f"{name}, rate x {by:g}": changed(run, {RATE: run.recipe.lr * by}) for name, run, by in tried}
+    changes = recipes.masked_changes(own, settings.ablations)
+    return found | {name: changed(masked, change) for name, change in changes.items()}
 
 
 def plan(settings: MaskedPatches) -> list[Run]:
@@ -87,33 +107,80 @@ def plan(settings: MaskedPatches) -> list[Run]:
         raise ValueError("This study counts in steps; leave --epochs and --pretrain.epochs at None.")
     longer = replace(recipe, steps=recipe.steps + before.steps * before.batch_size // recipe.batch_size)
     task, sizes = shares_of(settings.data, settings.label_shares)
-    (unlabelled, _), (upstream, _) = data_of(settings.unlabelled), data_of(settings.upstream)
-    masked = {name: replace(run, data=unlabelled) for name, run in ways(settings).items()}
-    model = replace(masked[OWN], data=task, recipe=Recipe(), task=PROBE, snapshots=0)
-    supervised = replace(model, data=upstream, recipe=replace(before, lr=settings.supervised_rate), task=Classify())
+    images = {MaskedPatch: data_of(settings.unlabelled)[0], Classify: data_of(settings.upstream)[0]}
+    inits = {name: replace(run, data=images[type(run.task)]) for name, run in starts(settings).items()}
+    model = replace(inits[MASKED], data=task, recipe=Recipe(), task=PROBE, snapshots=0)
 
-    def after(init: Run | None, seed: int, sizes: list[int | None]) -> list[Run]:
-        run = replace(model, seed=seed, init=init and replace(init, seed=seed))
+    def after(init: str, seed: int, sizes: list[int | None]) -> list[Run]:
+        run = replace(model, seed=seed, init=replace(inits[init], seed=seed) if init in inits else None)
         tuned = replace(run, data=replace(task, subset_seed=seed), task=Classify())
-        both = [replace(tuned, recipe=one) for one in ((recipe, longer) if init is None else (recipe,))]
+        both = [replace(tuned, recipe=one) for one in ((recipe, longer) if init == SCRATCH else (recipe,))]
         return [run, *grid(both, {"data.train_size": sizes, RATE: settings.rates})]
 
-    arms, few = (None, masked[OWN], supervised), range(settings.ablation_seeds)
-    found = [run for seed in range(settings.seeds) for init in arms for run in after(init, seed, sizes)]
-    found += [run for seed in few for init in masked.values() for run in after(init, seed, sizes[:1])]
-    rates = [settings.supervised_rate * factor for factor in settings.rate_factors if "rate" in settings.ablations]
-    return found + grid(supervised, {"seed": few, RATE: rates})
+    few, masked = range(settings.ablation_seeds), [name for name in inits if not name.startswith(SUPERVISED)]
+    trials = [inits[name] for name in inits if name not in (*masked, SUPERVISED)]
+    found = [run for seed in range(settings.seeds) for init in MAIN if init != LONG for run in after(init, seed, sizes)]
+    found += [run for seed in few for init in masked for run in after(init, seed, sizes[:1])]
+    return found + grid(trials, {"seed": few})
 
 
 def draw(rows: pd.DataFrame, settings: MaskedPatches) -> Evidence:
     """Accuracy of each arm at each number of labels, what each way of pre-training gives, and the verdicts."""
-    return evidence(by_start(rows, WAY, ways(settings)), settings)
+    from vitlab.report.build import curves, pivot, scaling_table
+    from vitlab.report.captions import describe
+    from vitlab.report.evidence import Evidence, Table
+
+    rows = by_start(rows, ARM, starts(settings))
+    tuned = fine_tuned(rows, settings)
+    own = tuned[tuned[ARM].isin(MAIN)].sort_values(ARM, key=lambda arm: arm.map(MAIN.index), kind="stable")
+    if own.empty:
+        return Evidence(summary="No fine-tuning has finished yet.")
+    caption = f"Test accuracy in %, gaps in points; mean over seeds [95% interval]. {describe(own)}."
+    pairs = [pair for pair in CLAIMS.values() if set(pair) <= set(own[ARM])]
+    tables = [scaling_table("accuracy", own, LABELS, by=ARM, pairs=pairs, caption=caption)]
+    if len(measures := measured(rows, tuned)):
+        tables.append(Table("ways", pivot(measures, ARM, "measure"), ABOUT))
+    title, ylabel = f"Fine-tuning {own['model'].iloc[0]} on {own['title'].iloc[0]}", "test accuracy (%)"
+    figure = curves(own, x=LABELS, series=ARM, title=title, xlabel="labelled images", ylabel=ylabel, log_x=True)
+    return Evidence(verdicts(rows, tuned, settings), tuple(tables), {"figure": figure})
 
 
-def pictures(settings: MaskedPatches, store: Store) -> dict[str, Figure]:
-    """What the first seed's pre-training predicts as it goes on, with each target that was trained."""
-    runs = [replace(run, data=data_of(settings.unlabelled)[0]) for run in reversed(ways(settings).values())]
-    return predictions({run.task.target: store.path(run) for run in runs if isinstance(run.task, MaskedPatch)})
+def fine_tuned(rows: pd.DataFrame, settings: MaskedPatches) -> pd.DataFrame:
+    """Test rows of the fine-tunings of every arm, at the rate that validation chose."""
+    rows = rows[(rows["task.kind"] == "classify") & (rows["data.name"] == set_name(settings.data))]
+    alone = rows["recipe.steps"].eq(settings.recipe.steps).map({True: SCRATCH, False: LONG})
+    arm = rows[ARM].fillna(alone.where(rows["init"].isna()))
+    rows = rows.assign(**{ARM: arm, LABELS: rows[LABELS].astype(int)}).dropna(subset=[ARM])
+    return best_rate(rows, [ARM, LABELS]).query("split == 'test'")
+
+
+def measured(rows: pd.DataFrame, tuned: pd.DataFrame) -> pd.DataFrame:
+    """Test rows of each way of pre-training by `measure`: few-shot and fine-tuned accuracy, scores of prediction."""
+    import pandas as pd
+
+    test = rows[rows["split"] == "test"]
+    few, predicted = (test[test["task.kind"] == kind] for kind in ("few_shot", "masked_patch"))
+    parts = [few.fillna({ARM: "untrained"}).assign(measure="5-shot")]
+    parts += [tuned[tuned["init"].notna()].assign(measure=lambda later: later[LABELS].map("{:,} labels".format))]
+    scores = {name: column for name, column in SCORES.items() if column in predicted}
+    parts += [predicted.assign(measure=name, score=predicted[scores[name]].clip(lower=0)) for name in scores]
+    return pd.concat(parts, ignore_index=True).copy()
+
+
+def verdicts(rows: pd.DataFrame, tuned: pd.DataFrame, settings: MaskedPatches) -> tuple[Verdict, ...]:
+    """Every claim at every number of labels that both sides have; rates of pre-training must be the best of trials."""
+    from vitlab.claims.compare import compare
+    from vitlab.claims.preconditions import not_best
+
+    trials = rows[(rows["split"] == "validation") & rows["init"].isna()].dropna(subset=[ARM])
+    rates = {MASKED: settings.pretrain.lr, SUPERVISED: settings.supervised_rate}
+    doubts = {arm: not_best(trials[trials[ARM].str.match(arm)], rate, who=arm) for arm, rate in rates.items()}
+    found = [
+        compare(claim, tuned, *pair, by=ARM, at={LABELS: labels}, doubts=chain(*(doubts.get(arm, ()) for arm in pair)))
+        for labels in sorted(tuned[LABELS].unique())
+        for claim, pair in CLAIMS.items()
+    ]
+    return tuple(replace(one, subject=f"{one.about[LABELS]:,} labels") for one in found if one)
 
 
 STUDY = Study(
@@ -124,8 +191,8 @@ STUDY = Study(
     presets=PRESETS,
     plan=plan,
     draw=draw,
-    claims=CLAIMS,
-    pictures=pictures,
+    claims=tuple(CLAIMS),
+    pictures=lambda settings, store: predictions(plan(settings), store),
 )
 
 if __name__ == "__main__":

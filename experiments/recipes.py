@@ -6,9 +6,9 @@ trials are evidence of `experiments.tuning`, and a test holds these rates agains
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from vitlab.report.families import family
 from vitlab.study.own_data import Photographs
@@ -232,11 +232,22 @@ DATA_SCALING: dict[str, dict[str, Any]] = {
 # Masked patch prediction: settings of the study by preset.
 MASKED = replace(CIFAR_SHORT, steps=2079, batch_size=128, lr=8e-3, warmup_steps=200, evaluations=9)
 MASKED_GPU = replace(MASKED, steps=40_000, batch_size=512, lr=1e-3, warmup_steps=2000, compile=True)
+Ablation = Literal["ratio", "target", "mae", "steps", "rate"]
 MASKED_CHANGES: dict[str, dict[str, Any]] = {  # of masked patch prediction; mae: the task of arXiv 2111.06377
     "mae": {"task.ratio": 0.75, "task.swap": 0.0, "task.mask": 1.0, "task.target": "pixels"},
     **{f"ratio {ratio:g}": {"task.ratio": ratio} for ratio in (0.15, 0.5, 0.75)},
     **{f"target {target}": {"task.target": target} for target in TARGETS},
 }
+
+
+def masked_changes(own: Recipe, ablations: Collection[Ablation]) -> dict[str, dict[str, Any]]:
+    """What `ablations`, the first words of their names, change in masked patch prediction, whose recipe is `own`."""
+    found = dict(MASKED_CHANGES)
+    for n in (10, 4, 2):
+        found[f"steps / {n}"] = {"recipe.steps": own.steps // n, "recipe.warmup_steps": own.warmup_steps // n}
+    return {name: change for name, change in found.items() if name.split()[0] in ablations}
+
+
 ON_CIFAR: dict[str, Any] = {
     "data": "cifar10",
     "unlabelled": "cifar10",

@@ -17,6 +17,7 @@ def leads(where: str = "", plural: bool = False) -> Mapping[str, str]:
         "holds": f"{where}{{first}} {verb} {{amount}} ahead of {{second}}",
         "does not hold": f"{where}{{second}} {verb} {{amount}} ahead of {{first}}",
         "undecided": f"{where}{{first}} and {{second}} are not told apart",
+        "cannot be tested here": f"{where}it cannot be tested here whether {{statement}}",
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +10,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vitlab.report.style import DIVERGING, GREY, SEQUENTIAL, look, new_figure
+from vitlab.runs.run import Run
+from vitlab.tasks.settings import MaskedPatch
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from vitlab.runs.store import Store
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.floating]
@@ -91,8 +95,12 @@ def _show(axes: Axes, picture: Image) -> None:
     axes.imshow(picture, cmap="gray", vmin=0, vmax=255)
 
 
-def predictions(folders: Mapping[str, Path]) -> dict[str, Figure]:
-    """What masked patch prediction painted as it went on, by target: of each run's folder, where it kept that."""
+def predictions(plan: Sequence[Run], store: Store) -> dict[str, Figure]:
+    """What masked patch prediction painted as it went on, by target: the first pre-training with it that runs of `plan`
+    start from, where the store has it.
+    """
+    starts = [run.init for run in reversed(plan) if isinstance(run.init, Run)]
+    folders = {run.task.target: store.path(run) for run in starts if isinstance(run.task, MaskedPatch)}
     files = {target: sorted(folder.glob("pictures_*.npz")) for target, folder in folders.items()}
     return {f"pictures_{target}": _painted(target, found) for target, found in files.items() if found}
 
