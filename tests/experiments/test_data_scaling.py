@@ -45,7 +45,7 @@ def done(tmp_path_factory) -> Path:
 def test_the_study_writes_its_evidence(done):
     folder = done / "results" / "data_scaling" / "digits"
     names = {path.name for path in folder.iterdir()}
-    assert {"rows.csv", "evidence.json", "evidence.md", "figure.png", "figure.svg", "provenance.json"} <= names
+    assert {"rows.csv", "evidence.json", "evidence.md", "figure.png", "provenance.json"} <= names
     rows = read_rows(folder)
     assert len(rows) == 2 * 2 * 2 * 2 and rows["run"].nunique() == 8
     assert (rows["steps"] == 12).all() and rows["score"].between(0, 1).all()

@@ -136,10 +136,8 @@ def test_bars_show_means_in_family_colours(charts) -> None:
 
 
 def test_same_evidence_gives_the_same_bytes(charts) -> None:
-    kinds = ("png", "svg")
-    first, second = ([render(draw(charts["one size"]), kind) for kind in kinds] for _ in range(2))
-    assert first == second and first[0][:4] == b"\x89PNG"
-    assert b"<svg" in first[1] and b"<dc:date>" not in first[1]
+    first, second = (render(draw(charts["one size"]), "png") for _ in range(2))
+    assert first == second and first[:4] == b"\x89PNG"
     column = for_column(charts["one size"])
     assert column == for_column(charts["one size"]) and column[:4] == b"%PDF"
 

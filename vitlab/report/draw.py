@@ -1,4 +1,4 @@
-"""A Chart as a matplotlib figure, and as PNG, SVG or PDF: means, bands of 95% intervals, single seeds, real ticks."""
+"""A Chart as a matplotlib figure, and as PNG or PDF: means, bands of 95% intervals, single seeds, real ticks."""
 
 from __future__ import annotations
 

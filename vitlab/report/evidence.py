@@ -5,7 +5,7 @@
     Chart(title, panels, ...)               rows of Panels, each of Series, each of Points
 
 `build.py` makes frames and charts from result rows. `tables.py`, `verdicts.py`, `draw.py` and `interactive.py` render
-them: Markdown, rich, LaTeX, CSV and HTML; PNG, SVG and PDF; plotly's JSON.
+them: Markdown, rich, LaTeX, CSV and HTML; PNG and PDF; plotly's JSON.
 
 All values are kept as they were measured (accuracies in [0, 1]); `scale` and `digits` say how to show them.
 """

@@ -57,8 +57,6 @@ RC: dict[Any, Any] = {
     "figure.dpi": 100,
     "savefig.dpi": 200,
     "image.interpolation": "nearest",
-    "svg.hashsalt": "vitlab",
-    "svg.fonttype": "path",
     "pdf.fonttype": 42,
 }
 
@@ -159,9 +157,9 @@ def in_few_colours(png: bytes) -> bytes:
 
 
 def render(figure: Figure, kind: str) -> bytes:
-    """The figure as "png" (200 dpi), "svg" or "pdf"; equal figures give equal bytes with one matplotlib (no date)."""
+    """The figure as "png" (200 dpi) or "pdf"; equal figures give equal bytes with one matplotlib (no date)."""
     out = io.BytesIO()
-    metadata = {"svg": {"Date": None}, "png": {"Software": None}, "pdf": {"CreationDate": None}}.get(kind, {})
+    metadata = {"png": {"Software": None}, "pdf": {"CreationDate": None}}.get(kind, {})
     with look():
         figure.savefig(out, format=kind, metadata=metadata, facecolor="white")
     return out.getvalue()

@@ -178,16 +178,15 @@ def in_markdown(evidence: Evidence, question: str) -> str:
 
 
 def _figures(evidence: Evidence, pictures: Mapping[str, Figure]) -> dict[str, bytes]:
-    """Charts as pixels and as vectors; pictures, which are made of pixels, as these alone."""
+    """Charts and pictures as PNG; charts as vectors are what `export` is for."""
     from vitlab.report.draw import draw
     from vitlab.report.style import in_few_colours, render, settle
 
     charts = {name: draw(chart) for name, chart in evidence.figures.items()}
     for figure in (*charts.values(), *pictures.values()):
         settle(figure)
-    files = {f"{name}.{kind}": render(figure, kind) for name, figure in charts.items() for kind in ("png", "svg")}
-    files |= {f"{name}.png": in_few_colours(render(figure, "png")) for name, figure in pictures.items()}
-    return files
+    files = {f"{name}.png": render(figure, "png") for name, figure in charts.items()}
+    return files | {f"{name}.png": in_few_colours(render(figure, "png")) for name, figure in pictures.items()}
 
 
 def export(written: Written) -> None:
