@@ -15,9 +15,11 @@ from vitlab.data.info import DataInfo, describe
 from vitlab.models import create
 from vitlab.models.zoo import PATCHES, SMALL_VITS
 from vitlab.runs.run import Run
+from vitlab.runs.stored import drawable, read_rows
 from vitlab.study import settings as allowed
 from vitlab.study.own_data import (
     BUDGET,
+    FINETUNING,
     MINUTES,
     TOKENS,
     Machine,
@@ -32,6 +34,7 @@ from vitlab.tasks.settings import TRAINING, LinearProbe
 from vitlab.weights import shipped
 
 QUICK = PRESETS["quick"]
+RESULTS = Path(__file__).parents[2] / "results"
 COST = {"Pico": 1, "Nano": 2.4, "Micro": 7}
 
 
@@ -162,8 +165,21 @@ def test_photographs_are_held_against_the_weights_that_come_with_vitlab(photos):
     found = chosen(photos, 2000, beside=True).settings
     started = {run.init for run in plan(found) if run.init}
     assert found.init == tuple(shipped()) and started == set(shipped()) and started
-    assert {run.recipe.lr for run in plan(found) if run.init and trains(run)} == {0.1, 0.3}
+    assert {run.recipe.lr for run in plan(found) if run.init and trains(run)} == set(FINETUNING)
     assert not any(run.init for run in plan(chosen(photos, 2000).settings))
+
+
+def test_fine_tuning_rates_are_those_that_trials_with_its_recipe_chose(photos):
+    rows = drawable(read_rows(RESULTS / "few_shot" / "vit_pico_4.100_steps_of_32"))
+    trials = rows[(rows["task.kind"] == "classify") & (rows["split"] == "validation")]
+    scores = trials.groupby(["data.name", "recipe.lr"])["score"].mean().unstack()
+    assert set(scores.idxmax(axis=1)) == set(FINETUNING) and len(scores) == 4
+    assert scores.columns.min() < min(FINETUNING) and max(FINETUNING) < scores.columns.max()
+    tuned = chosen(photos, 2000, beside=True).settings.finetune
+    tried = trials.filter(regex=r"^recipe\.(steps|batch_size|optimizer|weight_decay|warmup_steps|precision)$")
+    assert (tried.drop_duplicates().to_dict("records")) == [
+        {name: getattr(tuned, name.partition(".")[2]) for name in tried.columns}
+    ]
 
 
 def test_images_that_cannot_be_read_are_not_asked_for(photos):
