@@ -25,6 +25,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fuzz_seconds", type=float, default=0, help="go on with each `fault` test of examples so long")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """`-m fault` takes minutes: what clusters need, and takes longer, runs where -m speaks of it."""
+    if "cluster" not in config.option.markexpr:
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("cluster")])
+        items[:] = [item for item in items if not item.get_closest_marker("cluster")]
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
     """With --fuzz_seconds, repeat a fuzzing test with other examples until its time is over, and say how often."""
