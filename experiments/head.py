@@ -53,7 +53,7 @@ CIFAR = Ablation("cifar10", patch=4, seeds=3, train_size=8000, rates=(2.5e-4, 5e
 PRESETS = {
     "quick": Ablation(train_size=400, recipe=recipes.DIGITS_RECIPE, rates=(1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2)),
     "cifar10_cpu": replace(CIFAR, recipe=replace(recipes.CIFAR_LONG, steps=12_000)),
-    "eurosat_cpu": Ablation(**recipes.EUROSAT_FEW, rates=(1e-3, 2e-3, 4e-3, 8e-3)),
+    "eurosat_cpu": Ablation(**recipes.EUROSAT_FEW, rates=(5e-4, 1e-3, 2e-3, 4e-3, 8e-3)),
     "cifar10": replace(CIFAR, sizes=("Small",), train_size=None, recipe=recipes.CIFAR_GPU),
     "paper": Ablation(
         "imagenet21k", models=("ViT-B/16",), image_size=224, recipe=recipes.IMAGENET21K, rates=(3e-4, 8e-4)
