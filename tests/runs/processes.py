@@ -40,6 +40,14 @@ def until(what: Callable[[], object], seconds: float = 300.0) -> object:
     return found
 
 
+def told(path: Path) -> str:
+    """What a file of /proc tells of a process; nothing where it has ended meanwhile."""
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
+
+
 def alive(session: int) -> dict[int, int]:
     """Processes of a session that are not zombies: the number of each, and that of its group."""
     found = {}

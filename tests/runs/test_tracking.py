@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.runs.processes import TINY, alive, start, until
+from tests.runs.processes import TINY, alive, start, told, until
 from vitlab.claims.claim import Claim
 from vitlab.claims.interval import mean_interval
 from vitlab.claims.rule import decide, judge
@@ -32,13 +32,13 @@ def children(process: int) -> list[int]:
     found = [process]
     for number in found:
         for path in Path(f"/proc/{number}/task").glob("*/children"):
-            found += map(int, path.read_text().split())
+            found += map(int, told(path).split())
     return found[1:]
 
 
 def services(process: int) -> list[int]:
     """W&B's service among what a process started."""
-    names = {number: Path(f"/proc/{number}/cmdline").read_text() for number in children(process)}
+    names = {number: told(Path(f"/proc/{number}/cmdline")) for number in children(process)}
     return [number for number, name in names.items() if "wandb-core" in name]
 
 
