@@ -3,7 +3,6 @@
 import math
 import os
 import signal
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,8 @@ from vitlab.tasks.settings import FewShot, Recipe
 pytest.importorskip("submitit", reason="needs submitit: pip install 'vitlab[slurm]'")
 from vitlab.runs.on_slurm import SlurmEngine
 
-RUN = Run("ViT-Pico/4", Data("digits", train_size=50), Recipe(steps=12, batch_size=16, evaluations=6))
+# Much longer than a look at what jobs tell takes, on any machine: what is done at the second round comes in time.
+RUN = Run("ViT-Pico/4", Data("digits", train_size=50), Recipe(steps=600, batch_size=16, evaluations=300))
 UNTIMED = {"wall_s", "images_per_s", "date"}
 
 
@@ -68,13 +68,13 @@ def launched(folder, runs, cluster, listen=lambda engine, event: None):
 def test_a_job_in_this_process_gives_the_same_rows_and_tells_the_same(tmp_path, rows):
     (outcome,), told = launched(tmp_path, [RUN], "debug")
     assert numbers(outcome.rows) == rows
-    assert told == [(RUN.id, "start", None)] + [(RUN.id, "round", 2 * i) for i in range(1, 7)]
+    assert told == [(RUN.id, "start", None)] + [(RUN.id, "round", 2 * i) for i in range(1, 301)]
 
 
 @pytest.mark.cluster
 def test_a_job_that_is_preempted_is_queued_again_and_goes_on_from_its_checkpoint(tmp_path, rows, caplog):
     def preempt(engine, event):
-        if event["kind"] == "round" and event["step"] == 4 and not preempted:
+        if event["kind"] == "round" and event["step"] >= 4 and not preempted:
             preempted.extend(tasks())
             os.kill(preempted[0], signal.SIGUSR2)  # as SLURM does
 
@@ -83,14 +83,14 @@ def test_a_job_that_is_preempted_is_queued_again_and_goes_on_from_its_checkpoint
     assert len(preempted) == 1 and numbers(outcome.rows) == rows
     assert "killed" not in caplog.text  # submitit did it, and the launcher knows nothing of it
     steps = [step for _, kind, step in told if kind == "round"]
-    assert steps[-1] == 12 and len(told) - len(steps) == 2  # begun twice, and the second time
-    assert len(steps) < 12  # not from the start
+    assert steps[-1] == 600 and len(told) - len(steps) == 2  # begun twice, and the second time
+    assert steps.count(2) == 1  # not from the start
 
 
 @pytest.mark.cluster
 def test_a_job_that_is_killed_is_tried_again_and_what_starts_from_it_waits(tmp_path, rows, caplog):
     def kill(engine, event):
-        if event["kind"] == "round" and event["step"] == 4 and not killed:
+        if event["kind"] == "round" and event["step"] >= 4 and not killed:
             killed.extend(tasks())
             os.kill(killed[0], signal.SIGKILL)
 
@@ -114,12 +114,11 @@ def test_a_job_of_two_tasks_trains_together(tmp_path, rows):
 
 @pytest.mark.cluster
 def test_jobs_that_are_asked_to_stop_leave_their_runs_at_a_checkpoint(tmp_path):
-    long = replace(RUN, recipe=replace(RUN.recipe, steps=600, evaluations=300))  # much longer than a look takes
     (outcome,), told = launched(
-        tmp_path, [long], "local", lambda engine, event: engine.stop() if event["kind"] == "round" else None
+        tmp_path, [RUN], "local", lambda engine, event: engine.stop() if event["kind"] == "round" else None
     )
     store = Place(tmp_path / "runs", tmp_path / "cache").store
-    assert outcome.status == "stopped" and len(told) < 300 and store.checkpoint(long) and not tasks()
+    assert outcome.status == "stopped" and len(told) < 300 and store.checkpoint(RUN) and not tasks()
 
 
 def test_options_that_submitit_does_not_know_are_said(tmp_path):
