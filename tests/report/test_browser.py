@@ -124,6 +124,8 @@ def test_the_pointer_finds_seed_run_value_and_interval(browser, results):
     page, told = found.page, set()
     points = page.locator("figure.chart").first.locator(".scatterlayer .trace .points path")
     for at in range(0, points.count(), 7):
+        page.mouse.move(0, 0)
+        page.locator(".hoverlayer .hovertext").first.wait_for(state="detached")  # what is told next is of this point
         points.nth(at).scroll_into_view_if_needed()
         box = points.nth(at).bounding_box()
         page.mouse.move(box["x"] + box["width"] / 2 - 2, box["y"] + box["height"] / 2 - 2)
