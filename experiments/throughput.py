@@ -3,7 +3,7 @@
     python -m experiments.throughput              # two sizes of each family, 3 minutes on two cores
     python -m experiments.throughput --peers      # training scripts side by side, 5 repetitions, 5 minutes
     python -m experiments.throughput --sweep      # 24 runs three ways, from the command to the table, 5 minutes
-    python -m experiments.throughput --growth     # runs, train images, tokens, parameters, 4 minutes
+    python -m experiments.throughput --growth     # runs, train images, tokens, parameters, 10 minutes
 
 D.5: training steps and inference on random images in memory, with the peak memory per image and the largest batch that
 fits into --memory_gib; `vitlab/benchmark/models.py` says how they are measured. Scripts (`vitlab/benchmark/peers.py`):

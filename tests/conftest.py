@@ -26,8 +26,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """`-m fault` takes minutes: what clusters need, and takes longer, runs where -m speaks of it."""
-    if "cluster" not in config.option.markexpr:
+    """`-m fault` takes minutes: what clusters need, and takes longer, runs with it where -m speaks of that too."""
+    if "fault" in config.option.markexpr and "cluster" not in config.option.markexpr:
         config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("cluster")])
         items[:] = [item for item in items if not item.get_closest_marker("cluster")]
 

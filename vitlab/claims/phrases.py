@@ -6,6 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from vitlab.claims.sentences import DEFAULTS
+
+UNTESTED = DEFAULTS["cannot be tested here"]
 UNSAID = "no number"  # the paper says it, and measures something else or nothing
 OURS = "ours: no number"
 
@@ -17,7 +20,7 @@ def leads(where: str = "", plural: bool = False) -> Mapping[str, str]:
         "holds": f"{where}{{first}} {verb} {{amount}} ahead of {{second}}",
         "does not hold": f"{where}{{second}} {verb} {{amount}} ahead of {{first}}",
         "undecided": f"{where}{{first}} and {{second}} are not told apart",
-        "cannot be tested here": f"{where}it cannot be tested here whether {{statement}}",
+        "cannot be tested here": where + UNTESTED,
     }
 
 
@@ -27,6 +30,7 @@ def alike(where: str = "") -> Mapping[str, str]:
         "holds": f"{where}{{first}} and {{second}} are alike",
         "does not hold": f"{where}{{first}} and {{second}} differ by {{amount}}",
         "undecided": f"{where}whether {{first}} and {{second}} are alike is not decided",
+        "cannot be tested here": where + UNTESTED,
     }
 
 
@@ -37,6 +41,7 @@ def not_worse(where: str = "", plural: bool = False) -> Mapping[str, str]:
         "holds": f"{where}{{first}} {verb} not worse than {{second}} ({{effect}} {{unit}})",
         "does not hold": f"{where}{{first}} {verb} worse than {{second}} ({{effect}} {{unit}})",
         "undecided": f"{where}whether {{first}} {verb} worse than {{second}} is not decided",
+        "cannot be tested here": where + UNTESTED,
     }
 
 
