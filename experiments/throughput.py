@@ -2,15 +2,16 @@
 
     python -m experiments.throughput              # two sizes of each family, 3 minutes on two cores
     python -m experiments.throughput --peers      # training scripts side by side, 5 repetitions, 5 minutes
-    python -m experiments.throughput --sweep      # 24 runs three ways, from the command to the table, 5 minutes
+    python -m experiments.throughput --sweep      # 24 runs four ways, from the command to the table, 6 minutes
     python -m experiments.throughput --growth     # runs, train images, tokens, parameters, 10 minutes
 
 D.5: training steps and inference on random images in memory, with the peak memory per image and the largest batch that
 fits into --memory_gib; `vitlab/benchmark/models.py` says how they are measured. Scripts (`vitlab/benchmark/peers.py`):
 images/s of optimiser steps after a warm-up; evaluation is left out on all sides; each peer also with its attention as
 explicit products, which is the faster one on some processors. A sweep (`vitlab/benchmark/sweep.py`): one study's
-command, the same in one process, and the script of tutorials once a run. A repetition goes through all measurements in
-turn, and ratios are taken within it. Nothing else should run: it is said when other processes do.
+command, the same in one process, a loop of timm's parts in one process, and the script of tutorials once a run. A
+repetition goes through all measurements in turn, and ratios are taken within it. Nothing else should run: it is said
+when other processes do.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Throughput:
     peers: bool = False
     """Measure training scripts in place of models: vitlab's and those that people write."""
     sweep: bool = False
-    """Measure a sweep of short runs, three ways."""
+    """Measure a sweep of short runs, four ways."""
     growth: bool = False
     """Measure how time and memory grow with runs, train images, tokens and parameters."""
     models: tuple[str, ...] = tuple(SMALL)

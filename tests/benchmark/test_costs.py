@@ -1,14 +1,16 @@
 """What commands cost is all that they and their children use; what grows, and how, is read off the rows."""
 
+import re
 import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import tyro
 
-from vitlab.benchmark import cost_evidence, evidence, tutorial
-from vitlab.benchmark.sweep import Sweep, tutorials, write_images
+from vitlab.benchmark import cost_evidence, evidence, timm_loop, tutorial
+from vitlab.benchmark.sweep import Sweep, one_loop, tutorials, write_images
 from vitlab.benchmark.usage import usage
 from vitlab.report.evidence import Evidence
 
@@ -32,6 +34,8 @@ def test_a_command_that_fails_is_named_with_its_last_words():
 
 def test_every_way_does_the_same_runs():
     assert SWEEP.runs == len(tutorials(SWEEP)) == len({tuple(command) for command in tutorials(SWEEP)}) == 12
+    looped = tyro.cli(timm_loop.Trainings, args=one_loop(SWEEP)[3:], use_underscores=True)
+    assert len(looped.models) * len(looped.train_sizes) * looped.seeds == SWEEP.runs
     words = SWEEP.command("/x", seeds=5, steps=1)
     assert words[words.index("--seeds") + 1] == "5" and words[words.index("--steps") + 1] == "1"
     assert words[words.index("--train_sizes") + 1 :][:2] == ["100", "400"]
@@ -41,6 +45,17 @@ def test_the_script_of_tutorials_trains_and_tests_the_best_weights(capfd):
     tutorial.main(tutorial.Training("ViT-Pico/4", train_size=20, steps=3, batch=10, evaluations=1))
     said = capfd.readouterr().out
     assert "Test metric" in said and "accuracy" in said
+
+
+def test_the_loop_of_timms_parts_trains_all_and_tests_the_best_weights(capfd):
+    timm_loop.main(
+        timm_loop.Trainings(("ViT-Pico/4", "ResNet-Pico"), (200,), seeds=2, steps=60, batch=50, evaluations=3)
+    )
+    reached = re.findall(r"(\S+), 200 images, seed (\d): ([\d.]+)%", capfd.readouterr().out)
+    assert [(model, seed) for model, seed, _ in reached] == [
+        (model, seed) for seed in "01" for model in ("ViT-Pico/4", "ResNet-Pico")
+    ]
+    assert all(float(top1) > 25 for _, _, top1 in reached)  # chance is 10
 
 
 def test_written_images_are_a_folder_that_a_study_reads(tmp_path):
@@ -83,11 +98,11 @@ def test_a_sweep_is_compared_within_its_repetitions():
             "seconds": factor * (10 + 5 * repeat), "core_s": 24.0, "busy_cores": 0.0,
         }
         for repeat in range(3)
-        for side, factor in zip(evidence.WAYS, (1.0, 1.5, 6.0), strict=True)
+        for side, factor in zip(evidence.WAYS, (1.0, 1.5, 1.4, 6.0), strict=True)
     )  # fmt: skip
     cost = {"part": "overhead", "side": evidence.JOBS, "runs": 18, "seconds": 0.1, "core_s": 0.2, "repeat": 0}
     drawn = evidence.draw(pd.concat([rows, pd.DataFrame([cost])]))
     sweep, overhead = drawn.tables
-    assert [row[2] for row in sweep.text()] == ["1.00 (n=3)", "1.50 (n=3)", "6.00 (n=3)"]
+    assert [row[2] for row in sweep.text()] == ["1.00 (n=3)", "1.50 (n=3)", "1.40 (n=3)", "6.00 (n=3)"]
     assert "6.00 (n=3) times that with 'tutorial script a run'" in drawn.summary
     assert overhead.text() == [["a run of one step", "0.10 (n=1)", "0.20 (n=1)"]]

@@ -1,4 +1,4 @@
-"""A sweep of short trainings from the start of its command to its table, three ways; and how its cost grows.
+"""A sweep of short trainings from the start of its command to its table, four ways; and how its cost grows.
 
 A study's command line is given by the caller, as words to which `--seeds` and the like are added.
 """
@@ -8,13 +8,14 @@ from __future__ import annotations
 import itertools
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.progress import track
 
-from vitlab.benchmark.evidence import JOBS, ONE_PROCESS
+from vitlab.benchmark.evidence import JOBS, ONE_PROCESS, TIMM_LOOP
 from vitlab.benchmark.usage import Usage, usage
 
 Row = dict[str, Any]
@@ -55,6 +56,8 @@ def way(sweep: Sweep, name: str) -> Usage:
             return usage(sweep.command(folder))
         if name == ONE_PROCESS:
             return usage(sweep.command(folder, "--jobs", "1"))
+    if name == TIMM_LOOP:
+        return usage(one_loop(sweep))
     each = [usage(command) for command in track(tutorials(sweep), description=name, transient=True)]
     return Usage(sum(one.seconds for one in each), sum(one.core_s for one in each), 0.0)
 
@@ -62,13 +65,19 @@ def way(sweep: Sweep, name: str) -> Usage:
 def tutorials(sweep: Sweep) -> list[list[str]]:
     """The command of the tutorial's script for each training."""
     axes = itertools.product(range(sweep.seeds), sweep.train_sizes, sweep.models)
-    same = {"steps": sweep.steps, "batch": sweep.batch, "evaluations": sweep.evaluations, "data": sweep.data}
-    found = []
-    for seed, size, model in axes:
-        settings = {"train_size": size, "seed": seed, **same}
-        options = [str(word) for name, value in settings.items() for word in (f"--{name}", value)]
-        found.append([sys.executable, "-m", "vitlab.benchmark.tutorial", model, *options])
-    return found
+    return [peer("tutorial", sweep, [model], train_size=[size], seed=[seed]) for seed, size, model in axes]
+
+
+def one_loop(sweep: Sweep) -> list[str]:
+    """The command of a loop over all trainings."""
+    return peer("timm_loop", sweep, sweep.models, train_sizes=sweep.train_sizes, seeds=[sweep.seeds])
+
+
+def peer(script: str, sweep: Sweep, models: Sequence[str], **options: Sequence[int]) -> list[str]:
+    """The command of a script of this folder, with the settings that all trainings of the sweep share."""
+    words = {**options, "steps": [sweep.steps], "batch": [sweep.batch], "evaluations": [sweep.evaluations]}
+    said = [str(word) for name, values in words.items() for word in (f"--{name}", *values)]
+    return [sys.executable, "-m", f"vitlab.benchmark.{script}", *models, *said, "--data", sweep.data]
 
 
 def sweep_row(sweep: Sweep, name: str) -> Row:

@@ -8,6 +8,7 @@ The model is vitlab's own, so that a sweep of such scripts differs from a study 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,11 +57,11 @@ class Classifier(Plain):
 
 
 class Images(Dataset):
-    """PIL images with transforms."""
+    """PIL images with a transform."""
 
-    def __init__(self, split: Split, data: ImageData) -> None:
+    def __init__(self, split: Split, transform: Callable[..., Any]) -> None:
         self.pixels = split.images(torch.arange(len(split)))
-        self.labels, self.transform = split.labels, Compose(normalised(data))
+        self.labels, self.transform = split.labels, transform
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -86,7 +87,7 @@ def main(asked: Training) -> None:
         chosen = nested_subset(data.train.labels, asked.train_size, asked.seed).tolist()
         every = min(asked.batch, asked.train_size)
         images = DataLoader(
-            Subset(Images(data.train, data), chosen),
+            Subset(Images(data.train, Compose(normalised(data))), chosen),
             batch_size=every,
             shuffle=True,
             drop_last=True,
