@@ -100,14 +100,15 @@ CIFAR_GPU = Recipe(
     precision="bf16",
     compile=True,
 )
-# For images that nobody has studied yet.
-PHOTOGRAPHS = Photographs(CIFAR_SHORT, CIFAR10_SHORT.chosen, CIFAR10_LONG.chosen)
 # Fine-tuning as in Table 4; on two cores for a thousand images.
 SGD = Recipe(steps=500, batch_size=512, optimizer="sgd", weight_decay=0.0, warmup_steps=0, grad_clip=1.0)
 SGD_DIGITS = replace(SGD, steps=100, batch_size=64, evaluations=5)
 SGD_CPU = replace(SGD_DIGITS, precision="bf16")
 SGD_GPU = replace(SGD, steps=2500, augment=("crop", "flip"), precision="bf16")
 SGD_WEIGHTS = replace(SGD_GPU, steps=600, batch_size=64, warmup_steps=60, evaluations=20)
+SGD_OWN = replace(SGD_WEIGHTS, evaluations=6)
+# For images that nobody has studied yet.
+PHOTOGRAPHS = Photographs(CIFAR_SHORT, CIFAR10_SHORT.chosen, CIFAR10_LONG.chosen, SGD_OWN, (0.03,))
 SGD_RATES_CPU = (0.01, 0.03, 0.1, 0.3)  # 100 steps ask for more than the paper's rates
 # Pre-training on ImageNet-21k as in Table 3.
 IMAGENET21K = Recipe(

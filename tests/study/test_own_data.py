@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from hypothesis import given as drawn
 from hypothesis import strategies as some
@@ -19,7 +20,7 @@ from vitlab.runs.stored import drawable, read_rows
 from vitlab.study import settings as allowed
 from vitlab.study.own_data import (
     BUDGET,
-    FINETUNING,
+    LONGEST_FINETUNING,
     MINUTES,
     TOKENS,
     Machine,
@@ -165,21 +166,46 @@ def test_photographs_are_held_against_the_weights_that_come_with_vitlab(photos):
     found = chosen(photos, 2000, beside=True).settings
     started = {run.init for run in plan(found) if run.init}
     assert found.init == tuple(shipped()) and started == set(shipped()) and started
-    assert {run.recipe.lr for run in plan(found) if run.init and trains(run)} == set(FINETUNING)
     assert not any(run.init for run in plan(chosen(photos, 2000).settings))
 
 
-def test_fine_tuning_rates_are_those_that_trials_with_its_recipe_chose(photos):
-    rows = drawable(read_rows(RESULTS / "few_shot" / "vit_pico_4.100_steps_of_32"))
-    trials = rows[(rows["task.kind"] == "classify") & (rows["split"] == "validation")]
-    scores = trials.groupby(["data.name", "recipe.lr"])["score"].mean().unstack()
-    assert set(scores.idxmax(axis=1)) == set(FINETUNING) and len(scores) == 4
-    assert scores.columns.min() < min(FINETUNING) and max(FINETUNING) < scores.columns.max()
-    tuned = chosen(photos, 2000, beside=True).settings.finetune
-    tried = trials.filter(regex=r"^recipe\.(steps|batch_size|optimizer|weight_decay|warmup_steps|precision)$")
-    assert (tried.drop_duplicates().to_dict("records")) == [
-        {name: getattr(tuned, name.partition(".")[2]) for name in tried.columns}
-    ]
+def test_fine_tuning_has_as_many_steps_as_training_from_scratch_at_every_size_up_to_what_was_tried(photos):
+    for rate in (500, 2000, 10**5):
+        found = chosen(photos, rate, beside=True).settings
+        steps: dict[bool, dict[int, int]] = {True: {}, False: {}}
+        for run in filter(trains, plan(found)):
+            steps[bool(run.init)][run.data.train_size] = run.recipe.steps
+        share = min(1, LONGEST_FINETUNING / found.recipe.steps)
+        assert steps[True] == {size: round(share * length) for size, length in steps[False].items()}
+        assert found.finetune.warmup_steps == found.finetune.steps // 10
+    asked = {"finetune": replace(QUICK.finetune, steps=7, augment=("color",)), "rates": (0.5,)}
+    words = ("--finetune.steps", "7", "--finetune.augment", "color", "--rates", "0.5")
+    own = chosen(photos, 2000, *words, beside=True, **asked).settings
+    assert (own.finetune.steps, own.finetune.augment, own.rates) == (7, ("color",), (0.5,))
+    assert own.finetune.batch_size == recipes.PHOTOGRAPHS.finetune.batch_size
+
+
+def test_the_rate_of_fine_tuning_is_the_best_on_average_of_trials_with_its_recipe():
+    recipe, lengths = recipes.PHOTOGRAPHS.finetune, {}
+    for name in ("vit_pico_4.200_steps", "vit_pico_4.tiny_imagenet_32"):
+        rows = drawable(read_rows(RESULTS / "few_shot" / name))
+        trials = rows[(rows["task.kind"] == "classify") & (rows["split"] == "validation")]
+        tried = trials.filter(
+            regex=r"^recipe\.(batch_size|optimizer|weight_decay|augment|precision)$"
+        ).drop_duplicates()
+        assert len(tried) == 1 and all(
+            getattr(recipe, column.partition(".")[2]) in (value, tuple(str(value).split()))
+            for column, value in tried.iloc[0].items()
+        )
+        lengths[int(trials["recipe.steps"].iloc[0])] = (
+            trials.groupby(["recipe.lr", "data.name"])["score"].mean().unstack()
+        )
+    means = pd.concat(lengths).dropna().groupby(level=1).mean().mean(axis=1)
+    assert max(lengths) == LONGEST_FINETUNING and all(scores.shape[1] == 4 for scores in lengths.values())
+    assert (
+        recipes.PHOTOGRAPHS.finetune_rates == (means.idxmax(),)
+        and means.index.min() < means.idxmax() < means.index.max()
+    )
 
 
 def test_images_that_cannot_be_read_are_not_asked_for(photos):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 MINUTES = 10  # that a study takes at most, from beginning to end
 BUDGET = 0.75 * 60 * MINUTES  # seconds of it that are planned: two processes at once are slower than the one measured
-START, PER_RUN = 30.0, 1.5  # seconds to begin, decode and draw; to set up a training
+START, PER_RUN = 30.0, 0.75  # seconds to begin, decode and draw; to set up a training
 TOKENS = 100  # at most, by default
 SIDES = (8, 16, 24, 28, 32, 48, 64)  # pixels to choose from
 CHEAP = 32  # px that any machine trains on, and of the weights that come along; larger ones where there is time
@@ -34,18 +34,22 @@ LADDER = ("Pico", "Nano", "Micro")
 LENGTHS = tuple(sorted(base * 2**n for base in (100, 150) for n in range(9)))  # steps, 100 to 38,400
 ENOUGH = 800  # steps for which the rates of photographs were tuned; larger images or models must leave as many
 LONG = 1600  # from here on the rates that were tuned for thousands of steps
-FINETUNING = (0.03, 0.1)  # where there are minutes: of four the best on each of four sets' validation splits, 3 seeds
+LONGEST_FINETUNING = 600  # steps; trials with more were not made
 EPOCHS = 100  # after so many, more steps bring little
 MOST_SIZES, STRIDE, A_CLASS = 5, 4.0, 5  # train sizes; ratio of neighbours; images a class in the smallest
 
 
 @dataclass(frozen=True)
 class Photographs:
-    """What trials on photographs chose: a recipe, and peak rates by family for its length and for a longer one."""
+    """What trials on photographs chose: a recipe, and peak rates by family for its length and for a longer one; that of
+    fine-tuning, and the rates that it tries at each number of images.
+    """
 
     recipe: Recipe
     rates: Mapping[str, float]
     long_rates: Mapping[str, float]
+    finetune: Recipe
+    finetune_rates: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -87,8 +91,8 @@ def suited(
     """
     base = merged(settings, {"models": ("ViT", "ResNet"), "recipe": taught.recipe}, given)
     if hasattr(base, "init") and "init" not in given and native_side(info) >= CHEAP:  # else they would be enlarged
-        quick = {"rates": FINETUNING, "finetune": replace(settings.finetune, batch_size=32)}
-        base = merged(base, {"init": tuple(shipped()), **quick}, given)
+        tuning = {"rates": taught.finetune_rates, "finetune": taught.finetune}
+        base = merged(base, {"init": tuple(shipped()), **tuning}, given)
     if hasattr(base, "train_sizes"):
         sizes = train_sizes(available(base.data, info) - unread, classes_of(base.data, info))
         base = merged(base, {"train_sizes": sizes, "steps_by_size": {}}, given)
@@ -106,9 +110,11 @@ def suited(
 def merged(settings: Any, chosen: Mapping[str, Any], given: Collection[str]) -> Any:
     """`settings` with what was `chosen` where the command line did not say otherwise."""
     new = {name: value for name, value in chosen.items() if name not in given and hasattr(settings, name)}
-    if isinstance(recipe := chosen.get("recipe"), Recipe):
-        own = {f.name: getattr(settings.recipe, f.name) for f in fields(Recipe) if f.name in given}
-        new["recipe"] = replace(recipe, **own)
+    for name, recipe in new.items():
+        if isinstance(recipe, Recipe):
+            prefix, asked = "" if name == "recipe" else f"{name}.", getattr(settings, name)
+            own = {f.name: getattr(asked, f.name) for f in fields(Recipe) if prefix + f.name in given}
+            new[name] = replace(recipe, **own)
     if "learning_rates" in new:
         kept = {name: rate for name, rate in settings.learning_rates.items() if f"learning_rates.{name}" in given}
         new["learning_rates"] = kept if "lr" in given else {**new["learning_rates"], **kept}
@@ -178,7 +184,14 @@ def precise(settings: Any, given: Collection[str], machine: Machine) -> Any:
         return settings
     name, side = settings.model_names()[0], settings.image_size
     speeds = {word: machine.speed(name, side, word) for word in (settings.recipe.precision, "fp32")}
-    return replace(settings, recipe=replace(settings.recipe, precision=max(speeds, key=lambda word: speeds[word])))
+    faster = max(speeds, key=lambda word: speeds[word])
+    recipes = {kind: replace(getattr(settings, kind), precision=faster) for kind in _recipes(settings)}
+    return merged(settings, recipes, given)
+
+
+def _recipes(settings: Any) -> list[str]:
+    """The settings that are recipes: that of training, and that of fine-tuning where weights stand beside it."""
+    return ["recipe", *(["finetune"] if getattr(settings, "init", ()) else [])]
 
 
 def longest(
@@ -209,11 +222,15 @@ def longest(
 def of_length(settings: Any, steps: int, given: Collection[str], taught: Photographs) -> Any:
     """`settings` with `steps` for all images, and with the root of the share as many for fewer, which over-fit early.
 
-    The warm-up and the rates are those for that length.
+    Fine-tuning has as many, up to the longest of its trials. The warm-up and the rates are those for that length.
     """
     if not {"steps", "epochs"} & set(given):
-        recipe = replace(settings.recipe, steps=steps, warmup_steps=steps // 10)
-        settings = merged(settings, {"recipe": recipe}, given)
+        lengths = (steps, min(steps, LONGEST_FINETUNING))
+        recipes = {
+            kind: replace(getattr(settings, kind), steps=length, warmup_steps=length // 10)
+            for kind, length in zip(_recipes(settings), lengths, strict=False)
+        }
+        settings = merged(settings, recipes, given)
         if sizes := getattr(settings, "train_sizes", ()):
             shares = {size: math.sqrt(size / max(sizes)) for size in sizes if size < max(sizes)}
             fewer = {size: max(LENGTHS[0], 50 * round(steps * share / 50)) for size, share in shares.items()}
@@ -262,7 +279,10 @@ def told(found: Suited, info: DataInfo, given: Collection[str], speed: Speed) ->
         "train_sizes": f"{', '.join(f'{size:,}' for size in sizes)} images: from a few a class up to all"
         if sizes
         else "",
-        "init": f"beside training from scratch, the pre-trained weights {started}" if started else "",
+        "init": f"beside training from scratch, the pre-trained weights {started}: frozen, and fine-tuned in "
+        f"{settings.finetune.steps:,} steps at {', '.join(f'{rate:g}' for rate in settings.rates)}"
+        if started
+        else "",
         "augment": f"{', '.join(recipe.augment) or 'none'}: as for photographs; flips harm where left and right matter",
         "learning_rates": f"peak rates {rates}: from trials on photographs, none were made on yours",
         "precision": f"{recipe.precision}: the faster one here",

@@ -98,8 +98,9 @@ class Sized(Settings):
     """Optimiser steps at a train size, such as 500: 3000; the others take --steps."""
 
     def at_size(self, run: Run) -> Run:
-        """`run` with as many steps as its train size asks for; all else is the same."""
-        steps = self.steps_by_size.get(run.data.train_size or 0, run.recipe.steps)
+        """`run` with as many steps as its train size asks for, fine-tuning in proportion; all else is the same."""
+        asked = self.steps_by_size.get(run.data.train_size or 0, self.recipe.steps)
+        steps = max(1, round(run.recipe.steps * asked / self.recipe.steps))
         return replace(run, recipe=replace(run.recipe, steps=steps))
 
     def checked_sizes(self) -> tuple[int | None, ...]:
