@@ -18,6 +18,7 @@ from vitlab.models.zoo import PATCHES, SMALL_VITS
 from vitlab.runs.run import Run
 from vitlab.runs.stored import drawable, read_rows
 from vitlab.study import settings as allowed
+from vitlab.study.chosen import told
 from vitlab.study.own_data import (
     BUDGET,
     LONGEST_FINETUNING,
@@ -28,7 +29,6 @@ from vitlab.study.own_data import (
     patch_for,
     seconds,
     suited,
-    told,
     train_sizes,
 )
 from vitlab.tasks.settings import TRAINING, LinearProbe
@@ -178,6 +178,8 @@ def test_fine_tuning_has_as_many_steps_as_training_from_scratch_at_every_size_up
         share = min(1, LONGEST_FINETUNING / found.recipe.steps)
         assert steps[True] == {size: round(share * length) for size, length in steps[False].items()}
         assert found.finetune.warmup_steps == found.finetune.steps // 10
+    short = chosen(photos, 2000, "--steps", "40", beside=True, recipe=replace(QUICK.recipe, steps=40)).settings
+    assert (short.recipe.steps, short.finetune.steps) == (40, 40)
     asked = {"finetune": replace(QUICK.finetune, steps=7, augment=("color",)), "rates": (0.5,)}
     words = ("--finetune.steps", "7", "--finetune.augment", "color", "--rates", "0.5")
     own = chosen(photos, 2000, *words, beside=True, **asked).settings

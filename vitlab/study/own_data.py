@@ -13,8 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from vitlab.report.families import family, in_order
-from vitlab.runs.display import duration
+from vitlab.report.families import family
 from vitlab.runs.run import Run
 from vitlab.study.settings import FAMILIES, PATCHES
 from vitlab.tasks.settings import TRAINING, Precision, Recipe
@@ -90,9 +89,10 @@ def suited(
     `unread` images cannot be read and are left out. Raises ValueError for what is given and cannot be.
     """
     base = merged(settings, {"models": ("ViT", "ResNet"), "recipe": taught.recipe}, given)
-    if hasattr(base, "init") and "init" not in given and native_side(info) >= CHEAP:  # else they would be enlarged
-        tuning = {"rates": taught.finetune_rates, "finetune": taught.finetune}
-        base = merged(base, {"init": tuple(shipped()), **tuning}, given)
+    if hasattr(base, "init"):
+        base = merged(base, {"finetune": taught.finetune}, given)
+        if "init" not in given and native_side(info) >= CHEAP:  # else they would be enlarged
+            base = merged(base, {"init": tuple(shipped()), "rates": taught.finetune_rates}, given)
     if hasattr(base, "train_sizes"):
         sizes = train_sizes(available(base.data, info) - unread, classes_of(base.data, info))
         base = merged(base, {"train_sizes": sizes, "steps_by_size": {}}, given)
@@ -180,18 +180,12 @@ def patch_for(side: int) -> int:
 
 def precise(settings: Any, given: Collection[str], machine: Machine) -> Any:
     """`settings` in the precision that is the faster one here: not every CPU computes in bf16."""
-    if "precision" in given:
-        return settings
-    name, side = settings.model_names()[0], settings.image_size
-    speeds = {word: machine.speed(name, side, word) for word in (settings.recipe.precision, "fp32")}
-    faster = max(speeds, key=lambda word: speeds[word])
-    recipes = {kind: replace(getattr(settings, kind), precision=faster) for kind in _recipes(settings)}
-    return merged(settings, recipes, given)
-
-
-def _recipes(settings: Any) -> list[str]:
-    """The settings that are recipes: that of training, and that of fine-tuning where weights stand beside it."""
-    return ["recipe", *(["finetune"] if getattr(settings, "init", ()) else [])]
+    chosen = settings.recipe.precision
+    if "precision" not in given:
+        name, side = settings.model_names()[0], settings.image_size
+        chosen = max(dict.fromkeys((chosen, "fp32")), key=lambda word: machine.speed(name, side, word))
+    kinds = [kind for kind in ("recipe", "finetune") if hasattr(settings, kind)]
+    return merged(settings, {kind: replace(getattr(settings, kind), precision=chosen) for kind in kinds}, given)
 
 
 def longest(
@@ -225,18 +219,20 @@ def of_length(settings: Any, steps: int, given: Collection[str], taught: Photogr
     Fine-tuning has as many, up to the longest of its trials. The warm-up and the rates are those for that length.
     """
     if not {"steps", "epochs"} & set(given):
-        lengths = (steps, min(steps, LONGEST_FINETUNING))
-        recipes = {
-            kind: replace(getattr(settings, kind), steps=length, warmup_steps=length // 10)
-            for kind, length in zip(_recipes(settings), lengths, strict=False)
-        }
-        settings = merged(settings, recipes, given)
+        settings = merged(settings, {"recipe": _lasting(settings.recipe, steps)}, given)
         if sizes := getattr(settings, "train_sizes", ()):
             shares = {size: math.sqrt(size / max(sizes)) for size in sizes if size < max(sizes)}
             fewer = {size: max(LENGTHS[0], 50 * round(steps * share / 50)) for size, share in shares.items()}
             settings = merged(settings, {"steps_by_size": fewer}, given)
+    if getattr(settings, "init", ()):
+        length = min(settings.recipe.steps, LONGEST_FINETUNING)
+        settings = merged(settings, {"finetune": _lasting(settings.finetune, length)}, given)
     rates = taught.long_rates if settings.recipe.steps > LONG else taught.rates
     return merged(settings, {"learning_rates": {**taught.rates, **rates}}, given)
+
+
+def _lasting(recipe: Recipe, steps: int) -> Recipe:
+    return replace(recipe, steps=steps, warmup_steps=steps // 10)
 
 
 def seconds(runs: Sequence[Run], info: DataInfo, machine: Machine) -> float:
@@ -257,63 +253,3 @@ def seconds(runs: Sequence[Run], info: DataInfo, machine: Machine) -> float:
 
 def _enough(settings: Any, given: Collection[str]) -> bool:
     return settings.recipe.steps >= ENOUGH or bool({"steps", "epochs"} & set(given))
-
-
-def told(found: Suited, info: DataInfo, given: Collection[str], speed: Speed) -> list[str]:
-    """What was chosen and why, a line for each thing, with the option that says otherwise; and what was left out."""
-    settings, recipe = found.settings, found.settings.recipe
-    side, names = settings.image_size, in_order(settings.model_names())
-    started = ", ".join(getattr(settings, "init", ()))
-    tokens = (side // settings.patch) ** 2
-    speeds = ", ".join(f"{name} {speed(name, side, recipe.precision):,.0f}" for name in names)
-    native = f"images have {info.native.median:,} px" if info.native else "by its card"
-    sizes = getattr(settings, "train_sizes", ())
-    fewer = min(getattr(settings, "steps_by_size", {}).values(), default=recipe.steps)
-    rates = ", ".join(
-        f"{kind} {settings.learning_rates.get(kind, recipe.lr):g}" for kind in dict.fromkeys(map(family, names))
-    )
-    lines = {
-        "image_size": f"{side} px: {native}",
-        "patch": f"patches of {settings.patch} px: {tokens} tokens",
-        "models": f"{', '.join(names)}: a ViT and a CNN of one size",
-        "train_sizes": f"{', '.join(f'{size:,}' for size in sizes)} images: from a few a class up to all"
-        if sizes
-        else "",
-        "init": f"beside training from scratch, the pre-trained weights {started}: frozen, and fine-tuned in "
-        f"{settings.finetune.steps:,} steps at {', '.join(f'{rate:g}' for rate in settings.rates)}"
-        if started
-        else "",
-        "augment": f"{', '.join(recipe.augment) or 'none'}: as for photographs; flips harm where left and right matter",
-        "learning_rates": f"peak rates {rates}: from trials on photographs, none were made on yours",
-        "precision": f"{recipe.precision}: the faster one here",
-        "steps": f"{recipe.steps:,} steps of {recipe.batch_size} images"
-        + (f", fewer with fewer images, down to {fewer:,}" if fewer < recipe.steps else "")
-        + f": {speeds} images/s measured here, {duration(found.seconds)} in all",
-    }
-    chosen = [f"  {line} (--{name})" for name, line in lines.items() if line and name not in given]
-    return [
-        "Chosen for these images and this machine; an option says otherwise:",
-        *chosen,
-        *_left_out(found, info, given),
-    ]
-
-
-def _left_out(found: Suited, info: DataInfo, given: Collection[str]) -> list[str]:
-    """What would have been worth doing, and takes longer."""
-    settings, side = found.settings, found.settings.image_size
-    native = info.native.median if info.native else side
-    size = settings.sizes[-1]
-    larger = LADDER[LADDER.index(size) + 1] if size in LADDER[:-1] else ""
-    left = {
-        "models": "the hybrid (--models ViT HybridViT ResNet)",
-        "sizes": f"larger models (--sizes {larger})" if larger else "",
-        "image_size": "larger images (--image_size 64)" if side < min(64, native) else "",
-        "steps": f"longer trainings (--steps {4 * settings.recipe.steps})",
-    }
-    words = [word for name, word in left.items() if word and name not in given]
-    over = (
-        [f"  It takes longer than {MINUTES} minutes all the same; --seeds 1 is a first look."]
-        if found.seconds > 60 * MINUTES
-        else []
-    )
-    return [*over, *([f"  Left out for want of time: {'; '.join(words)}."] if words else [])]

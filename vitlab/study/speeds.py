@@ -19,9 +19,10 @@ from vitlab.runs.launch import Launcher
 from vitlab.runs.local import LocalEngine
 from vitlab.runs.place import Place, Prepared
 from vitlab.runs.run import Run, build
+from vitlab.study.chosen import told
 from vitlab.study.command_line import Execution
 from vitlab.study.engines import device_here, machinery
-from vitlab.study.own_data import Machine, merged, options_given, suited, told
+from vitlab.study.own_data import Machine, merged, options_given, suited
 from vitlab.study.settings import data_of
 from vitlab.tasks.settings import Precision
 

@@ -1,0 +1,73 @@
+"""What was chosen for a person's own images and why, in words, with the options that say otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from vitlab.report.families import family, in_order
+from vitlab.runs.display import duration
+from vitlab.study.own_data import LADDER, MINUTES, Speed, Suited
+
+if TYPE_CHECKING:
+    from vitlab.data.info import DataInfo
+
+
+def told(found: Suited, info: DataInfo, given: Collection[str], speed: Speed) -> list[str]:
+    """What was chosen and why, a line for each thing, with the option that says otherwise; and what was left out."""
+    settings, recipe = found.settings, found.settings.recipe
+    side, names = settings.image_size, in_order(settings.model_names())
+    started = ", ".join(getattr(settings, "init", ()))
+    tokens = (side // settings.patch) ** 2
+    speeds = ", ".join(f"{name} {speed(name, side, recipe.precision):,.0f}" for name in names)
+    native = f"images have {info.native.median:,} px" if info.native else "by its card"
+    sizes = getattr(settings, "train_sizes", ())
+    fewer = min(getattr(settings, "steps_by_size", {}).values(), default=recipe.steps)
+    rates = ", ".join(
+        f"{kind} {settings.learning_rates.get(kind, recipe.lr):g}" for kind in dict.fromkeys(map(family, names))
+    )
+    lines = {
+        "image_size": f"{side} px: {native}",
+        "patch": f"patches of {settings.patch} px: {tokens} tokens",
+        "models": f"{', '.join(names)}: a ViT and a CNN of one size",
+        "train_sizes": f"{', '.join(f'{size:,}' for size in sizes)} images: from a few a class up to all"
+        if sizes
+        else "",
+        "init": f"beside training from scratch, the pre-trained weights {started}: frozen, and fine-tuned in "
+        f"{settings.finetune.steps:,} steps at {', '.join(f'{rate:g}' for rate in settings.rates)}"
+        if started
+        else "",
+        "augment": f"{', '.join(recipe.augment) or 'none'}: as for photographs; flips harm where left and right matter",
+        "learning_rates": f"peak rates {rates}: from trials on photographs, none were made on yours",
+        "precision": f"{recipe.precision}: the faster one here",
+        "steps": f"{recipe.steps:,} steps of {recipe.batch_size} images"
+        + (f", fewer with fewer images, down to {fewer:,}" if fewer < recipe.steps else "")
+        + f": {speeds} images/s measured here, {duration(found.seconds)} in all",
+    }
+    chosen = [f"  {line} (--{name})" for name, line in lines.items() if line and name not in given]
+    return [
+        "Chosen for these images and this machine; an option says otherwise:",
+        *chosen,
+        *_left_out(found, info, given),
+    ]
+
+
+def _left_out(found: Suited, info: DataInfo, given: Collection[str]) -> list[str]:
+    """What would have been worth doing, and takes longer."""
+    settings, side = found.settings, found.settings.image_size
+    native = info.native.median if info.native else side
+    size = settings.sizes[-1]
+    larger = LADDER[LADDER.index(size) + 1] if size in LADDER[:-1] else ""
+    left = {
+        "models": "the hybrid (--models ViT HybridViT ResNet)",
+        "sizes": f"larger models (--sizes {larger})" if larger else "",
+        "image_size": "larger images (--image_size 64)" if side < min(64, native) else "",
+        "steps": f"longer trainings (--steps {4 * settings.recipe.steps})",
+    }
+    words = [word for name, word in left.items() if word and name not in given]
+    over = (
+        [f"  It takes longer than {MINUTES} minutes all the same; --seeds 1 is a first look."]
+        if found.seconds > 60 * MINUTES
+        else []
+    )
+    return [*over, *([f"  Left out for want of time: {'; '.join(words)}."] if words else [])]
