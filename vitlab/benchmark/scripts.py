@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torchvision import transforms
 
-from vitlab.data.loading import ImageData, load_data
+from vitlab.data.loading import ImageData, Split, load_data
 from vitlab.models import create
 from vitlab.tasks.settings import Precision, Recipe
 
@@ -120,6 +121,27 @@ class Pictures(torch.utils.data.Dataset):
 
         i = index % len(self.pixels)
         return self.transform(Image.fromarray(np.ascontiguousarray(self.pixels[i]))), int(self.labels[i])
+
+
+class Images(torch.utils.data.Dataset):
+    """PIL images with a transform."""
+
+    def __init__(self, split: Split, transform: Callable[..., Any]) -> None:
+        self.pixels = split.images(torch.arange(len(split)))
+        self.labels, self.transform = split.labels, transform
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Any, int]:
+        return self.transform(transforms.functional.to_pil_image(self.pixels[index])), int(self.labels[index])
+
+
+def evaluated(split: Split, data: ImageData) -> torch.utils.data.DataLoader:
+    """A split as it is, normalised beforehand."""
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (data.mean, data.std))
+    images = (split.images(torch.arange(len(split))) / 255 - mean) / std
+    return torch.utils.data.DataLoader(torch.utils.data.TensorDataset(images, split.labels), batch_size=500)
 
 
 def augmentation(*last: Any) -> transforms.Compose:

@@ -19,8 +19,7 @@ import torch
 import tyro
 from torch.utils.data import DataLoader, Subset
 
-from vitlab.benchmark.scripts import CLIP, DECAY, RATE
-from vitlab.benchmark.tutorial import Images, evaluated
+from vitlab.benchmark.scripts import CLIP, DECAY, RATE, Images, evaluated
 from vitlab.data.loading import ImageData, load_data
 from vitlab.data.splits import nested_subset
 from vitlab.models import create

@@ -8,7 +8,6 @@ The model is vitlab's own, so that a sweep of such scripts differs from a study 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,13 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 import tyro
-from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
+from torch.utils.data import DataLoader, Subset
 from torchmetrics.classification import MulticlassAccuracy
 from torchvision.transforms import Compose
 
 from vitlab.benchmark.peers import Plain
-from vitlab.benchmark.scripts import normalised
-from vitlab.data.loading import ImageData, Split, load_data
+from vitlab.benchmark.scripts import Images, evaluated, normalised
+from vitlab.data.loading import load_data
 from vitlab.data.splits import nested_subset
 from vitlab.models import create
 
@@ -54,29 +53,6 @@ class Classifier(Plain):
         self.log("accuracy", self.accuracy)
 
     test_step = validation_step
-
-
-class Images(Dataset):
-    """PIL images with a transform."""
-
-    def __init__(self, split: Split, transform: Callable[..., Any]) -> None:
-        self.pixels = split.images(torch.arange(len(split)))
-        self.labels, self.transform = split.labels, transform
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, index: int) -> tuple[Any, int]:
-        from torchvision.transforms.functional import to_pil_image
-
-        return self.transform(to_pil_image(self.pixels[index])), int(self.labels[index])
-
-
-def evaluated(split: Split, data: ImageData) -> DataLoader:
-    """A split as it is, normalised beforehand."""
-    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (data.mean, data.std))
-    images = (split.images(torch.arange(len(split))) / 255 - mean) / std
-    return DataLoader(TensorDataset(images, split.labels), batch_size=500)
 
 
 def main(asked: Training) -> None:

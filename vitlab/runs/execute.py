@@ -22,11 +22,8 @@ from vitlab.data.sources import lasting
 from vitlab.errors import suggest
 from vitlab.machine import commit, hardware, versions
 from vitlab.runs.failures import Failure
-from vitlab.runs.floors import floor_flops, floor_rows
 from vitlab.runs.footprint import lines
-from vitlab.runs.inspecting import inspect_run
 from vitlab.runs.place import Listener, Outcome, Place, Prepared, Stopped
-from vitlab.runs.probing import probe
 from vitlab.runs.rows import flat
 from vitlab.runs.run import Run
 from vitlab.runs.store import Store
@@ -86,7 +83,18 @@ def _work(run: Run, place: Place) -> Callable[[Run, ImageData, Store, Listener, 
     """What does a run of this task."""
     if isinstance(run.task, TRAINING):
         return partial(train, micro=place.micro_batch, team=place.team)
-    return inspect_run if isinstance(run.task, Inspect) else floor_rows if isinstance(run.task, Floors) else probe
+    # Late, as no training should wait for what these import: scikit-learn and SciPy take a second.
+    if isinstance(run.task, Inspect):
+        from vitlab.runs.inspecting import inspect_run
+
+        return inspect_run
+    if isinstance(run.task, Floors):
+        from vitlab.runs.floors import floor_rows
+
+        return floor_rows
+    from vitlab.runs.probing import probe
+
+    return probe
 
 
 def failed(run: Run, place: Place, error: Exception) -> Outcome:
@@ -195,6 +203,8 @@ _info = lru_cache(maxsize=16)(describe)
 def _cost(run: Run, images: _Set) -> float:
     check_augmentations(run.recipe.augment)
     if isinstance(run.task, Floors):
+        from vitlab.runs.floors import floor_flops
+
         return floor_flops(images.train, images.test, images.image_size)
     forward = cost_of(run, images.image_size, images.classes).flops
     if not isinstance(run.task, TRAINING):

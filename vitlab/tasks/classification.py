@@ -33,7 +33,10 @@ class TrainingTask(pl.LightningModule):
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Seed the global streams (dropout, stochastic depth, corruption) for this step."""
         mine = [self.rank] if self.rank else []  # Processes draw other masks of dropout, each for its own images.
-        torch.manual_seed(derived_seed(self.seed, "step", self.global_step, *mine))
+        seed = derived_seed(self.seed, "step", self.global_step, *mine)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed looks for every kind of device, each time
+        if self.device.type != "cpu":
+            torch.get_device_module(self.device).manual_seed(seed)
         self.optimizers(use_pl_optimizer=False).zero_grad()  # type: ignore[union-attr]  # there is one
 
     def optimizer_zero_grad(self, *_: Any) -> None:
