@@ -108,7 +108,9 @@ SGD_GPU = replace(SGD, steps=2500, augment=("crop", "flip"), precision="bf16")
 SGD_WEIGHTS = replace(SGD_GPU, steps=600, batch_size=64, warmup_steps=60, evaluations=20)
 SGD_OWN = replace(SGD_WEIGHTS, evaluations=6)
 # For images that nobody has studied yet.
-PHOTOGRAPHS = Photographs(CIFAR_SHORT, CIFAR10_SHORT.chosen, CIFAR10_LONG.chosen, SGD_OWN, (0.03,))
+PHOTOGRAPHS = Photographs(
+    CIFAR_SHORT, CIFAR10_SHORT.chosen, CIFAR10_LONG.chosen, SGD_OWN, {"ViT": (0.03,), "ResNet": (0.3,)}
+)
 SGD_RATES_CPU = (0.01, 0.03, 0.1, 0.3)  # 100 steps ask for more than the paper's rates
 # Pre-training on ImageNet-21k as in Table 3.
 IMAGENET21K = Recipe(

@@ -166,6 +166,8 @@ def test_photographs_are_held_against_the_weights_that_come_with_vitlab(photos):
     found = chosen(photos, 2000, beside=True).settings
     started = {run.init for run in plan(found) if run.init}
     assert found.init == tuple(shipped()) and started == set(shipped()) and started
+    tuned = {(run.model, run.recipe.lr) for run in plan(found) if run.init and trains(run)}
+    assert tuned == {("ViT-Pico/4", 0.03), ("ResNet-Pico", 0.3)}
     assert not any(run.init for run in plan(chosen(photos, 2000).settings))
 
 
@@ -183,31 +185,34 @@ def test_fine_tuning_has_as_many_steps_as_training_from_scratch_at_every_size_up
     asked = {"finetune": replace(QUICK.finetune, steps=7, augment=("color",)), "rates": (0.5,)}
     words = ("--finetune.steps", "7", "--finetune.augment", "color", "--rates", "0.5")
     own = chosen(photos, 2000, *words, beside=True, **asked).settings
-    assert (own.finetune.steps, own.finetune.augment, own.rates) == (7, ("color",), (0.5,))
+    assert (own.finetune.steps, own.finetune.augment) == (7, ("color",))
+    assert {run.recipe.lr for run in plan(own) if run.init and trains(run)} == {0.5}
     assert own.finetune.batch_size == recipes.PHOTOGRAPHS.finetune.batch_size
 
 
-def test_the_rate_of_fine_tuning_is_the_best_on_average_of_trials_with_its_recipe():
-    recipe, lengths = recipes.PHOTOGRAPHS.finetune, {}
-    for name in ("vit_pico_4.200_steps", "vit_pico_4.tiny_imagenet_32"):
+TRIALS = {"ViT": ("vit_pico_4.200_steps", "vit_pico_4.tiny_imagenet_32"), "ResNet": ("resnet_pico.200_steps",)}
+
+
+@pytest.mark.parametrize("kind", TRIALS)
+def test_the_rate_of_fine_tuning_is_the_best_on_average_of_trials_with_its_recipe(kind):
+    recipe, found = recipes.PHOTOGRAPHS.finetune, []
+    for name in TRIALS[kind]:
         rows = drawable(read_rows(RESULTS / "few_shot" / name))
         trials = rows[(rows["task.kind"] == "classify") & (rows["split"] == "validation")]
         tried = trials.filter(
             regex=r"^recipe\.(batch_size|optimizer|weight_decay|augment|precision)$"
         ).drop_duplicates()
-        assert len(tried) == 1 and all(
+        assert len(tried) == 1 and set(trials["recipe.steps"]) <= {200, LONGEST_FINETUNING}
+        assert all(
             getattr(recipe, column.partition(".")[2]) in (value, tuple(str(value).split()))
             for column, value in tried.iloc[0].items()
         )
-        lengths[int(trials["recipe.steps"].iloc[0])] = (
-            trials.groupby(["recipe.lr", "data.name"])["score"].mean().unstack()
-        )
-    means = pd.concat(lengths).dropna().groupby(level=1).mean().mean(axis=1)
-    assert max(lengths) == LONGEST_FINETUNING and all(scores.shape[1] == 4 for scores in lengths.values())
-    assert (
-        recipes.PHOTOGRAPHS.finetune_rates == (means.idxmax(),)
-        and means.index.min() < means.idxmax() < means.index.max()
-    )
+        scores = trials.groupby(["recipe.lr", "data.name"])["score"].mean().unstack()
+        assert scores.shape[1] == 4
+        found.append(scores.mean(axis=1))
+    means = pd.concat(found, axis=1).dropna().mean(axis=1)
+    assert recipes.PHOTOGRAPHS.finetune_rates[kind] == (means.idxmax(),)
+    assert means.index.min() < means.idxmax() < means.index.max()
 
 
 def test_images_that_cannot_be_read_are_not_asked_for(photos):

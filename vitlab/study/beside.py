@@ -6,11 +6,12 @@ Everything is paired: a seed has the same subset of the images in every arm.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vitlab.report.families import family
 from vitlab.runs.run import Run
 from vitlab.study.plan import RATE, best_rate, grid
 from vitlab.study.settings import Sized, data_of
@@ -37,6 +38,8 @@ class Beside(Sized):
     """Recipe of fine-tuning all images, except for its rate (Table 4); fewer images get fewer steps as in training."""
     rates: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3)
     """Fine-tuning rates; at each train size the one with the best mean accuracy on the validation split counts."""
+    rates_by_family: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """Other fine-tuning rates for a family."""
 
     @property
     def own_images(self) -> bool:
@@ -61,7 +64,8 @@ class Beside(Sized):
         for start, size in map(start_of, self.init):
             based = replace(start, data=data_of(self.data, image_size=size)[0])
             found += grid(replace(based, task=LinearProbe()), axes)
-            tuned = grid(replace(based, recipe=self.finetune), {**axes, RATE: self.rates})
+            rates = self.rates_by_family.get(family(start.model), self.rates)
+            tuned = grid(replace(based, recipe=self.finetune), {**axes, RATE: rates})
             found += [self.at_size(run) for run in tuned]
         return found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vitlab.report.families import family, in_order
 from vitlab.runs.display import duration
@@ -34,7 +34,7 @@ def told(found: Suited, info: DataInfo, given: Collection[str], speed: Speed) ->
         if sizes
         else "",
         "init": f"beside training from scratch, the pre-trained weights {started}: frozen, and fine-tuned in "
-        f"{settings.finetune.steps:,} steps at {', '.join(f'{rate:g}' for rate in settings.rates)}"
+        f"{settings.finetune.steps:,} steps at {_finetuning_rates(settings)}"
         if started
         else "",
         "augment": f"{', '.join(recipe.augment) or 'none'}: as for photographs; flips harm where left and right matter",
@@ -50,6 +50,11 @@ def told(found: Suited, info: DataInfo, given: Collection[str], speed: Speed) ->
         *chosen,
         *_left_out(found, info, given),
     ]
+
+
+def _finetuning_rates(settings: Any) -> str:
+    by_family = settings.rates_by_family or {"": settings.rates}
+    return ", ".join(f"{kind} {rate:g}".strip() for kind, rates in by_family.items() for rate in rates)
 
 
 def _left_out(found: Suited, info: DataInfo, given: Collection[str]) -> list[str]:

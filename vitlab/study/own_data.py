@@ -41,14 +41,14 @@ MOST_SIZES, STRIDE, A_CLASS = 5, 4.0, 5  # train sizes; ratio of neighbours; ima
 @dataclass(frozen=True)
 class Photographs:
     """What trials on photographs chose: a recipe, and peak rates by family for its length and for a longer one; that of
-    fine-tuning, and the rates that it tries at each number of images.
+    fine-tuning, and the rates that a family tries at each number of images.
     """
 
     recipe: Recipe
     rates: Mapping[str, float]
     long_rates: Mapping[str, float]
     finetune: Recipe
-    finetune_rates: tuple[float, ...]
+    finetune_rates: Mapping[str, tuple[float, ...]]
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,9 @@ def suited(
     if hasattr(base, "init"):
         base = merged(base, {"finetune": taught.finetune}, given)
         if "init" not in given and native_side(info) >= CHEAP:  # else they would be enlarged
-            base = merged(base, {"init": tuple(shipped()), "rates": taught.finetune_rates}, given)
+            base = merged(base, {"init": tuple(shipped())}, given)
+            if not any(name.startswith("rates") for name in given):
+                base = merged(base, {"rates_by_family": taught.finetune_rates}, given)
     if hasattr(base, "train_sizes"):
         sizes = train_sizes(available(base.data, info) - unread, classes_of(base.data, info))
         base = merged(base, {"train_sizes": sizes, "steps_by_size": {}}, given)
