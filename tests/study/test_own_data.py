@@ -187,6 +187,8 @@ def test_fine_tuning_has_as_many_steps_as_training_from_scratch_at_every_size_up
     own = chosen(photos, 2000, *words, beside=True, **asked).settings
     assert (own.finetune.steps, own.finetune.augment) == (7, ("color",))
     assert {run.recipe.lr for run in plan(own) if run.init and trains(run)} == {0.5}
+    said = told(chosen(photos, 2000, beside=True), describe(str(photos)), (), machine(2000).speed)
+    assert any("steps at ViT 0.03, ResNet 0.3 (--init)" in line for line in said)
     assert own.finetune.batch_size == recipes.PHOTOGRAPHS.finetune.batch_size
 
 

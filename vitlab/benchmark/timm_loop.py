@@ -9,6 +9,7 @@ models are vitlab's own, whose attention is the kind that is the faster one on t
 from __future__ import annotations
 
 import itertools
+import sys
 import tempfile
 from copy import deepcopy
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ from vitlab.models import create
 class Trainings:
     """Every model at every train size with every seed."""
 
-    models: tyro.conf.Positional[tuple[str, ...]]
+    models: tyro.conf.Positional[tuple[str, ...]] = ("ViT-Pico/2",)
     train_sizes: tuple[int, ...] = (100,)
     seeds: int = 1
     steps: int = 100
@@ -109,4 +110,8 @@ def top1(net: torch.nn.Module, loader: DataLoader) -> float:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Trainings, use_underscores=True))
+    try:
+        main(tyro.cli(Trainings, use_underscores=True))
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

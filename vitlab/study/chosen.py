@@ -34,7 +34,7 @@ def told(found: Suited, info: DataInfo, given: Collection[str], speed: Speed) ->
         if sizes
         else "",
         "init": f"beside training from scratch, the pre-trained weights {started}: frozen, and fine-tuned in "
-        f"{settings.finetune.steps:,} steps at {_finetuning_rates(settings)}"
+        f"{settings.finetune.steps:,} steps at {_finetuning_rates(settings, names)}"
         if started
         else "",
         "augment": f"{', '.join(recipe.augment) or 'none'}: as for photographs; flips harm where left and right matter",
@@ -52,9 +52,9 @@ def told(found: Suited, info: DataInfo, given: Collection[str], speed: Speed) ->
     ]
 
 
-def _finetuning_rates(settings: Any) -> str:
-    by_family = settings.rates_by_family or {"": settings.rates}
-    return ", ".join(f"{kind} {rate:g}".strip() for kind, rates in by_family.items() for rate in rates)
+def _finetuning_rates(settings: Any, names: list[str]) -> str:
+    rates = {kind: settings.rates_by_family.get(kind, settings.rates) for kind in map(family, names)}
+    return ", ".join(f"{kind} {' '.join(f'{rate:g}' for rate in tried)}" for kind, tried in rates.items())
 
 
 def _left_out(found: Suited, info: DataInfo, given: Collection[str]) -> list[str]:
