@@ -89,7 +89,7 @@ def draw(rows: pd.DataFrame, settings: FewShotStudy) -> Evidence:
     if len(few := shown[shown["shots"].notna() & shown["init"].notna()]):
         axes: dict[str, Any] = {"xlabel": "images a class", "ylabel": "test accuracy (%)", "first": MEAN, "log_x": True}
         figures["figure"] = curves(few, x="shots", panel="title", title=f"Few-shot accuracy, {origin(few)}", **axes)
-    if len(pairs := both_measures(scored, settings.proxy)):
+    if (pairs := both_measures(scored, settings.proxy))["model"].nunique() > 1:
         title, xlabel = "Does few-shot accuracy predict fine-tuning?", f"{settings.proxy}-shot accuracy (%)"
         axes = {"title": title, "xlabel": xlabel, "ylabel": "fine-tuned accuracy (%)"}
         figures["correlation"] = dots(pairs, x="few_shot", y="score", panel="title", **axes)
