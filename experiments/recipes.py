@@ -55,12 +55,15 @@ CIFAR10_SHORT = Trials(
 CIFAR10_LONG = Trials(
     "cifar10",
     ("tuning/cifar10_500_49000",),
-    {"ViT": 3e-3, "ResNet": 3e-2},
-    {"ViT": (3e-4, 1e-3, 3e-3, 1e-2), "ResNet": (3e-3, 1e-2, 3e-2, 1e-1)},
+    {"ViT": 3e-3, "HybridViT": 3e-3, "ResNet": 3e-2},
+    {**dict.fromkeys(FAMILIES[:2], (3e-4, 1e-3, 3e-3, 1e-2)), "ResNet": (3e-3, 1e-2, 3e-2, 1e-1)},
 )
 # 1,000 steps on 200 images and 2,500 on 16,000, at 32 px.
 EUROSAT_SHORT = Trials(
-    "eurosat_64", ("tuning/eurosat_64_200_16000",), {"ViT": 3e-3, "ResNet": 1e-2}, CIFAR10_LONG.tried
+    "eurosat_64",
+    ("tuning/eurosat_64_200_16000",),
+    {"ViT": 3e-3, "ResNet": 1e-2},
+    {kind: CIFAR10_LONG.tried[kind] for kind in ("ViT", "ResNet")},
 )
 TINY_SHORT = Trials(
     "tiny_imagenet_32",
