@@ -166,7 +166,8 @@ def measure(settings: Throughput, how: Execution) -> list[dict[str, Any]]:
 
     device, threads = pick_device(how.device), cores()
     chosen, repeats = tasks(settings, device, threads)
-    print(f"{repeats} repetitions of {len(chosen)} measurements, on {device} with {threads} threads.", flush=True)
+    times = "1 repetition" if repeats == 1 else f"{repeats} repetitions"
+    print(f"{times} of {len(chosen)} measurements, on {device} with {threads} threads.", flush=True)
     if how.dry_run:
         print("\n".join(what for what, _ in chosen))
         return []

@@ -75,7 +75,7 @@ def test_peers_train_a_vit_of_our_shape_with_either_attention(name):
 
 
 def test_a_dry_run_says_what_would_be_measured(tmp_path, capsys):
-    for words, said in {(): "2 repetitions of 4", ("--peers",): "of 8", ("--sweep",): "1 repetitions of 4"}.items():
+    for words, said in {(): "2 repetitions of 4", ("--peers",): "of 8", ("--sweep",): "1 repetition of 5"}.items():
         assert measure(tmp_path, *words, "--dry_run") == 0
         assert said in capsys.readouterr().out
     assert not (tmp_path / "results").exists()
