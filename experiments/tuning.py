@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from vitlab.report.families import family
 from vitlab.runs.run import Run
 from vitlab.study.plan import RATE, SEED, best_rate, grid
-from vitlab.study.settings import Sized, data_of
+from vitlab.study.settings import Sized, check_families, data_of
 from vitlab.study.study import Study, main
 from . import recipes
 
@@ -76,6 +76,7 @@ PRESETS = {
 
 def plan(settings: Tuning) -> list[Run]:
     """Every rate for every model, at every size, with every seed."""
+    check_families("rates_by_family", settings.rates_by_family)
     for name, rates in settings.rates_by_family.items():
         if len(rates) != len(settings.rates):
             raise ValueError(

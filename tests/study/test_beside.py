@@ -1,5 +1,7 @@
 """What stands beside training from scratch: weights from any source as a Run, and the names of arms."""
 
+import importlib
+
 import pandas as pd
 import pytest
 
@@ -9,6 +11,7 @@ from vitlab.runs.place import Listener, Place
 from vitlab.runs.run import Data, Run
 from vitlab.study.beside import Beside, arms, short_name, start_of
 from vitlab.study.plan import SEED
+from vitlab.study.study import main
 from vitlab.tasks.settings import Classify, LinearProbe, Recipe
 
 
@@ -69,3 +72,13 @@ def test_arms_are_named_and_a_rate_is_chosen_for_each_size_on_validation():
 def test_weights_have_short_names():
     names = ("runs/0123/model.safetensors", "a/B_16.npz", "vit_tiny_patch16_224.augreg_in21k", "hf/folder")
     assert [short_name(name) for name in names] == ["0123", "B_16", "vit_tiny_patch16_224.augreg_in21k", "folder"]
+
+
+@pytest.mark.parametrize("study", ["data_scaling", "tuning"])
+def test_rates_of_a_family_that_there_is_not_are_refused(study, tmp_path, capsys):
+    words = ["--rates_by_family", "Vit", *["0.1"] * 4, "--rates", *["0.1"] * 4, "--dry_run", "--runs", str(tmp_path)]
+    with pytest.raises(SystemExit) as end:
+        main(importlib.import_module(f"experiments.{study}").STUDY, words)
+    assert end.value.code == 2
+    said = capsys.readouterr().err
+    assert "'Vit'" in said and "Did you mean 'ViT'?" in said and "HybridViT, ResNet" in said

@@ -1,6 +1,8 @@
 """Evidence on disk: it never shrinks, and verdicts on one data set are decided together whoever wrote them."""
 
+import json
 import math
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -44,6 +46,20 @@ def test_new_evidence_on_a_data_set_can_change_the_verdicts_that_stand_there(tmp
     (after,) = Evidence.loads((tmp_path / "one" / "digits" / "evidence.json").read_text()).verdicts
     assert after.adjusted_p == pytest.approx(2 * alone.p) and after.p == alone.p
     assert after.outcome == "undecided" and "undecided" in (tmp_path / "one" / "digits" / "evidence.md").read_text()
+
+
+def test_a_claim_stays_primary_though_its_last_verdict_is_of_a_pair_that_is_not(tmp_path):
+    made = study("one", "a.b", 0.035)
+
+    def draw(rows: pd.DataFrame, settings: Settings) -> Evidence:
+        (first,) = made.draw(rows, settings).verdicts
+        return Evidence((first, replace(first, claim=replace(first.claim, primary=False))))
+
+    for _ in range(2):
+        written(tmp_path, replace(made, draw=draw), ["a", "b", "c"])
+        ledger = json.loads((tmp_path / "ledger.json").read_text())
+        assert [claim["primary"] for claim in ledger["claims"]] == [True]
+        assert [line["primary"] for line in ledger["lines"]] == [True, False]
 
 
 def test_evidence_never_shrinks_though_a_plan_asks_for_less_and_that_is_said(tmp_path, capsys):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from vitlab.report.families import family
 from vitlab.runs.run import Run
 from vitlab.study.plan import RATE, best_rate, grid
-from vitlab.study.settings import Sized, data_of
+from vitlab.study.settings import Sized, check_families, data_of
 from vitlab.tasks.settings import Floors, LinearProbe, Recipe
 from vitlab.weights import find
 
@@ -40,6 +40,10 @@ class Beside(Sized):
     """Fine-tuning rates; at each train size the one with the best mean accuracy on the validation split counts."""
     rates_by_family: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     """Other fine-tuning rates for a family."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_families("rates_by_family", self.rates_by_family)
 
     @property
     def own_images(self) -> bool:

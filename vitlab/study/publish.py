@@ -140,7 +140,9 @@ def _pages(results: Path, whole: Mapping[Path, Evidence], claims: Sequence[Claim
     entries = [entry(folder, evidence) for folder, evidence in sorted(whole.items())]
     if claims is None:
         known = {claim.id: claim for claim in catalogue(results / "ledger.json")}
-        known |= {verdict.claim.id: verdict.claim for one in entries for verdict in one.evidence.verdicts}
+        for claim in (verdict.claim for one in entries for verdict in one.evidence.verdicts):
+            # Of several pairs of models only one is primary, which says nothing of the claim itself.
+            known[claim.id] = replace(claim, primary=known.get(claim.id, claim).primary)
         claims = list(known.values())
     found = ledger([(one.name, one.evidence.verdicts) for one in entries], claims)
     texts = {"ledger.json": json.dumps(found.to_json(), indent=1, allow_nan=False) + "\n"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any
@@ -86,6 +86,13 @@ class Settings:
         """
         data, _ = data_of(self.data, image_size=self.image_size)
         return [replace(run, data=data) for run in self.bare()]
+
+
+def check_families(option: str, names: Iterable[str]) -> None:
+    """Raise ValueError where `option` names something else than a family of models."""
+    for name in names:
+        if name not in FAMILIES:
+            raise ValueError(f"--{option} names {name!r}.{suggest(name, FAMILIES)} Allowed: {', '.join(FAMILIES)}.")
 
 
 @dataclass(frozen=True)
