@@ -66,7 +66,7 @@ def test_the_pointer_says_mean_interval_seed_run_and_value(rows) -> None:
     lines = means["text"][0].split("<br>")
     assert lines[0] == f"ViT-Micro/4, 500: {point.interval.format()}" and lines[1] == "n = 3, 95% interval"
     assert lines[2] == f"{point.seeds[0][0]}: {point.seeds[0][1] * 100:.1f}" and "run " in lines[2]
-    assert means["y"] == pytest.approx([point.interval.mean * 100 for point in chart.series[0].points])
+    assert means["y"] == pytest.approx([point.interval.mean * 100 for point in chart.series[0].points], rel=1e-5)
     seeds = next(trace for trace in figure["data"] if trace["mode"] == "markers")
     assert len(seeds["x"]) == 15 and seeds["text"][0].startswith("ViT-Micro/4: ") and "seed 0, run" in seeds["text"][0]
     assert figure["layout"]["xaxis"]["type"] == "log"

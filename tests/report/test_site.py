@@ -141,7 +141,9 @@ def test_pages_are_escaped_closed_described_and_linked(results):
     order = [text.index(part) for part in ("Patches<", "Patches, 2<", ">left over<", "As said.")]
     assert order == sorted(order)
     data = json.loads(re.search(r'<script type="application/json">(.*?)</script>', text)[1])
-    assert "seed 0, run" in json.dumps(data["wide"]) and len(data["wide"]["data"]) > 5
+    for width in ("wide", "narrow"):
+        shown = [data["traces"][trace["of"]] for trace in data[width]["data"]]
+        assert "seed 0, run" in json.dumps(shown) and len(shown) > 5
     index = pages[folder / "index.html"]
     assert (
         "1 tested, on 1 data set." in index

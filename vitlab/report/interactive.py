@@ -41,6 +41,7 @@ LEGEND = {  # below all panels
     "yref": "container",
     "yanchor": "bottom",
 }
+OWN = ("xaxis", "yaxis", "showlegend")  # of a trace, what is not the same in both widths
 MOST = 12  # seeds that are named where the pointer is on their mean
 
 
@@ -70,6 +71,22 @@ def to_plotly(chart: Chart, *, narrow: bool = False) -> dict[str, Any]:
     layout["margin"] = {**MARGIN, "b": below}
     layout["height"] = sum(heights) + MARGIN["t"] + below
     return {"data": traces, "layout": {**layout, "legend": LEGEND, "showlegend": lines > 0}}
+
+
+def both(chart: Chart) -> dict[str, Any]:
+    """The chart "wide" and "narrow", and the "traces" that they have in common: data names one by its number ("of")."""
+    traces: list[dict[str, Any]] = []
+
+    def placed(trace: dict[str, Any]) -> dict[str, Any]:
+        common = {name: value for name, value in trace.items() if name not in OWN}
+        if common not in traces:
+            traces.append(common)
+        return {"of": traces.index(common), **{name: trace[name] for name in OWN if name in trace}}
+
+    drawn = {"wide": to_plotly(chart), "narrow": to_plotly(chart, narrow=True)}
+    for figure in drawn.values():
+        figure["data"] = [placed(trace) for trace in figure["data"]]
+    return {"traces": traces, **drawn}
 
 
 def _stacked(chart: Chart) -> Chart:
@@ -237,7 +254,7 @@ def _seeds(chart: Chart, series: Series, style: SeriesStyle) -> list[dict[str, A
 def _band(chart: Chart, series: Series, style: SeriesStyle) -> dict[str, Any]:
     """The outline of the intervals, there and back; points without an interval are left out."""
     known = [point for point in series.points if not math.isnan(point.interval.low)]
-    low, high = ([getattr(point.interval, end) * chart.scale for point in known] for end in ("low", "high"))
+    low, high = (_shown([getattr(point.interval, end) for point in known], chart.scale) for end in ("low", "high"))
     there = [float(point.x) * chart.x_scale for point in known]
     outline = {"x": [*there, *reversed(there)], "y": [*low, *reversed(high)], "line": {"width": 0}, "hoverinfo": "skip"}
     filled = {"fill": "toself", "fillcolor": f"{style.colour}29"}
@@ -268,5 +285,10 @@ def _words(chart: Chart, series: Series, point: Point) -> str:
 
 
 def _shown(values: Sequence[float], scale: float) -> list[float | None]:
-    """Values times `scale`; NaN as null, which plotly leaves out."""
-    return [value * scale if math.isfinite(value) else None for value in values]
+    """Values times `scale`, as exactly as pixels can show; NaN as null, which plotly leaves out."""
+    return [_place(value * scale) if math.isfinite(value) else None for value in values]
+
+
+def _place(value: float) -> float:
+    """A coordinate in six significant digits: finer than a pixel, and a third of the bytes."""
+    return float(f"{value:.6g}")

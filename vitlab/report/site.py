@@ -23,7 +23,7 @@ from vitlab.report import tables, verdicts
 from vitlab.report.captions import alt
 from vitlab.report.entries import Entry, ordered
 from vitlab.report.evidence import Chart, Picture
-from vitlab.report.interactive import to_plotly
+from vitlab.report.interactive import both
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -88,7 +88,7 @@ def plotly_script() -> Path:
 
 @dataclass(frozen=True)
 class Shown:
-    """A figure or an image file on a page; `drawn`: plotly's JSON for a "wide" and a "narrow" one."""
+    """A figure or an image file on a page; `drawn`: plotly's JSON for both widths, as `both` gives it."""
 
     name: str
     title: str
@@ -122,9 +122,8 @@ def _stem(file: str) -> str:
 
 def _figure(name: str, chart: Chart, picture: Picture | None = None) -> Shown:
     """A chart for both widths, with its words."""
-    drawn = {"wide": to_plotly(chart), "narrow": to_plotly(chart, narrow=True)}
     words = picture or Picture(chart.title, chart.subtitle)
-    return Shown(name, words.title, words.caption, alt(chart), drawn)
+    return Shown(name, words.title, words.caption, alt(chart), both(chart))
 
 
 def _picture(name: str, picture: Picture) -> Shown:
@@ -143,6 +142,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "ensure_ascii": False}
     made.filters |= {
         "table": lambda table: Markup(tables.to_html(table)),
         "verdicts": lambda found: Markup(verdicts.to_html(found)),

@@ -147,19 +147,31 @@ def settle(figure: Figure) -> None:
         figure.set_layout_engine(None)
 
 
-def in_few_colours(png: bytes) -> bytes:
-    """A PNG of pixels in the 256 colours that suit it best: less than half the bytes, and no difference to the eye."""
-    from PIL import Image
+def render(figure: Figure, kind: str, *, photographs: bool = False) -> bytes:
+    """The figure as "png" (200 dpi, 256 colours) or "pdf"; equal figures give equal bytes with one matplotlib.
 
+    No date is written. `photographs`: what is in it deserves the slower choice of colours.
+    """
     out = io.BytesIO()
-    Image.open(io.BytesIO(png)).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
-    return out.getvalue()
-
-
-def render(figure: Figure, kind: str) -> bytes:
-    """The figure as "png" (200 dpi) or "pdf"; equal figures give equal bytes with one matplotlib (no date)."""
-    out = io.BytesIO()
-    metadata = {"png": {"Software": None}, "pdf": {"CreationDate": None}}.get(kind, {})
+    drawn = {"png": {"Software": None}, "pdf": {"CreationDate": None}}
+    packed: dict[str, Any] = {"pil_kwargs": {"compress_level": 1}} if kind == "png" else {}  # it is packed well below
     with look():
-        figure.savefig(out, format=kind, metadata=metadata, facecolor="white")
+        figure.savefig(out, format=kind, metadata=drawn.get(kind, {}), facecolor="white", **packed)
+    return in_few_colours(out.getvalue(), photographs=photographs) if kind == "png" else out.getvalue()
+
+
+def in_few_colours(png: bytes, *, photographs: bool = False) -> bytes:
+    """A PNG of pixels in 256 colours: less than half the bytes, and no difference to the eye.
+
+    An octree finds the colours of a chart in a quarter of the time that `photographs` need (median cut), but for white.
+    """
+    from PIL import Image
+    from PIL.Image import Quantize
+
+    method = Quantize.MEDIANCUT if photographs else Quantize.FASTOCTREE
+    few = Image.open(io.BytesIO(png)).convert("RGB").quantize(256, method, dither=Image.Dither.NONE)
+    if not photographs:
+        few.putpalette([255 if level == 254 else level for level in few.getpalette() or []])
+    out = io.BytesIO()
+    few.save(out, "PNG", optimize=photographs)
     return out.getvalue()

@@ -182,13 +182,13 @@ def in_markdown(evidence: Evidence, question: str) -> str:
 def _figures(evidence: Evidence, pictures: Mapping[str, Figure]) -> dict[str, bytes]:
     """Charts and pictures as PNG; charts as vectors are what `export` is for."""
     from vitlab.report.draw import draw
-    from vitlab.report.style import in_few_colours, render, settle
+    from vitlab.report.style import render, settle
 
     charts = {name: draw(chart) for name, chart in evidence.figures.items()}
     for figure in (*charts.values(), *pictures.values()):
         settle(figure)
     files = {f"{name}.png": render(figure, "png") for name, figure in charts.items()}
-    return files | {f"{name}.png": in_few_colours(render(figure, "png")) for name, figure in pictures.items()}
+    return files | {f"{name}.png": render(figure, "png", photographs=True) for name, figure in pictures.items()}
 
 
 def export(written: Written) -> None:

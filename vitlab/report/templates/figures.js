@@ -9,8 +9,9 @@
   const draw = figure => {
     const data = JSON.parse(themed(figure.querySelector("script").textContent));
     const chosen = narrow.matches ? data.narrow : data.wide;
+    const traces = chosen.data.map(({of, ...own}) => ({...data.traces[of], ...own}));
     const plot = figure.querySelector(".plot");
-    Plotly.react(plot, chosen.data, chosen.layout, {responsive: true, displaylogo: false, displayModeBar: false});
+    Plotly.react(plot, traces, chosen.layout, {responsive: true, displaylogo: false, displayModeBar: false});
     figure.classList.add("drawn");
   };
   const figures = [...document.querySelectorAll("figure.chart")];
