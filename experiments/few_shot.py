@@ -51,7 +51,7 @@ class FewShotStudy(Upstream):
 
 FEW, DIGITS = FewShot(draws=10, l2=(1.0, 32.0, 1024.0)), ("digits@3,5,8", "digits@3,5,7,8,9", "digits")
 PRESETS = {
-    "quick": FewShotStudy(**UPSTREAM["quick"], downstream=DIGITS, few_shot=replace(FEW, max_draws=1000)),
+    "quick": FewShotStudy(**UPSTREAM["quick"], downstream=DIGITS, few_shot=FEW),
     "tiny_imagenet": FewShotStudy(**UPSTREAM["tiny_imagenet"], few_shot=replace(FEW, shots=(1, 5, 10))),
     "tiny_imagenet_cpu": FewShotStudy(**UPSTREAM["tiny_imagenet_cpu"], few_shot=replace(FEW, shots=(1, 5, 10))),
     "weights_cpu": FewShotStudy(**UPSTREAM["weights_cpu"], few_shot=replace(FEW, shots=(1, 5, 10))),
