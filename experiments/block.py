@@ -115,8 +115,11 @@ def verdicts(trained: pd.DataFrame) -> tuple[Verdict, ...]:
 
     own = at_own_rate(trained, BY).query("split == 'test'")
     points = own[["model", LAYERS]].drop_duplicates().to_dict("records")
-    found = [compare(BLOCK, own, PRE, POST, by=ARM, at=point) for point in points]
-    return tuple(verdict for verdict in found if verdict)
+    found = {
+        f"{point['model']}, {point[LAYERS]:g} layers": compare(BLOCK, own, PRE, POST, by=ARM, at=point)
+        for point in points
+    }
+    return tuple(replace(one, subject=f"{one.subject}, {where}") for where, one in found.items() if one)
 
 
 STUDY = Study(

@@ -132,7 +132,7 @@ def _verdicts(test: pd.DataFrame, words: Mapping[int, str]) -> tuple[Verdict, ..
             about: dict[str, Any] = {"by": HOW, "before": PLAIN, "after": how, "doubts": doubts}
             found += [losses(replace(LOCALITY, primary=i == 0 and side > 1), rows, cnn, vit, **about)]
             found += [losses(replace(BLIND, primary=i == 0), rows, vit, **about)] if side > 1 else []
-    return tuple(verdict for verdict in found if verdict)
+    return tuple(replace(one, subject=f"{one.subject}, {one.about['after']}") for one in found if one)
 
 
 STUDY = Study(

@@ -168,7 +168,8 @@ def _fewer_local_heads(
     def local_heads(heads: pd.DataFrame) -> float:
         return inspected.local_share(inspected.first_layer(heads))
 
-    shares = [inspected.gained(seen[seen["model"] == name], "attention", local_heads) for name in (vit, hybrid)]
+    heads = inspected.final(seen, "attention")
+    shares = [inspected.by_seed(heads[heads["model"] == name], local_heads) for name in (vit, hybrid)]
     values = {int(str(seed)): gap for seed, gap in paired(*shares).items()}
     none = [] if any(shares[0].values()) else [f"no head in the first layer of {vit} is local"]
     if values:

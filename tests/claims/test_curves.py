@@ -8,14 +8,16 @@ from hypothesis import strategies as st
 
 from vitlab.claims.curves import (
     cost_ratio,
-    crossing,
     curves,
     data_factor,
     front,
+    gain_weights,
     gained,
     gap_curves,
+    gap_sampling,
     plateau,
-    slope_sampling,
+    reach_errors,
+    slope_weights,
     slopes,
 )
 from vitlab.claims.statistics import LOG_ODDS, with_log_odds
@@ -35,12 +37,30 @@ def test_a_size_that_only_one_arm_has_is_left_out(scaling) -> None:
     assert len(gap_curves(one, "ViT", "ResNet")[0][0]) == 5
 
 
-def test_sampling_error_of_a_slope_against_simulation(scaling) -> None:
+def drawn(few: pd.DataFrame, times: int = 2000) -> pd.DataFrame:
+    """The rows of one seed, as often as said, each time with test images of their own."""
+    many = pd.concat([few.assign(seed=seed) for seed in range(times)])
+    return many.assign(
+        score=np.random.default_rng(0).binomial(many["images"].astype(int), many["score"]) / many["images"]
+    )
+
+
+@pytest.mark.parametrize(("weights", "statistic"), [(slope_weights, slopes), (gain_weights, gained)])
+def test_sampling_error_along_a_gap_against_simulation(weights, statistic, scaling) -> None:
     few = scaling[scaling["seed"] == 1].assign(images=500)
-    many = pd.concat([few.assign(seed=seed) for seed in range(2000)])
-    draws = np.random.default_rng(0).binomial(500, many["score"]) / 500
-    found = slopes(gap_curves(many.assign(score=draws), "ViT", "ResNet"))
-    assert slope_sampling(few, "ViT", "ResNet") == pytest.approx(np.std(list(found.values())), rel=0.05)
+    found = statistic(gap_curves(drawn(few), "ViT", "ResNet"))
+    assert gap_sampling(few, "ViT", "ResNet", weights) == pytest.approx(np.std(list(found.values())), rel=0.05)
+
+
+def test_sampling_error_of_a_data_factor_against_simulation(scaling) -> None:
+    few = scaling[scaling["seed"] == 1].assign(images=20_000)
+    at = np.array([0.5, 0.7])
+    errors = np.hypot(*(reach_errors(few[few["model"] == name], at) for name in ("ViT", "ResNet")))
+    for factor, error in zip(data_factor(drawn(few), "ViT", "ResNet", accuracies=at), errors, strict=True):
+        assert error == pytest.approx(np.std(list(factor.doublings.values())), rel=0.1)
+    same = pd.concat([few.assign(seed=seed) for seed in range(4)])
+    (factor, _) = data_factor(same, "ViT", "ResNet", accuracies=at)
+    assert factor.interval.high > factor.interval.mean, "seeds that agree do not know more than the test split"
 
 
 def test_gain_over_the_last_quadrupling(scaling) -> None:
@@ -49,6 +69,8 @@ def test_gain_over_the_last_quadrupling(scaling) -> None:
     lines = {0: (np.array([0.0, 1.0, 4.0]), np.array([0.0, 0.1, 0.4]))}
     assert gained(lines, factor=2) == pytest.approx({0: 0.1}), "straight between measured points"
     assert gained(lines, factor=32) == {}, "the curve starts later"
+    assert gained(lines, factor=4, until=2.0**5) == pytest.approx({0: 0.1}), "level beyond its end"
+    assert gained(lines, factor=2, until=2.0**6) == {0: 0.0}
 
 
 def test_data_factor_is_read_off_and_never_extrapolated(scaling) -> None:
@@ -68,17 +90,6 @@ def test_a_curve_that_falls_back_counts_where_it_was_first_that_good() -> None:
     factors = data_factor(rows, "a", "b", accuracies=[0.2, 0.4, 0.6])
     assert [factor.doublings[0] for factor in factors] == pytest.approx([0.0, 0.5 - 2.0, 1.0 - 3.0])
     assert math.isnan(factors[0].interval.low), "one seed has no interval"
-
-
-def test_crossing_with_its_interval_or_not_at_all(scaling) -> None:
-    lines = gap_curves(with_log_odds(scaling), "ViT", "ResNet", value=LOG_ODDS)
-    shifted = {seed: (axis, y + 0.1 * (seed - 1)) for seed, (axis, y) in lines.items()}
-    found = crossing(shifted)
-    assert found is not None and found.n == 3
-    assert found.mean == pytest.approx(500 * 2**5.5) and found.low < 500 * 2**5 < 500 * 2**6 < found.high
-    assert crossing({0: lines[0]}) is None, "one seed has no interval"
-    assert crossing(lines | {1: (lines[1][0], lines[1][1] + 5)}) is None, "a seed that never crosses"
-    assert crossing(lines | {1: (lines[1][0], -lines[1][1])}) is None, "a seed that crosses the other way"
 
 
 def test_fronts_and_the_ratio_of_their_costs() -> None:

@@ -52,3 +52,25 @@ def test_two_seeds_claim_no_trend(how, above, scaling) -> None:
     two, three = (how(above, rows[rows["seed"] < seeds], "ResNet", "ViT", x="train_images") for seeds in (2, 3))
     assert two.failed == ("a trend takes 3 seeds, not 2",) and two.outcome == "cannot be tested here"
     assert not three.failed and three.outcome != "cannot be tested here"
+
+
+def test_a_point_of_a_curve_that_was_cut_short_counts_where_it_takes_part(above, scaling) -> None:
+    rows = scaling.assign(title="Digits", score=scaling["score"] / 2 + 0.3, steps=100, best_step=50, late_gain=0.02)
+    sizes = sorted(set(rows["train_images"]))
+    at = (rows["train_images"] == sizes[-2]) & (rows["model"] == "ViT")
+    short = rows.assign(best_step=rows["best_step"].where(~at, 100))
+    slope, last, ends = (how(above, short, "ResNet", "ViT", x="train_images") for how in (closing, last_gain, gains))
+    assert slope.failed == last.failed and "ViT was cut short" in slope.failed[0]
+    assert f"(train images: {sizes[-2]:,})" in slope.failed[0] and not ends.failed
+    first = (rows["train_images"] == sizes[0]) & (rows["model"] == "ViT")
+    early = rows.assign(best_step=rows["best_step"].where(~first, 100))
+    assert last_gain(above, early, "ResNet", "ViT", x="train_images").failed == ()
+    (both,) = closing(above, early.assign(best_step=100), "ResNet", "ViT", x="train_images").failed[:1]
+    assert "and 5 more of its points" in both
+
+
+def test_sizes_that_span_less_than_a_quadrupling_have_no_last_gain(above, scaling) -> None:
+    rows = scaling.assign(title="Digits", score=scaling["score"] / 2 + 0.3)
+    rows["train_images"] = rows["train_images"].rank(method="dense") + 10
+    verdict = last_gain(above, rows, "ResNet", "ViT", x="train_images")
+    assert verdict.failed[0] == "train images span less than a quadrupling"

@@ -79,7 +79,7 @@ def test_the_readme_has_contents_then_the_ledger_then_each_study(results):
         text.index(part) for part in ("- [The ledger", "## The ledger", "### Verdict", "## few_shot", "## Single")
     ]
     assert places == sorted(places)
-    assert "nobody ran this" in text and "not run" in text and "B/16 77.91" in text and "2 h of training" in text
+    assert "nobody ran this" in text and "| – |" in text and "B/16 77.91" in text and "2 h of training" in text
     assert "experiments.x 'a b'" in text and "9m" not in text and EVIL not in text.replace(f"**So** {EVIL}", "")
     headings = {anchor(line.lstrip("# ")) for line in text.splitlines() if line.startswith("#")}
     for target in re.findall(r"\]\((?!https?:)([^)]+)\)", text):
@@ -146,7 +146,7 @@ def test_pages_are_escaped_closed_described_and_linked(results):
         assert "seed 0, run" in json.dumps(shown) and len(shown) > 5
     index = pages[folder / "index.html"]
     assert (
-        "1 tested, on 1 data set." in index
+        "1 could be tested, 1 is decided on one data set. 1 verdict:" in index
         and "nobody ran this" in index
         and index.index("nobody ran") < index.index("Few.")
     )

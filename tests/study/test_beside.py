@@ -61,7 +61,12 @@ def test_arms_are_named_and_a_rate_is_chosen_for_each_size_on_validation():
                 right = (lr == best) == (split == "validation")
                 found.append({"task.kind": kind, "init": init, "recipe.lr": lr, "train_images": n, "split": split})
                 found[-1] |= {"score": 0.9 if right else 0.5, "model": "pixels" if kind == "floors" else "ViT"}
-                found[-1] |= {"part": "majority class" if kind == "floors" else None, "title": "t", "data.name": "d"}
+                found[-1] |= {
+                    "part": "majority class" if kind == "floors" else None,
+                    "title": "t",
+                    "data.name": "d",
+                    "seed": 0,
+                }
     named = arms(pd.DataFrame(found))
     assert list(dict.fromkeys(named["model"])) == ["ViT", "ViT of b, fine-tuned", "ViT of b, frozen", "majority class"]
     tuned = named[named["model"] == "ViT of b, fine-tuned"]

@@ -51,3 +51,14 @@ def test_the_best_rate_is_chosen_by_validation_alone_and_an_edge_is_known():
 def test_ties_go_to_the_smaller_rate_and_one_rate_is_no_search():
     assert set(best_rate(trials(a=[0.2, 0.2]), ["model"])[RATE]) == {1.0}
     assert best_rate(trials(a=[0.2]), ["model"])["at_edge"].all()
+
+
+def test_a_seed_that_was_stopped_and_a_rate_that_diverges_choose_nothing():
+    rows = trials(a=[0.40, 0.45, 0.41])
+    stopped = rows[(rows["seed"] == 0) | (rows[RATE] == 1.0)]
+    stopped = stopped.assign(score=stopped["score"].where(stopped["seed"] == 0, 0.9))
+    assert set(best_rate(stopped, ["model"])[RATE]) == {10.0}, "seed 1 was stopped after its first rate"
+    again = [trials(a=[0.80, 0.85]).assign(seed=lambda rows, by=by: rows["seed"] + by) for by in (0, 2)]
+    survivors = pd.concat(again).query(f"`{RATE}` == 1 or seed == 0")
+    best = best_rate(survivors, ["model"])
+    assert set(best[RATE]) == {1.0} and set(best["tried"]) == {2} and best["seed"].nunique() == 4

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from vitlab.claims.claim import Claim, Verdict
-from vitlab.claims.curves import curves, gap_curves, plateau, slope_error, slope_sampling, slopes
+from vitlab.claims.curves import (
+    curves,
+    gain_weights,
+    gap_curves,
+    gap_sampling,
+    plateau,
+    sampling_along,
+    slope_weights,
+    slopes,
+)
 from vitlab.claims.interval import paired
 from vitlab.claims.preconditions import cut_short, few_seeds, near_floor
 from vitlab.claims.rule import judge
@@ -59,16 +68,21 @@ def closing(claim: Claim, rows: pd.DataFrame, first: Any, second: Any, *, x: str
     if rows[x].nunique() < 2:
         return None
     values = slopes(gap_curves(with_log_odds(rows), first, second, x=x, value=LOG_ODDS))
-    return _along(
-        claim, values, rows, first, second, x, sampling=slope_sampling(rows, first, second, x=x, odds=True), **more
-    )
+    sampling = gap_sampling(rows, first, second, slope_weights, x=x, odds=True)
+    return _along(claim, values, rows, first, second, x, sampling=sampling, **more)
 
 
 def last_gain(claim: Claim, rows: pd.DataFrame, first: Any, second: Any, *, x: str, **more: Any) -> Verdict | None:
     """The verdict on what `first` gains in log-odds over the last quadrupling of `x` minus what `second` gains."""
     if rows[x].nunique() < 2:
         return None
-    return _along(claim, plateau(with_log_odds(rows), first, second, x=x), rows, first, second, x, **more)
+    values = plateau(with_log_odds(rows), first, second, x=x)
+    sampling = gap_sampling(rows, first, second, gain_weights, x=x, odds=True)
+    before = rows.loc[4 * rows[x] <= rows[x].max(), x]
+    if before.empty:
+        more["doubts"] = (*more.get("doubts", ()), f"{x.replace('_', ' ')} span less than a quadrupling")
+    last = rows[rows[x] >= before.max()] if len(before) else rows
+    return _along(claim, values, rows, first, second, x, points=last, sampling=sampling, **more)
 
 
 def gains(claim: Claim, rows: pd.DataFrame, first: Any, second: Any, *, x: str, **more: Any) -> Verdict | None:
@@ -79,7 +93,8 @@ def gains(claim: Claim, rows: pd.DataFrame, first: Any, second: Any, *, x: str, 
         return None
     values = paired(*(gap(rows, first, second, at={x: size}) for size in (many, few)))
     ends = [rows[(rows["model"] == name) & (rows[x] == size)] for name in (first, second) for size in (few, many)]
-    return _along(claim, values, rows, first, second, x, arms=ends, sampling=sampling_error(*ends), **more)
+    points = rows[rows[x].isin((few, many))]
+    return _along(claim, values, rows, first, second, x, points=points, sampling=sampling_error(*ends), **more)
 
 
 def losses(
@@ -118,7 +133,10 @@ def per_doubling(
         each = [slopes(curves(with_log_odds(points), x=x, value=value)) for points in arms]
         return paired(*each) if second is not None else each[0]
 
-    errors = [math.hypot(*(slope_error(points, x=x, odds=odds) for points in arms)) for odds in (False, True)]
+    errors = [
+        math.hypot(*(sampling_along(points, slope_weights, x=x, odds=odds) for points in arms))
+        for odds in (False, True)
+    ]
     about = {"first": first, "second": second}
     return judged(
         claim,
@@ -141,13 +159,26 @@ def _along(
     second: Any,
     x: str,
     *,
-    arms: Iterable[pd.DataFrame] = (),
+    points: pd.DataFrame | None = None,
     doubts: Iterable[str] = (),
+    untrained: pd.DataFrame | None = None,
     **more: Any,
 ) -> Verdict:
-    whole = [rows[rows["model"] == name] for name in (first, second)]
-    about = {"first": first, "second": second, "few": rows[x].min(), "many": rows[x].max()}
-    return judged(claim, values, arms or whole, about=about, doubts=(*doubts, *few_seeds(len(values))), **more)
+    """The verdict on a statistic of two curves, after the preconditions of every one of their `points` (all rows)."""
+    shown = rows if points is None else points
+    arms = [shown[shown["model"] == name] for name in (first, second)]
+    failed = [words for rows_of in arms for words in _failing_points(rows_of, x, untrained)]
+    more["about"] = {"first": first, "second": second, "few": rows[x].min(), "many": rows[x].max()}
+    return _stated(claim, values, arms, [*doubts, *few_seeds(len(values)), *failed], **more)
+
+
+def _failing_points(rows: pd.DataFrame, x: str, untrained: pd.DataFrame | None) -> list[str]:
+    """The preconditions that fail at any point of a curve: the first, and how many more."""
+    found: list[str] = []
+    for at, there in rows.groupby(x):
+        where = f" ({x.replace('_', ' ')}: {at:,g})"
+        found += [words + where for words in preconditions(there, untrained)]
+    return found if len(found) < 2 else [f"{found[0]}, and {len(found) - 1} more of its points"]
 
 
 def judged(
@@ -158,8 +189,6 @@ def judged(
     by: str = "model",
     untrained: pd.DataFrame | None = None,
     doubts: Iterable[str] = (),
-    about: Mapping[str, Any] | None = None,
-    data: str = "",
     **more: Any,
 ) -> Verdict:
     """`rule.judge` on any statistic of some arms (their rows), after the preconditions of each of them.
@@ -167,9 +196,26 @@ def judged(
     `more` goes to `judge`: log-odds, sampling errors. `data` is what the claim is about, by default the rows' own sets.
     """
     arms = list(arms)
-    failed = list(doubts)
-    for rows in arms:
-        failed += [*near_floor(rows, untrained, by=by), *cut_short(rows, by=by), *_edges(rows, by)]
+    failed = [*doubts, *(words for rows in arms for words in preconditions(rows, untrained, by=by))]
+    return _stated(claim, values, arms, failed, by=by, **more)
+
+
+def preconditions(rows: pd.DataFrame, untrained: pd.DataFrame | None = None, *, by: str = "model") -> list[str]:
+    """Why the rows of one arm, at one point, cannot be compared with others."""
+    return [*near_floor(rows, untrained, by=by), *cut_short(rows, by=by), *_edges(rows, by)]
+
+
+def _stated(
+    claim: Claim,
+    values: Mapping[int, float],
+    arms: Sequence[pd.DataFrame],
+    failed: Iterable[str],
+    *,
+    by: str = "model",
+    data: str = "",
+    **more: Any,
+) -> Verdict:
+    """`rule.judge`, with the data and the names that the rows have."""
     titles = dict.fromkeys(title for rows in arms for title in rows["title"])
     names = dict.fromkeys(str(name) for rows in arms for name in rows[by])
     return judge(
@@ -178,7 +224,6 @@ def judged(
         data=data or " and ".join(titles),
         subject=" against ".join(names),
         failed=tuple(dict.fromkeys(failed)),
-        about=about,
         **more,
     )
 

@@ -1,4 +1,4 @@
-"""Statistics of a claim along an axis, per seed: slopes per doubling, crossings, and what one accuracy costs.
+"""Statistics of a claim along an axis, per seed: slopes per doubling, last gains, and what one accuracy costs.
 
 An axis (`train_images`, a FLOP count) counts in doublings, log2. Only seeds with every point of the axis take part in
 a slope; nothing is read off beyond the points that were measured.
@@ -7,7 +7,7 @@ a slope; nothing is read off beyond the points that were measured.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -54,42 +54,25 @@ def gap_curves(
 
 def slopes(lines: Mapping[int, Curve]) -> dict[int, float]:
     """Least-squares slope per doubling of each seed's curve; none for curves of a single point."""
-    return {seed: float(_weights(axis) @ y) for seed, (axis, y) in lines.items() if len(axis) > 1}
+    return {seed: float(slope_weights(axis) @ y) for seed, (axis, y) in lines.items() if len(axis) > 1}
 
 
-def _weights(axis: Floats) -> Floats:
+def slope_weights(axis: Floats) -> Floats:
+    """What each point of a curve counts in its least-squares slope."""
     centred = axis - axis.mean()
     return centred / (centred @ centred)
 
 
-def slope_error(rows: pd.DataFrame, *, x: str = SIZES, odds: bool = False) -> float:
-    """Standard deviation that the test split's size alone gives the slope of one arm's curve (see `sampling_error`)."""
-    axis = sorted(set(rows[x]))
-    if len(axis) < 2:
-        return 0.0
-    errors = [sampling_error(rows[rows[x] == at], odds=odds) for at in axis]
-    return float(np.linalg.norm(_weights(np.log2(np.array(axis, dtype=np.float64))) * np.array(errors)))
-
-
-def slope_sampling(
-    rows: pd.DataFrame, a: Any, b: Any, *, x: str = SIZES, by: str = "model", odds: bool = False
-) -> float:
-    """The same for the slope of the gap between two arms, at the points that both were planned at."""
-    arms = arm(rows, a, by=by), arm(rows, b, by=by)
-    shared = set(arms[0][x]) & set(arms[1][x])
-    return math.hypot(*(slope_error(part[part[x].isin(shared)], x=x, odds=odds) for part in arms))
-
-
-def gained(lines: Mapping[int, Curve], *, factor: float = 4.0) -> dict[int, float]:
+def gained(lines: Mapping[int, Curve], *, factor: float = 4.0, until: float | None = None) -> dict[int, float]:
     """What each curve gains over the last multiplication of its axis by `factor`, straight between measured points.
 
-    Nothing where the curve starts later than that.
+    The last one ends at the last point, or at `until`, to which the curve goes on level. Nothing where the curve starts
+    later than that.
     """
-    back = float(np.log2(factor))
     return {
-        seed: float(y[-1] - np.interp(axis[-1] - back, axis, y))
+        seed: float(gain_weights(axis, factor=factor, until=until) @ y)
         for seed, (axis, y) in lines.items()
-        if axis[0] <= axis[-1] - back + 1e-9
+        if axis[0] <= _end(axis, until) - math.log2(factor) + 1e-9
     }
 
 
@@ -107,6 +90,49 @@ def plateau(
     return gained(gap_curves(rows, a, b, x=x, value=value, by=by), factor=factor)
 
 
+def gain_weights(axis: Floats, *, factor: float = 4.0, until: float | None = None) -> Floats:
+    """What each point of a curve counts in its last gain."""
+    end = _end(axis, until)
+    there, before = (np.array([np.interp(at, axis, one) for one in np.eye(len(axis))]) for at in _span(end, factor))
+    return there - before
+
+
+def _span(end: float, factor: float) -> tuple[float, float]:
+    return end, end - math.log2(factor)
+
+
+def _end(axis: Floats, until: float | None) -> float:
+    return float(axis[-1]) if until is None else math.log2(until)
+
+
+def sampling_along(
+    rows: pd.DataFrame, weights: Callable[[Floats], Floats], *, x: str = SIZES, odds: bool = False
+) -> float:
+    """Standard deviation that the test split's size alone gives `weights` of one arm's curve (see `sampling_error`)."""
+    axis = np.log2(np.array(sorted(set(rows[x])), dtype=np.float64))
+    return float(np.linalg.norm(weights(axis) * _errors(rows, x, odds))) if len(axis) > 1 else 0.0
+
+
+def _errors(rows: pd.DataFrame, x: str, odds: bool) -> Floats:
+    return np.array([sampling_error(rows[rows[x] == at], odds=odds) for at in sorted(set(rows[x]))])
+
+
+def gap_sampling(
+    rows: pd.DataFrame,
+    a: Any,
+    b: Any,
+    weights: Callable[[Floats], Floats],
+    *,
+    x: str = SIZES,
+    by: str = "model",
+    odds: bool = False,
+) -> float:
+    """The same for the gap between two arms, at the points that both were planned at."""
+    arms = arm(rows, a, by=by), arm(rows, b, by=by)
+    shared = set(arms[0][x]) & set(arms[1][x])
+    return math.hypot(*(sampling_along(part[part[x].isin(shared)], weights, x=x, odds=odds) for part in arms))
+
+
 def _first_reach(curve: Curve, targets: Floats) -> Floats:
     """log2 of the axis where the curve's running maximum first reaches each target, straight between points.
 
@@ -119,6 +145,28 @@ def _first_reach(curve: Curve, targets: Floats) -> Floats:
     i, part = above[between], targets[between]
     found[between] = axis[i - 1] + (axis[i] - axis[i - 1]) * (part - y[i - 1]) / (y[i] - y[i - 1])
     found[targets == y[0]] = axis[0]
+    return found
+
+
+def reach_errors(
+    rows: pd.DataFrame, targets: Floats, *, x: str = SIZES, value: str = "score", odds: bool = False
+) -> Floats:
+    """Standard deviation, in doublings of `x`, that the test split's size alone gives to where one arm reaches targets.
+
+    By the delta method on the mean curve: the error of the accuracy there, over the slope; 0 where it is not reached.
+    """
+    lines = list(curves(rows, x=x, value=value).values())
+    if not lines:
+        return np.zeros(len(targets))
+    axis, y = lines[0][0], np.maximum.accumulate(np.mean([line for _, line in lines], axis=0))
+    errors, found = _errors(rows, x, odds), np.zeros(len(targets))
+    for i, (target, place) in enumerate(zip(targets, _first_reach((axis, y), targets), strict=True)):
+        after = min(max(int(np.searchsorted(y, target, side="left")), 1), len(y) - 1)
+        if math.isnan(place) or y[after] == y[after - 1]:
+            continue
+        share = (place - axis[after - 1]) / (axis[after] - axis[after - 1])
+        error = math.hypot((1 - share) * errors[after - 1], share * errors[after])
+        found[i] = error * (axis[after] - axis[after - 1]) / (y[after] - y[after - 1])
     return found
 
 
@@ -142,33 +190,20 @@ def data_factor(
     found = {
         seed: _first_reach(ours[seed], targets) - _first_reach(theirs[seed], targets) for seed in ours if seed in theirs
     }
+    odds = value == LOG_ODDS
+    errors = [reach_errors(arm(rows, name, by=by), targets, x=x, value=value, odds=odds) for name in (a, b)]
     factors = []
     for i, accuracy in enumerate(targets):
         doublings = {seed: float(values[i]) for seed, values in found.items()}
         if doublings and not any(np.isnan(value) for value in doublings.values()):
-            factors.append(Factor(float(accuracy), doublings, from_log2(mean_interval(list(doublings.values())))))
+            over = mean_interval(list(doublings.values()), sampling=math.hypot(*(error[i] for error in errors)))
+            factors.append(Factor(float(accuracy), doublings, from_log2(over)))
     return factors
 
 
 def from_log2(interval: Interval) -> Interval:
     """An interval of doublings as one of factors (or of sizes)."""
     return Interval(2.0**interval.mean, 2.0**interval.low, 2.0**interval.high, interval.n)
-
-
-def crossing(lines: Mapping[int, Curve]) -> Interval | None:
-    """Where the gap last changes sign, in units of the axis: read off each seed's curve, then the interval over seeds.
-
-    None for fewer than two seeds, where a seed has no change of sign, and where seeds change in opposite directions.
-    """
-    found, directions = [], set()
-    for axis, y in lines.values():
-        changes = np.flatnonzero((y[:-1] > 0) != (y[1:] > 0))
-        if len(changes) == 0:
-            return None
-        i = int(changes[-1])
-        found.append(axis[i] + (axis[i + 1] - axis[i]) * y[i] / (y[i] - y[i + 1]))
-        directions.add(bool(y[i + 1] > 0))
-    return from_log2(mean_interval(found)) if len(found) > 1 and len(directions) == 1 else None
 
 
 def front(rows: pd.DataFrame, *, cost: str, value: str = "score", by: str = "model") -> dict[int, Curve]:
@@ -188,9 +223,14 @@ def cost_ratio(a: Mapping[int, Curve], b: Mapping[int, Curve], *, steps: int = 1
     """
     found = {}
     for seed in (seed for seed in a if seed in b):
-        low, high = max(a[seed][1][0], b[seed][1][0]), min(a[seed][1][-1], b[seed][1][-1])
-        if not low < high:
+        middle = shared(a[seed][1], b[seed][1], steps=steps)
+        if not len(middle):
             return {}
-        middle = low + (high - low) * (np.arange(steps) + 0.5) / steps
         found[seed] = float(np.mean(_first_reach(a[seed], middle) - _first_reach(b[seed], middle)))
     return found
+
+
+def shared(a: Floats, b: Floats, *, steps: int = 101) -> Floats:
+    """Values, evenly apart, that two rising curves both pass; none where there are none."""
+    low, high = max(a[0], b[0]), min(a[-1], b[-1])
+    return low + (high - low) * (np.arange(steps) + 0.5) / steps if low < high else np.empty(0)

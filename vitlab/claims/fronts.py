@@ -13,20 +13,22 @@ import numpy as np
 
 from vitlab.claims.claim import Claim, Verdict
 from vitlab.claims.compare import judged
-from vitlab.claims.curves import Curve, cost_ratio, front, gained
+from vitlab.claims.curves import Curve, cost_ratio, curves, front, gained, reach_errors, shared
 from vitlab.claims.interval import mean_interval, paired
 from vitlab.claims.statistics import LOG_ODDS, sampling_error, whole_seeds, with_log_odds
 
 if TYPE_CHECKING:
     import pandas as pd
 
+SPENT = "spent"
 Fronts = Mapping[str, "pd.DataFrame"]  # the test rows of each arm's front
 
 
 def fronts(rows: pd.DataFrame, *, by: str, cost: str) -> dict[str, pd.DataFrame]:
     """Test rows of what nothing cheaper beats in mean validation accuracy, for each value of `by`.
 
-    Over the seeds that have all of an arm's models and costs; arms with fewer than two such points are left out.
+    Over the seeds that have all of an arm's models and costs; arms with fewer than two such points are left out. The
+    column `SPENT` says how far the front goes on level: to the most that was spent on the arm, in vain.
     """
     found = {}
     for name, own in rows.groupby(by):
@@ -35,7 +37,8 @@ def fronts(rows: pd.DataFrame, *, by: str, cost: str) -> dict[str, pd.DataFrame]
         means = means.sort_values([cost, "score"], ascending=[True, False], kind="stable")
         best = means[means["score"] > means["score"].cummax().shift(fill_value=-1.0)]
         if len(best) > 1:
-            found[str(name)] = own[own["split"] == "test"].merge(best[["model", cost]], on=["model", cost])
+            test = own[own["split"] == "test"].merge(best[["model", cost]], on=["model", cost])
+            found[str(name)] = test.assign(**{SPENT: own[cost].max()})
     return found
 
 
@@ -46,6 +49,18 @@ def ratio(found: Fronts, first: str, second: str, *, cost: str) -> dict[int, flo
     return cost_ratio(front(found[first], cost=cost), front(found[second], cost=cost))
 
 
+def ratio_sampling(found: Fronts, first: str, second: str, *, cost: str) -> float:
+    """Standard deviation that the test split's size alone gives to `ratio`: the mean error of where both reach a value.
+
+    The values are those that both mean fronts pass; at neighbouring values errors are alike, and do not cancel.
+    """
+    arms = found[first], found[second]
+    means = [arm.groupby(cost)["score"].mean().cummax().to_numpy() for arm in arms]
+    targets = shared(*means)
+    errors = [reach_errors(arm, targets, x=cost) for arm in arms]
+    return float(np.hypot(*errors).mean()) if len(targets) else 0.0
+
+
 def less_cost(
     claim: Claim, found: Fronts, first: str, second: str, *, by: str, cost: str, doubts: Iterable[str] = ()
 ) -> Verdict | None:
@@ -54,9 +69,10 @@ def less_cost(
         return None
     values = ratio(found, second, first, cost=cost)
     apart = [] if values else ["no accuracy is passed by both fronts in every seed"]
+    sampling = ratio_sampling(found, second, first, cost=cost)
     factor = f"{2 ** abs(mean_interval(list(values.values())).mean):.2g}" if values else ""
     arms, about = [found[first], found[second]], {"first": first, "second": second, "factor": factor}
-    return judged(claim, values, _timeless(arms), by=by, doubts=[*doubts, *apart], about=about)
+    return judged(claim, values, _timeless(arms), by=by, doubts=[*doubts, *apart], sampling=sampling, about=about)
 
 
 def lead(
@@ -97,14 +113,19 @@ def lead(
 def still_gains(
     claim: Claim, found: Fronts, name: str, *, by: str, cost: str, doubts: Iterable[str] = ()
 ) -> Verdict | None:
-    """The verdict on the log-odds that an arm gains over the last doubling of cost; None without its front."""
+    """The verdict on the log-odds that an arm gains over the last doubling of what was spent; None without its front.
+
+    Where validation chooses none of the dearest trainings, the front is level at its end and the gain is less for it.
+    """
     if name not in found:
         return None
     rows = with_log_odds(found[name])
     last = rows[rows[cost] == rows[cost].max()]
-    values = gained(front(rows, cost=cost, value=LOG_ODDS), factor=2.0)
+    values = gained(curves(rows, x=cost, value=LOG_ODDS), factor=2.0, until=rows[SPENT].max())
+    short = [] if values else [f"the front of {name} spans less than a doubling"]
     sampling = math.sqrt(2) * sampling_error(last, odds=True)
-    return judged(claim, values, _timeless([last]), by=by, doubts=doubts, sampling=sampling, about={"first": name})
+    about = {"first": name}
+    return judged(claim, values, _timeless([last]), by=by, doubts=[*doubts, *short], sampling=sampling, about=about)
 
 
 def _at(lines: Mapping[int, Curve], budget: float) -> dict[int, float]:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pandas as pd
 
 from vitlab.claims.curves import data_factor, from_log2
-from vitlab.claims.fronts import ratio
+from vitlab.claims.fronts import ratio, ratio_sampling
 from vitlab.claims.interval import mean_interval
 from vitlab.report.build import curves
 from vitlab.report.evidence import Chart, Table
@@ -35,7 +35,9 @@ def ratio_table(name: str, found: Fronts, cost: str, caption: str) -> list[Table
     """Cost of one front over that of another at equal accuracy, for each pair; none where no pair shares accuracies."""
     pairs = {(a, b): ratio(found, a, b, cost=cost) for a, b in itertools.combinations(reversed(in_order(found)), 2)}
     ratios = {
-        f"{a} / {b}": from_log2(mean_interval(list(values.values()))) for (a, b), values in pairs.items() if values
+        f"{a} / {b}": from_log2(mean_interval(list(values.values()), sampling=ratio_sampling(found, a, b, cost=cost)))
+        for (a, b), values in pairs.items()
+        if values
     }
     if not ratios:
         return []

@@ -24,6 +24,7 @@ LEDGER = """## The ledger of claims
 What the paper claims, held against these runs. A claim *holds* or *does not hold* where its 95% interval over seeds,
 corrected for all claims on the same data set (Holm), says so; it is *undecided* where it does not, and *cannot be
 tested here* where what it takes is missing (a model above chance, a training that was not cut short, a tuned rate).
+– is a claim that nobody held against that data.
 """
 APART = "Single seeds and checks"
 
@@ -62,7 +63,7 @@ def _cell(lines: Sequence[Line]) -> str:
     said = []
     for outcome, same in by_outcome(lines).items():
         first = same[0].verdict
-        words = f"**{outcome}**" if first else outcome
+        words = f"**{outcome}**" if first else "–"
         effects = f" {markdown_text(effect(first))}" if first and not first.failed else ""
         said.append(words + (effects if len(same) == 1 else f" ×{len(same)}"))
     return "<br>".join(said)
@@ -86,6 +87,11 @@ def _verdict(line: Line, verdict: Verdict) -> list[str]:
     ]
 
 
+def from_results(notes: str, study: str) -> str:
+    """Notes with links as they are from the results' folder, two above the notes' own."""
+    return notes.replace("](../../", "](").replace("](../", f"]({study}/")
+
+
 def _section(one: Entry, named: bool) -> str:
     """One piece of evidence: answer, figure, command, circumstances, links and notes."""
     question = f"{markdown_text(one.record['question'])}\n\n" if named else ""
@@ -94,7 +100,7 @@ def _section(one: Entry, named: bool) -> str:
     ]
     facts = "; ".join(f"{title}: {text}" for title, text in one.facts().items())
     links = ", ".join(f"[{name}]({one.name}/{name})" for name in ("index.html", *one.files))
-    notes = f"\n{one.notes.replace('](../../', '](')}\n" if one.notes else ""
+    notes = f"\n{from_results(one.notes, one.study)}\n" if one.notes else ""
     return (
         f"### {one.name}\n\n{question}{markdown_text(one.evidence.answer)}\n\n{''.join(figures[:1])}"
         f"    {one.command}\n\n{markdown_text(facts)}.\n{links}\n{notes}"

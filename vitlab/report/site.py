@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 SCRIPT = "plotly.min.js"
 COMMITTED = Path(__file__).parents[2] / "results"  # the suite's own evidence, where this is a checkout
 HEADLINE = "data_scaling"  # the study whose figure stands on top
+DECIDED = ("holds", "does not hold")
 NAMED = re.compile(r"(.+?)(?:_\d+)?")  # attention_2.png is one of the pictures "attention"
 
 
@@ -43,7 +44,8 @@ def site(entries: Sequence[Entry], ledger: Ledger, results: Path, beside: Sequen
     index = _template("index.html").render(
         **{"ledger": ledger, "studies": studies, "apart": apart, "beside": beside, "root": ""},
         verdicts=lines,
-        tested=len({line.claim.id for line in lines}),
+        tested=len({line.claim.id for line in lines if line.outcome != "cannot be tested here"}),
+        decided=len({line.claim.id for line in lines if line.outcome in DECIDED}),
         headline=headline,
         headline_of=of,
         committed=f"{Path(os.path.relpath(COMMITTED, results)).as_posix()}/" if beside else "",
@@ -69,7 +71,7 @@ def _headline(entries: Sequence[Entry]) -> tuple[Entry | None, Shown | None]:
 
 
 def _decided(one: Entry) -> int:
-    return sum(verdict.outcome in ("holds", "does not hold") for verdict in one.evidence.verdicts)
+    return sum(verdict.outcome in DECIDED for verdict in one.evidence.verdicts)
 
 
 def plotly_script() -> Path:

@@ -71,13 +71,11 @@ class Ablation(Settings):
 
 
 def at_own_rate(rows: pd.DataFrame, by: Sequence[str] = ("model", ARM)) -> pd.DataFrame:
-    """`best_rate` of each group of `by`, over the seeds that have every rate of their group; both splits of them.
+    """`best_rate` of each group of `by`; both splits of them.
 
     A group with one rate chose nothing, so that it has no edge: whether its rate is a tuned one, recipes say.
     """
-    groups = list(by)
-    of_seed = rows.groupby([*groups, "seed"])[RATE].transform("nunique")
-    best = best_rate(rows[of_seed == rows.groupby(groups)[RATE].transform("nunique")], groups)
+    best = best_rate(rows, by)
     return best.assign(at_edge=best["at_edge"] & (best["tried"] > 1))
 
 

@@ -63,14 +63,37 @@ def grid(base: Run | Iterable[Run], axes: Mapping[str, Iterable[Any]]) -> list[R
 def best_rate(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Of trainings, those with the rate of the best mean validation score in each group of `by`; both splits of them.
 
-    Ties go to the smaller rate. The test split plays no part. A column `tried` says how many rates there were, and
-    `at_edge` whether the chosen one is the smallest or the largest of them: a better one may lie beyond.
+    Ties go to the smaller rate. The test split plays no part. A study is stopped within a seed, so that a group's last
+    one counts where it has all rates; a rate that has fewer seeds than another (the rest diverged) cannot win. A column
+    `tried` says how many rates there were, and `at_edge` whether the chosen one is the smallest or the largest of them:
+    a better one may lie beyond.
     """
     trials = rows[rows["split"] == "validation"]
     means = trials.groupby([*by, RATE], dropna=False)["score"].mean().reset_index()
     about = means.groupby(list(by), dropna=False)[RATE].agg(["nunique", "min", "max"]).reset_index()
+    means = _comparable(trials, by).groupby([*by, RATE], dropna=False)["score"].mean().reset_index()
     best = means.sort_values(["score", RATE], ascending=[False, True], kind="stable").drop_duplicates(list(by))
     best = best.drop(columns="score").merge(about, on=list(by))
     best["tried"] = best.pop("nunique")
     best["at_edge"] = (best[RATE] == best.pop("min")) | (best[RATE] == best.pop("max"))
     return rows.merge(best, on=[*by, RATE], how="inner").copy()  # a merge leaves every column apart in memory
+
+
+def _comparable(trials: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """The trials whose means can be compared: without a last seed that lacks rates, at the rates with most seeds.
+
+    Nothing of a group in which no seed has all of these rates.
+    """
+    groups = list(by)
+
+    def count(rows: pd.DataFrame, what: str, *also: str) -> pd.Series:
+        return rows.groupby([*groups, *also], dropna=False)[what].transform("nunique")
+
+    def most(rows: pd.DataFrame, counts: pd.Series) -> pd.Series:
+        return counts.groupby([rows[name] for name in groups], dropna=False).transform("max")
+
+    rates, last = count(trials, RATE, "seed"), trials["seed"] == most(trials, trials["seed"])
+    trials = trials[(count(trials, "seed") == 1) | ~last | (rates == most(trials, rates))]
+    seeds = count(trials, "seed", RATE)
+    trials = trials[seeds == most(trials, seeds)]
+    return trials[most(trials, count(trials, RATE, "seed")) == count(trials, RATE)]
