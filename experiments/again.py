@@ -107,7 +107,10 @@ def measure(settings: Again, how: Execution) -> list[dict[str, Any]]:
         if time.time() > end:
             print(f"The time is up: {len(rows)} of {len(drawn)} runs were made again.")
             break
-        rows.append(compared(one, made_again(one, device)))
+        if not (again := made_again(one, device)):
+            print(f"{one.run} was stopped.")
+            break
+        rows.append(compared(one, again))
         print(f"{one.run}: agrees: {judged(rows[-1])}", flush=True)
     return rows
 

@@ -48,6 +48,12 @@ class FewShotStudy(Upstream):
     proxy: int = 5
     """The number of shots that is compared with fine-tuning."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.proxy not in self.few_shot.shots:
+            shots = ", ".join(map(str, self.few_shot.shots))
+            raise ValueError(f"--proxy is {self.proxy}; give one of --shots: {shots}.")
+
 
 FEW, DIGITS = FewShot(draws=10, l2=(1.0, 32.0, 1024.0)), ("digits@3,5,8", "digits@3,5,7,8,9", "digits")
 PRESETS = {

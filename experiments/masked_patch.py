@@ -106,8 +106,9 @@ def plan(settings: MaskedPatches) -> list[Run]:
     if recipe.epochs or before.epochs:
         raise ValueError("This study counts in steps; leave --epochs and --pretrain.epochs at None.")
     longer = replace(recipe, steps=recipe.steps + before.steps * before.batch_size // recipe.batch_size)
-    task, sizes = shares_of(settings.data, settings.label_shares)
-    images = {MaskedPatch: data_of(settings.unlabelled)[0], Classify: data_of(settings.upstream)[0]}
+    pixels = {"image_size": settings.image_size}
+    task, sizes = shares_of(settings.data, settings.label_shares, **pixels)
+    images = {MaskedPatch: data_of(settings.unlabelled, **pixels)[0], Classify: data_of(settings.upstream, **pixels)[0]}
     inits = {name: replace(run, data=images[type(run.task)]) for name, run in starts(settings).items()}
     model = replace(inits[MASKED], data=task, recipe=Recipe(), task=PROBE, snapshots=0)
 

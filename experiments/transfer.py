@@ -80,7 +80,7 @@ def resolution_sets(settings: Transfer) -> set[str]:
     """The sets that are fine-tuned at all resolutions, by name or their card's; ValueError for an unknown one."""
     described = [(source, *data_of(source)) for source in settings.downstream]
     names = {info.card.name: source for source, data, info in described if info.card and not data.classes}
-    names |= {data.name: source for source, data, _ in described}
+    names |= {name: source for source, data, _ in described for name in (data.name, source)}
     if unknown := [name for name in settings.resolution_sets if name not in names]:
         raise ValueError(f"--resolution_sets has {', '.join(unknown)}; the downstream sets are {', '.join(names)}.")
     return {names[name] for name in settings.resolution_sets} or set(settings.downstream)

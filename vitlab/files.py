@@ -107,11 +107,6 @@ def write_changed(files: Mapping[Path, bytes]) -> None:
     write_all({path: new for path, new in files.items() if not path.exists() or path.read_bytes() != new})
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write one UTF-8 text file, whole or not at all."""
-    write_all({path: text.encode()})
-
-
 def sync(path: Path) -> None:
     """Return when the system has put a file, or the names in a folder, on the disk."""
     handle = os.open(path, os.O_RDONLY)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from vitlab.data import describe
+from vitlab.data import describe, info
+from vitlab.data.layout import STAMP
 
 PINNED = {
     "digits": "d98b5a23fef97e4b",
@@ -50,3 +51,16 @@ def test_a_folder_with_splits(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", sorted(set(PINNED) - {"digits", "folder", "splits"}))
 def test_real_copies(name: str) -> None:
     assert describe(str(Path(os.environ["VITLAB_DATA"]) / name)).fingerprint == PINNED[name]
+
+
+def test_files_too_large_to_be_hashed_are_told_apart_by_place_and_change(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(info, "CHEAP_BYTES", 0)
+    roots = [
+        write_pixmaps(tmp_path / name / "photos", {"cat": 8, "dog": 8}, level) for name, level in (("a", 0), ("b", 9))
+    ]
+    first, other = (describe(str(root)).fingerprint for root in roots)
+    assert first and first.startswith(STAMP) and first == describe(str(roots[0])).fingerprint != other
+    changed = next(roots[0].rglob("*.ppm"))
+    changed.write_bytes(changed.read_bytes()[:-1] + b"!")
+    os.utime(changed, (1, 1))
+    assert describe(str(roots[0])).fingerprint != first

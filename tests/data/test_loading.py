@@ -21,6 +21,7 @@ from tests.data.copies import CIFAR, write_parquet
 from vitlab.data import describe, load_data
 from vitlab.data.cards import get_card
 from vitlab.data.parquet import hub_rows
+from vitlab.data.selection import select_classes
 
 
 @pytest.fixture(scope="module")
@@ -241,3 +242,11 @@ def test_each_test_image_has_the_name_of_its_file(tmp_path: Path) -> None:
             file = Path(data.test_name(i))
             assert file.parent.parent.name == "test" and data.classes[data.test.labels[i]] == file.parent.name
             assert data.test.images(torch.tensor([i])).unique().tolist() == [20 * int(file.stem)]
+
+
+def test_of_some_classes_each_image_keeps_its_file(animals: Path, tmp_path: Path) -> None:
+    whole = load_data(str(animals), cache=tmp_path / "cache")
+    some = select_classes(whole, (2, 0))
+    assert len(some.test.labels) < len(whole.test.labels)
+    for index, label in enumerate(some.test.labels.tolist()):
+        assert some.classes[label] in some.test_name(index)

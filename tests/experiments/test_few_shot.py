@@ -177,3 +177,8 @@ def test_figure_4_on_the_digits(tmp_path):
     assert set(few["shots"]) == {5} and few["init"].isna().any(), "with the floor of untrained weights"
     text = (folder / "evidence.md").read_text()
     assert "5-shot accuracy" in text and "ViT-Pico/2 − ResNet-Pico" in text
+
+
+def test_a_proxy_that_is_not_measured_is_refused():
+    with pytest.raises(ValueError, match="--proxy is 2; give one of --shots: 1, 5, 10"):
+        replace(PRESETS["tiny_imagenet"], proxy=2)

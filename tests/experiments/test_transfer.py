@@ -39,6 +39,8 @@ def test_higher_resolutions_have_a_control_where_there_are_positions():
         *[("digits", 8, "LinearProbe", kind) for kind in ("interpolate", "zero")],
     ]
     assert conditions(settings, "ResNet-Pico") == [("digits", size, "Classify", "interpolate") for size in (8, 12, 16)]
+    other = replace(settings, downstream=("digits@3,5,8",), resolution_sets=("digits@3,5,8",))
+    assert conditions(other, "ViT-Pico/2"), "a set is named as --downstream names it, too"
     with pytest.raises(ValueError, match="--resolution_sets has pets; the downstream sets are digits"):
         plan(replace(settings, resolution_sets=("pets",)))
 

@@ -5,6 +5,7 @@ import pytest
 
 from vitlab.runs.run import Data, Run
 from vitlab.study.plan import RATE, SEED, best_rate, changed, grid
+from vitlab.study.settings import Sized
 
 BASE = Run("ViT-Pico/2", Data("digits"))
 
@@ -62,3 +63,11 @@ def test_a_seed_that_was_stopped_and_a_rate_that_diverges_choose_nothing():
     survivors = pd.concat(again).query(f"`{RATE}` == 1 or seed == 0")
     best = best_rate(survivors, ["model"])
     assert set(best[RATE]) == {1.0} and set(best["tried"]) == {2} and best["seed"].nunique() == 4
+
+
+def test_train_sizes_are_those_of_the_classes_that_are_used():
+    assert Sized("digits@0,1", train_sizes=(2, 200)).checked_sizes() == (2, 200)
+    with pytest.raises(ValueError, match="1000"):
+        Sized("digits@0,1", train_sizes=(1000,)).checked_sizes()
+    with pytest.raises(ValueError, match="'Resnet'.*Did you mean 'ResNet'.*HybridViT"):
+        Sized("digits", learning_rates={"Resnet": 0.1})

@@ -8,7 +8,7 @@ import pytest
 from experiments.data_scaling import PRESETS
 from vitlab.runs.run import build, from_settings
 from vitlab.study.command_line import parse
-from vitlab.tasks.settings import Classify, MaskedPatch, Recipe, choices
+from vitlab.tasks.settings import Classify, FewShot, Inspect, MaskedPatch, NearestNeighbours, Recipe, choices
 
 
 def test_help_says_what_each_setting_of_a_recipe_is_and_which_words_it_takes(capsys, monkeypatch):
@@ -54,3 +54,11 @@ def test_a_number_that_trains_nothing_or_the_wrong_way_is_refused(setting, value
 def test_a_stored_run_with_a_wrong_word_is_refused_when_it_is_read():
     with pytest.raises(ValueError, match="Unknown loss 'hinge'"):
         from_settings({"model": "m", "data": {"name": "d"}, "task": {"kind": "classify", "loss": "hinge"}})
+
+
+@pytest.mark.parametrize(
+    "made", [lambda: FewShot(shots=()), lambda: FewShot(draws=0), lambda: NearestNeighbours(k=0), lambda: Inspect(0)]
+)
+def test_a_probe_of_nothing_is_refused(made):
+    with pytest.raises(ValueError, match="from 1 on"):
+        made()

@@ -10,7 +10,7 @@ import numpy as np
 
 from vitlab.data.cache import known_unread
 from vitlab.data.cards import Card
-from vitlab.data.layout import Layout, Native, default_size, fingerprint, resolve, title
+from vitlab.data.layout import Layout, Native, by_stamp, default_size, fingerprint, resolve, title
 from vitlab.data.memo import recall
 from vitlab.data.sources import find_source
 from vitlab.data.walk import LeftOut, counted, few
@@ -32,10 +32,11 @@ class SplitInfo:
 class DataInfo:
     """`sizes` by split, after the carving; `image_size` in pixels, the default; `card` of the set or of its original.
 
-    `fingerprint` is the identity of the images and their splits; None where finding it out would cost a download or
-    more than a second. `title` says how the data differs from what the card describes. `native` is what the headers of
-    a few images say, None before a download; `left_out` what a folder holds beside the images that are used; `unread`
-    the images, with the reason, that could not be read when they were loaded before.
+    `fingerprint` is the identity of the images and their splits, None before a download; that of files which are too
+    large to be hashed in a second changes with them (`layout.by_stamp`). `title` says how the data differs from what
+    the card describes. `native` is what the headers of a few images say, None before a download; `left_out` what a
+    folder holds beside the images that are used; `unread` the images, with the reason, that could not be read when they
+    were loaded before.
     """
 
     name: str
@@ -90,7 +91,7 @@ def describe(source: str, cache: Path | None = None) -> DataInfo:
         sizes={name: len(indices) for name, (_, indices) in layout.splits.items()},
         image_size=default_size(layout),
         card=found.card,
-        fingerprint=known,
+        fingerprint=known or by_stamp(layout),
         splits=tuple(_split(layout, name) for name in layout.splits),
         native=layout.native,
         left_out=found.left_out,

@@ -18,6 +18,7 @@ from vitlab.data.splits import Indices, stratified_split
 
 CARVING_SEED = 2010  # fixed, so that carved splits are the same for everybody, whatever the seed of a run
 TEST_FRACTION, VALIDATION_FRACTION = 0.2, 0.1  # where no card says otherwise
+STAMP = "stamp "  # before an identity that is not of the images but of their files
 PEEKED = 32  # headers that are read to learn sizes and formats
 
 
@@ -101,6 +102,11 @@ def fingerprint(layout: Layout, cache: Path | None = None, *, keep: bool = True)
     card = layout.source.card
     text = f"{content}|{layout.rule}|{(card.mean, card.std) if card and card.mean else 'measured'}"
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def by_stamp(layout: Layout) -> str:
+    """An identity of files that are too large to be hashed for a plan: another one where they change or are moved."""
+    return STAMP + hashlib.blake2b(layout.stamp().encode(), digest_size=8).hexdigest()
 
 
 def default_size(layout: Layout) -> int:

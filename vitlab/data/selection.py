@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -31,10 +32,16 @@ def select_classes(data: ImageData, classes: Sequence[int]) -> ImageData:
         inside = number[split.labels] >= 0
         return replace(split, rows=split.rows[inside], labels=number[split.labels[inside]])
 
+    shown = torch.nonzero(number[data.test.labels] >= 0).flatten().tolist()
     return replace(
         data,
+        test_name=partial(_named, data.test_name, shown),
         classes=tuple(data.classes[c] for c in classes),
         train=kept(data.train),
         validation=kept(data.validation),
         test=kept(data.test),
     )
+
+
+def _named(name: Callable[[int], str], shown: Sequence[int], index: int) -> str:
+    return name(shown[index])

@@ -15,6 +15,7 @@ import torch
 
 from vitlab.data.augment import check_augmentations
 from vitlab.data.info import describe
+from vitlab.data.layout import STAMP
 from vitlab.data.loading import ImageData, load_data
 from vitlab.data.selection import select_classes
 from vitlab.data.shuffle import patch_order, shuffle_patches
@@ -47,7 +48,8 @@ def images_of(run: Run, place: Place) -> ImageData:
     """
     source = run.data.source or run.data.name
     data = _decoded(source, run.data.image_size, place.cache, place.skip_bad_images)
-    if run.data.fingerprint and data.fingerprint != run.data.fingerprint:
+    planned = run.data.fingerprint
+    if planned and not planned.startswith(STAMP) and data.fingerprint != planned:
         raise ValueError(f"The images of {source!r} changed after the plan was made; start the study again.")
     if run.data.shuffle is not None:
         data = shuffle_patches(data, run.data.shuffle, run.data.shuffle_seed)

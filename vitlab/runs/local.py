@@ -48,9 +48,11 @@ class LocalEngine:
         for worker in heard(list(ranks), seconds):
             key, rank = ranks[worker]
             for kind, value in worker.messages():
+                if key not in self._at:  # it ended with what another of its workers told
+                    break
                 if kind == "died" and not worker.ready:
                     raise WorkerDied(f"A worker process ended ({value}) before it could begin.")
-                if kind == "ready" or key not in self._at or (rank and kind == "done"):
+                if kind == "ready" or (rank and kind == "done"):
                     continue
                 if rank and kind == "raised":  # The others wait for this one, and would for ever.
                     kind = "died"

@@ -29,6 +29,10 @@ from vitlab.study.publish import Written, conclude, export, recorded, show, toge
 from vitlab.study.speeds import Understood, understood
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
+
     from vitlab.study.study import Study
 
 Rows = list[dict[str, Any]]
@@ -93,7 +97,7 @@ def conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[str
     settings = known.settings
     folder = study.evidence_folder(settings, how)
     # Read before anything is trained, so that damaged evidence is said now and not in place of new one.
-    old = read_rows(folder, accept_edited=how.accept_edited) if (folder / "rows.csv").exists() else None
+    old = stored(folder, how)
     plan = study.plan(settings)
     kept = dict(study.known(settings))
     if how.extend:
@@ -112,7 +116,7 @@ def conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[str
             work.place.store.wait()
         rows = measured + [row for run in work.every for row in work.rows(run)]
         if any(row["status"] == "finished" for row in rows):
-            table = together(old, rows, study.name)
+            table = together(stored(folder, how), rows, study.name)  # others may have written there meanwhile
             record = recorded(study, settings, plan, arguments, table)
             record |= {"cautions": said} if (said := cautions.after(known.info, table)) else {}
             written = conclude(study, settings, folder, table, record, study.pictures(settings, work.place.store))
@@ -126,6 +130,11 @@ def conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[str
     if left:
         console.print(f"{len(left)} of {len(work.every)} runs are left; the same command goes on from here.")
     return 1 if failed or study.wrong(measured) else 3 if left else 0
+
+
+def stored(folder: Path, how: Execution) -> pd.DataFrame | None:
+    """The rows that the evidence's folder holds now; None without any."""
+    return read_rows(folder, accept_edited=how.accept_edited) if (folder / "rows.csv").exists() else None
 
 
 def said_first(console: Console, study: Study, settings: Any, how: Execution, arguments: Sequence[str]) -> Understood:

@@ -53,6 +53,12 @@ class Settings:
                     f"There is no model {word!r}.{suggest(word, FAMILIES)} Allowed: {', '.join(FAMILIES)} (in each of "
                     "--sizes), or exact names such as ViT-Ti/4, ResNet-Nano or R50x1."
                 )
+        for name in self.learning_rates:
+            if family(name) not in FAMILIES and name not in self.models:
+                raise ValueError(
+                    f"--learning_rates names {name!r}.{suggest(name, FAMILIES)} Allowed: {', '.join(FAMILIES)}, or "
+                    "exact names of models."
+                )
         for word in self.sizes:
             if word not in SMALL_SIZES:
                 raise ValueError(
@@ -118,9 +124,11 @@ class Sized(Settings):
         """
         from vitlab.data.splits import check_train_size
 
-        _, info = data_of(self.data)
+        data, info = data_of(self.data)
+        counts = list(info.classes.values())
+        images = sum(counts[c] for c in data.classes) if data.classes and counts else info.sizes["train"]
         for size in self.train_sizes:
-            check_train_size(size, info.sizes["train"], info.num_classes)
+            check_train_size(size, images, len(data.classes) or info.num_classes)
         return self.train_sizes or (None,)
 
 
@@ -153,13 +161,13 @@ def data_of(source: str, **about: Any) -> tuple[Data, DataInfo]:
     return replace(data, name=f"{data.name}@{words}", classes=classes), info
 
 
-def shares_of(source: str, shares: Sequence[float]) -> tuple[Data, list[int | None]]:
+def shares_of(source: str, shares: Sequence[float], **about: Any) -> tuple[Data, list[int | None]]:
     """The images of `source`, and the number of training images that each share of them is (None: all).
 
     Raises:
         ValueError: for a share above 1, or one that leaves classes without an image.
     """
-    data, info = data_of(source)
+    data, info = data_of(source, **about)
     classes = len(data.classes) or info.num_classes
     total = info.sizes["train"] * classes / info.num_classes
     for share in shares:

@@ -154,6 +154,17 @@ class FewShot:
     width: float = 0.02
     l2: tuple[float, ...] = (1024.0,)
 
+    def __post_init__(self) -> None:
+        if not self.shots or min(self.shots) < 1 or not self.l2 or min(self.l2) < 0:
+            raise ValueError(
+                f"shots={self.shots} and l2={self.l2}: give numbers of images from 1 on, and none below 0."
+            )
+        if self.draws < 1 or self.max_draws < 1 or not self.width > 0:
+            raise ValueError(
+                f"draws={self.draws}, max_draws={self.max_draws}, width={self.width:g}: draws are whole numbers from 1 "
+                "on, the width is above 0."
+            )
+
 
 @dataclass(frozen=True)
 class LinearProbe:
@@ -172,12 +183,20 @@ class NearestNeighbours:
 
     k: int = 20
 
+    def __post_init__(self) -> None:
+        if self.k < 1:
+            raise ValueError(f"k={self.k}; give a whole number of neighbours from 1 on.")
+
 
 @dataclass(frozen=True)
 class Inspect:
     """Attention distances over `images` test images, and position embeddings, of a training's weights (section 4.5)."""
 
     images: int = 128
+
+    def __post_init__(self) -> None:
+        if self.images < 1:
+            raise ValueError(f"images={self.images}; give a whole number from 1 on.")
 
 
 @dataclass(frozen=True)
