@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any
@@ -92,3 +93,8 @@ def to_cell(plain: Any) -> Interval | int | float | str:
 
 class NothingToShow(ValueError):
     """The rows that are there do not suffice for a table or a figure."""
+
+
+def short(title: str) -> str:
+    """The title of a data set, or of several, without what is said of it in brackets: `EuroSAT (24,300 images)`."""
+    return re.sub(r" \([^)]*\)", "", title).replace(" and ", ", ")

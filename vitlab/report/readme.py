@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from vitlab.claims.claim import Verdict
 from vitlab.claims.ledger import Ledger, Line
 from vitlab.report.entries import Entry, ordered
+from vitlab.report.plain import short
 from vitlab.report.tables import markdown_rows, markdown_text
 from vitlab.report.verdicts import by_outcome, effect, format_p, why
 
@@ -24,7 +25,8 @@ LEDGER = """## The ledger of claims
 What the paper claims, held against these runs. A claim *holds* or *does not hold* where its 95% interval over seeds,
 corrected for all claims on the same data set (Holm), says so; it is *undecided* where it does not, and *cannot be
 tested here* where what it takes is missing (a model above chance, a training that was not cut short, a tuned rate).
-– is a claim that nobody held against that data.
+– is a claim that nobody held against that data. Effects are in points of accuracy, in log-odds (of right against wrong:
++0.7 doubles the odds) or in doublings (of compute). Pico, Nano and Micro are models of 0.1, 0.35 and 1.2 M parameters.
 """
 APART = "Single seeds and checks"
 
@@ -51,7 +53,7 @@ def anchor(title: str) -> str:
 
 def _overview(ledger: Ledger) -> str:
     """Claims by data sets; a cell has its outcomes with their effects."""
-    titles = ["claim", *map(markdown_text, ledger.data)]
+    titles = ["claim", *(markdown_text(short(name)) for name in ledger.data)]
     rows = [
         [markdown_text(f"{one.statement} ({one.id})"), *(_cell(ledger.cell(one.id, name)) for name in ledger.data)]
         for one in ledger.claims

@@ -24,6 +24,7 @@ from vitlab.report.captions import alt
 from vitlab.report.entries import Entry, ordered
 from vitlab.report.evidence import Chart, Picture
 from vitlab.report.interactive import both
+from vitlab.report.plain import short
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -154,6 +155,7 @@ def _environment() -> Environment:
         "effect": lambda line: verdicts.effect(line.verdict),
         "why": lambda line: verdicts.why(line.verdict),
         "p": verdicts.format_p,
+        "short": short,
     }
     return made
 
