@@ -33,6 +33,7 @@ def bad_sources(root: Path) -> dict[str, tuple[Path | str, str]]:
     return {
         "unknown name": ("cifr10", "no folder 'cifr10'.*Did you mean 'cifar10'.*digits"),
         "missing path": (root / "nowhere", "There is no data card and no folder.*nowhere"),
+        "missing copy": (root / "eurosat_64", "by its name a local copy of eurosat.*--data eurosat for the hub"),
         "a file": (root / "flat" / "a.png", "is a file; give the folder"),
         "empty folder": (root / "empty", "has no class folders"),
         "images without class folders": (root / "flat", "has no class folders"),

@@ -57,6 +57,16 @@ def _existing(source: str) -> Path:
     except (OSError, RuntimeError, ValueError) as error:  # a name too long, no such user, a zero byte
         raise ValueError(f"{shown(source[:80])} is no path: {error}.") from None
     if not exists:
+        if "/" in source and (card := matching_card(path.name)):
+            hub = (
+                f", or give --data {card.name} for the hub's images: the same study with other pixels"
+                if card.hub
+                else ""
+            )
+            raise ValueError(
+                f"There is no folder {source!r}, by its name a local copy of {card.name}. Put one there (data/README.md"
+                f" lists the copies behind results/){hub}."
+            )
         raise ValueError(
             f"There is no data card and no folder {source!r}.{suggest(source, cards())} "
             f"Give one of {', '.join(cards())}, or the path of a folder of class folders or of parquet files."

@@ -16,9 +16,9 @@ LEAD = """# Results
 
 What real runs gave. Each folder holds `rows.csv` (a flat row per run and split: the evidence), `provenance.json`
 (settings, versions, hardware, commit; `--config` asks for the same again), and what is made of the rows: verdicts and
-tables (`evidence.md`, `evidence.json`) and figures. Intervals: 95%, over seeds. The same with figures that answer to
-the pointer: [index.html](index.html), to be opened from a checkout. `python -m experiments.paper --redraw` makes this
-page from the rows; nothing in it is typed but the notes.
+tables (`evidence.md`, `evidence.json`) and figures. Intervals: 95%, over seeds. The same with interactive figures:
+[index.html](index.html), to be opened from a checkout. `python -m experiments.paper --redraw` makes this page from the
+rows; nothing in it is typed but the notes. What `images/` in the commands is says [data/](../data/README.md).
 """
 LEDGER = """## The ledger of claims
 
