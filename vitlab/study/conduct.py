@@ -56,9 +56,10 @@ class Work:
         return self.place.store.rows(run) or self.kept.get(run.id, [])
 
     def left(self) -> list[Run]:
-        """The runs that are still to do."""
-        store = self.place.store
-        return [run for run in self.every if not store.finished(run) and run.id not in self.kept]
+        """The runs that are still to do; of those that were done elsewhere the ones whose weights others need."""
+        missing = [run for run in self.every if not self.place.store.finished(run)]
+        needed = {link.id for run in missing if run.id not in self.kept for link in run.chain()}
+        return [run for run in missing if run.id in needed]
 
     def seconds(self, runs: Sequence[Run]) -> tuple[float, str]:
         """About how long `runs` will take, and what that rests on."""

@@ -1,0 +1,39 @@
+"""What is still to do, with rows that were made elsewhere."""
+
+from dataclasses import replace
+
+import pytest
+
+from vitlab.runs.engine import Resources
+from vitlab.runs.local import LocalEngine
+from vitlab.runs.place import Place, Prepared
+from vitlab.runs.run import Data, Run
+from vitlab.study.conduct import Work
+from vitlab.study.engines import Machinery
+from vitlab.tasks.settings import FewShot
+
+FIRST = Run("ViT-Pico/4", Data("digits"))
+PROBES = [replace(FIRST, data=Data("digits", train_size=n), task=FewShot(), init=FIRST) for n in (50, 100)]
+ROWS = [{"status": "finished"}]
+
+
+@pytest.mark.parametrize(
+    ("kept", "in_store", "left"),
+    [
+        ((), (), (FIRST, *PROBES)),
+        ((FIRST, *PROBES), (), ()),
+        ((FIRST, PROBES[0]), (), (FIRST, PROBES[1])),  # its weights are not here
+        ((PROBES[0],), (FIRST,), (PROBES[1],)),
+        ((FIRST,), (FIRST, *PROBES), ()),
+    ],
+)
+def test_a_training_that_is_known_by_its_rows_is_made_again_where_its_weights_are_needed(
+    kept, in_store, left, tmp_path
+):
+    place = Place(tmp_path, tmp_path / "cache")
+    for run in in_store:
+        with place.store.open(run, lambda: False):
+            place.store.finish(run, [{"run": run.id, "status": "finished"}])
+    by = Machinery(1, "cpu", Resources(1), lambda: LocalEngine(1))
+    work = Work([FIRST, *PROBES], place, Prepared("cpu", {}), {run.id: ROWS for run in kept}, by)
+    assert tuple(work.left()) == left
