@@ -50,6 +50,7 @@ def test_a_cluster_computes_where_its_gpus_are_and_not_where_the_study_is():
         ({"devices": 0}, "--devices is 0"),
         ({"num_nodes": 2}, "--num_nodes above 1 needs --launcher ray or slurm"),
         ({"launcher": "slurm", "device": "cuda"}, "--device cuda on a cluster needs --gpus_per_run"),
+        ({"launcher": "slurm", "gpus_per_run": 0.5}, "--gpus_per_run is 0.5; SLURM gives whole ones"),
         ({"launcher": "slurm", "cpus_per_run": -1}, "numbers from 0 on"),
     ],
 )

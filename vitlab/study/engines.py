@@ -42,6 +42,8 @@ def check(how: Execution) -> None:
         raise ValueError(f"--jobs is {how.jobs!r}; allowed: auto or a whole number from 1.")
     if how.cpus_per_run < 0 or how.gpus_per_run < 0:
         raise ValueError("--cpus_per_run and --gpus_per_run are numbers from 0 on.")
+    if how.launcher == "slurm" and how.gpus_per_run % 1:
+        raise ValueError(f"--gpus_per_run is {how.gpus_per_run:g}; SLURM gives whole ones, 0 or 1 or more.")
     for name in ("devices", "num_nodes"):
         if getattr(how, name) < 1:
             raise ValueError(f"--{name} is {getattr(how, name)}; give a whole number from 1 on.")
