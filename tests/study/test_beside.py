@@ -9,7 +9,7 @@ from vitlab.models import create, save_checkpoint
 from vitlab.runs.execute import execute
 from vitlab.runs.place import Listener, Place
 from vitlab.runs.run import Data, Run
-from vitlab.study.beside import Beside, arms, short_name, start_of
+from vitlab.study.beside import Beside, arms, short_name, short_names, start_of
 from vitlab.study.plan import SEED
 from vitlab.study.study import main
 from vitlab.tasks.settings import Classify, LinearProbe, Recipe
@@ -77,6 +77,8 @@ def test_arms_are_named_and_a_rate_is_chosen_for_each_size_on_validation():
 def test_weights_have_short_names():
     names = ("runs/0123/model.safetensors", "a/B_16.npz", "vit_tiny_patch16_224.augreg_in21k", "hf/folder")
     assert [short_name(name) for name in names] == ["0123", "B_16", "vit_tiny_patch16_224.augreg_in21k", "folder"]
+    alike = ["in21k/B_16.npz", "in1k/B_16.npz", "in1k/S_16.npz"]
+    assert list(short_names(alike).values()) == ["in21k/B_16", "in1k/B_16", "S_16"]
 
 
 @pytest.mark.parametrize("study", ["data_scaling", "tuning"])

@@ -5,6 +5,7 @@ Everything is paired: a seed has the same subset of the images in every arm.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -131,24 +132,31 @@ def arms(rows: pd.DataFrame) -> pd.DataFrame:
     """
     import pandas as pd
 
-    started = rows["init"].notna()
+    started, words = rows["init"].notna(), short_names(rows["init"].dropna().unique())
     scratch = rows[(rows["task.kind"] == "classify") & ~started]
     tuned = best_rate(rows[(rows["task.kind"] == "classify") & started], ["model", "init", "train_images"])
     frozen = rows[(rows["task.kind"] == "linear_probe") & started]
     floors = rows[rows["task.kind"] == "floors"]
     named = [
         scratch,
-        tuned.assign(model=_words(tuned, "fine-tuned")),
-        frozen.assign(model=_words(frozen, "frozen")),
+        tuned.assign(model=_words(tuned, words, "fine-tuned")),
+        frozen.assign(model=_words(frozen, words, "frozen")),
         floors.assign(model=floors.get("part")),
     ]
     found = pd.concat([part for part in named if len(part)] or [scratch])
     return found.assign(**{"upstream": found["title"], "upstream.name": found["data.name"]})
 
 
-def _words(rows: pd.DataFrame, how: str) -> pd.Series:
+def _words(rows: pd.DataFrame, words: Mapping[str, str], how: str) -> pd.Series:
     """`ViT-Ti/16 of vit_tiny_patch16_224, fine-tuned` for each row."""
-    return rows["model"] + " of " + rows["init"].map(short_name, na_action="ignore").astype(str) + f", {how}"
+    return rows["model"] + " of " + rows["init"].map(words).astype(str) + f", {how}"
+
+
+def short_names(inits: Iterable[str]) -> dict[str, str]:
+    """What to call each of several weights: its short name, after its folder's where another one has the same."""
+    short = {init: short_name(init) for init in inits}
+    shared = {name for name, count in Counter(short.values()).items() if count > 1}
+    return {init: f"{Path(init).parent.name}/{name}" if name in shared else name for init, name in short.items()}
 
 
 def short_name(init: str) -> str:
