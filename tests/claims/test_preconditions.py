@@ -74,3 +74,13 @@ def test_sizes_that_span_less_than_a_quadrupling_have_no_last_gain(above, scalin
     rows["train_images"] = rows["train_images"].rank(method="dense") + 10
     verdict = last_gain(above, rows, "ResNet", "ViT", x="train_images")
     assert verdict.failed[0] == "train images span less than a quadrupling"
+
+
+@pytest.mark.parametrize("how", [closing, last_gain])
+def test_a_trend_is_of_the_sizes_that_both_have(how, above, scaling) -> None:
+    rows = scaling.assign(title="Digits", score=scaling["score"] / 2 + 0.3)
+    sizes = sorted(set(rows["train_images"]))
+    only = rows[(rows["model"] == "ResNet") | (rows["train_images"] == sizes[0])]
+    assert how(above, only, "ResNet", "ViT", x="train_images") is None
+    some = rows[(rows["model"] == "ResNet") | (rows["train_images"] < sizes[-1])]
+    assert how(above, some, "ResNet", "ViT", x="train_images").about["many"] == sizes[-2]

@@ -14,6 +14,7 @@ from vitlab.claims.curves import (
     gap_sampling,
     plateau,
     sampling_along,
+    shared_points,
     slope_weights,
     slopes,
 )
@@ -64,7 +65,11 @@ def compare(
 
 
 def closing(claim: Claim, rows: pd.DataFrame, first: Any, second: Any, *, x: str, **more: Any) -> Verdict | None:
-    """The verdict on the slope of the gap in log-odds, `first` - `second`, per doubling of `x`; None for one point."""
+    """The verdict on the slope of the gap in log-odds, `first` - `second`, per doubling of `x`.
+
+    At the points that both were planned at; None for fewer than two.
+    """
+    rows = rows[rows[x].isin(shared_points(rows, first, second, x=x))]
     if rows[x].nunique() < 2:
         return None
     values = slopes(gap_curves(with_log_odds(rows), first, second, x=x, value=LOG_ODDS))
@@ -73,7 +78,11 @@ def closing(claim: Claim, rows: pd.DataFrame, first: Any, second: Any, *, x: str
 
 
 def last_gain(claim: Claim, rows: pd.DataFrame, first: Any, second: Any, *, x: str, **more: Any) -> Verdict | None:
-    """The verdict on what `first` gains in log-odds over the last quadrupling of `x` minus what `second` gains."""
+    """The verdict on what `first` gains in log-odds over the last quadrupling of `x` minus what `second` gains.
+
+    At the points that both were planned at; None for fewer than two.
+    """
+    rows = rows[rows[x].isin(shared_points(rows, first, second, x=x))]
     if rows[x].nunique() < 2:
         return None
     values = plateau(with_log_odds(rows), first, second, x=x)

@@ -42,13 +42,18 @@ def curves(rows: pd.DataFrame, *, x: str = SIZES, value: str = "score") -> dict[
     return {seed: (axis, line) for seed, line in zip(table.index.tolist(), lines, strict=True)}
 
 
+def shared_points(rows: pd.DataFrame, a: Any, b: Any, *, x: str = SIZES, by: str = "model") -> set[Any]:
+    """The values of `x` that arms `a` and `b` were both planned at. Raises ValueError where one has no rows."""
+    first, second = (set(arm(rows, name, by=by)[x]) for name in (a, b))
+    return first & second
+
+
 def gap_curves(
     rows: pd.DataFrame, a: Any, b: Any, *, x: str = SIZES, value: str = "score", by: str = "model"
 ) -> dict[int, Curve]:
     """Arm `a` minus arm `b` against log2(`x`), for the points that both were planned at and the seeds that have all."""
-    first, second = arm(rows, a, by=by), arm(rows, b, by=by)
-    shared = set(first[x]) & set(second[x])
-    ours, theirs = (curves(part[part[x].isin(shared)], x=x, value=value) for part in (first, second))
+    both = rows[rows[x].isin(shared_points(rows, a, b, x=x, by=by))]
+    ours, theirs = (curves(both[both[by] == name], x=x, value=value) for name in (a, b))
     return {seed: (axis, y - theirs[seed][1]) for seed, (axis, y) in ours.items() if seed in theirs}
 
 
@@ -93,12 +98,10 @@ def plateau(
 def gain_weights(axis: Floats, *, factor: float = 4.0, until: float | None = None) -> Floats:
     """What each point of a curve counts in its last gain."""
     end = _end(axis, until)
-    there, before = (np.array([np.interp(at, axis, one) for one in np.eye(len(axis))]) for at in _span(end, factor))
+    there, before = (
+        np.array([np.interp(at, axis, one) for one in np.eye(len(axis))]) for at in (end, end - math.log2(factor))
+    )
     return there - before
-
-
-def _span(end: float, factor: float) -> tuple[float, float]:
-    return end, end - math.log2(factor)
 
 
 def _end(axis: Floats, until: float | None) -> float:
@@ -128,9 +131,8 @@ def gap_sampling(
     odds: bool = False,
 ) -> float:
     """The same for the gap between two arms, at the points that both were planned at."""
-    arms = arm(rows, a, by=by), arm(rows, b, by=by)
-    shared = set(arms[0][x]) & set(arms[1][x])
-    return math.hypot(*(sampling_along(part[part[x].isin(shared)], weights, x=x, odds=odds) for part in arms))
+    both = rows[rows[x].isin(shared_points(rows, a, b, x=x, by=by))]
+    return math.hypot(*(sampling_along(both[both[by] == name], weights, x=x, odds=odds) for name in (a, b)))
 
 
 def _first_reach(curve: Curve, targets: Floats) -> Floats:

@@ -100,10 +100,7 @@ def conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[str
     # Read before anything is trained, so that damaged evidence is said now and not in place of new one.
     old = stored(folder, how)
     plan = study.plan(settings)
-    kept = dict(study.known(settings))
-    if how.extend:
-        kept |= stored_runs(how.results, {link.id for run in plan for link in run.chain()}, but=folder)
-        kept |= rows_by_run(old) if old is not None else {}
+    kept = dict(study.known(settings)) | (made_before(plan, folder, old, how) if how.extend else {})
     work = prepared(plan, how, kept)
     announce(console, work, known.seconds)
     if how.profile and not how.dry_run:
@@ -136,6 +133,12 @@ def conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[str
 def stored(folder: Path, how: Execution) -> pd.DataFrame | None:
     """The rows that the evidence's folder holds now; None without any."""
     return read_rows(folder, accept_edited=how.accept_edited) if (folder / "rows.csv").exists() else None
+
+
+def made_before(plan: Sequence[Run], folder: Path, old: pd.DataFrame | None, how: Execution) -> dict[str, Rows]:
+    """The rows of the plan's runs that any study made before, `old` those of this one, by their ids."""
+    found = stored_runs(how.results, {link.id for run in plan for link in run.chain()}, but=folder)
+    return dict(found) | (rows_by_run(old) if old is not None else {})
 
 
 def said_first(console: Console, study: Study, settings: Any, how: Execution, arguments: Sequence[str]) -> Understood:

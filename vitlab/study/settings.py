@@ -125,8 +125,9 @@ class Sized(Settings):
         from vitlab.data.splits import check_train_size
 
         data, info = data_of(self.data)
-        counts = list(info.classes.values())
-        images = sum(counts[c] for c in data.classes) if data.classes and counts else info.sizes["train"]
+        (train,) = (split for split in info.splits if split.name == "train")
+        counts = list(train.classes.values())
+        images = sum(counts[c] for c in data.classes) if data.classes and counts else train.size
         for size in self.train_sizes:
             check_train_size(size, images, len(data.classes) or info.num_classes)
         return self.train_sizes or (None,)
