@@ -1,7 +1,7 @@
 """The pages: `results/index.html` with the ledger, and one for each piece of evidence, from templates of jinja2.
 
-    site(entries, ledger, results)      the text of every page by its path
-    plotly_script()                     plotly.js, one file that all pages share
+    site(entries, ledger, results)      the text of every page by its path, and what all pages share: style and script
+    plotly_script()                     plotly.js, which they share too
 
 Everything that comes from rows, notes or docstrings is escaped. A page works from disk and asks for nothing from
 elsewhere; where plotly.js is missing, or on paper, its figures are the drawn ones.
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 SCRIPT = "plotly.min.js"
+SHARED = ("style.css", "figures.js")
 COMMITTED = Path(__file__).parents[2] / "results"  # the suite's own evidence, where this is a checkout
 HEADLINE = "data_scaling"  # the study whose figure stands on top
 DECIDED = ("holds", "does not hold")
@@ -58,7 +59,7 @@ def site(entries: Sequence[Entry], ledger: Ledger, results: Path, beside: Sequen
         pages[one.folder / "index.html"] = _template("evidence.html").render(
             one=one, figures=figures, pictures=pictures, root="../../", **shared
         )
-    return pages
+    return pages | {results / name: _source(name) for name in SHARED}
 
 
 def _headline(entries: Sequence[Entry]) -> tuple[Entry | None, Shown | None]:
@@ -158,6 +159,10 @@ def _environment() -> Environment:
         "short": short,
     }
     return made
+
+
+def _source(name: str) -> str:
+    return (Path(__file__).parent / "templates" / name).read_text()
 
 
 def _template(name: str) -> Any:
