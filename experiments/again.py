@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from vitlab.claims.interval import Interval, accuracy_interval
 from vitlab.runs.remaking import Rows, Stored, made_again, same_numbers, same_place, score, stored_runs
+from vitlab.runs.stored import rows_folders
 from vitlab.study.command_line import Execution, seconds
 from vitlab.study.study import Study, main
 
@@ -75,7 +76,7 @@ def draw_runs(settings: Again, how: Execution) -> list[Stored]:
 def folders(settings: Again, how: Execution) -> dict[str, list[Stored]]:
     """The runs that can be made again, by folder; folders without any are left out."""
     results = Path(settings.evidence)
-    names = sorted(path.parent.relative_to(results).as_posix() for path in results.glob("*/*/rows.csv"))
+    names = [folder.relative_to(results).as_posix() for folder in rows_folders(results)]
     for name in settings.only:
         if name not in names:
             raise ValueError(f"There is no evidence in {results / name}; --only takes {', '.join(names) or 'nothing'}.")

@@ -191,12 +191,12 @@ def conduct_all(paper: Paper) -> int:
 
 def redraw_all(paper: Paper) -> int:
     """Remake all evidence of the studies from rows, several folders at a time, and then the ledger and the pages."""
-    from vitlab.files import write_changed
     from vitlab.machine import cores
+    from vitlab.runs.stored import rows_folders, write_rows
     from vitlab.study.publish import Written, export, publish
 
     known = studies(paper.studies)
-    folders = [(name, path.parent) for name in known for path in sorted(paper.results.glob(f"{name}/*/rows.csv"))]
+    folders = [(name, folder) for name in known for folder in rows_folders(paper.results, name)]
     if not folders:
         raise ValueError(f"There are no rows of these studies in {paper.results}; name the folder with --results.")
     fresh, wrong = {}, 0
@@ -207,7 +207,7 @@ def redraw_all(paper: Paper) -> int:
                 wrong += 1
                 continue
             fresh[folder], files = made
-            write_changed({folder / name: content for name, content in files.items()})
+            write_rows(folder, files)
     claims = [claim for study in studies().values() for claim in study.claims]
     decided = publish(paper.results, fresh, claims)
     if paper.export:
@@ -228,7 +228,7 @@ def _drawn(name: str, folder: Path) -> tuple[Evidence, dict[str, bytes]] | str:
     try:
         record = read_provenance(folder)
         settings = build(type(next(iter(study.presets.values()))), record["settings"])
-        return made(study, settings, read_rows(folder), record, {})
+        return made(study, settings, folder, read_rows(folder), record, {})
     except ValueError as error:
         return str(error)
 

@@ -1,12 +1,23 @@
 """rows.csv: read back bit for bit, never written over by less, and an edit by hand shows."""
 
+import gzip
 import json
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from vitlab.runs.stored import checksum, frame, merged, read_rows, rows_by_run, to_csv
+from vitlab.runs.stored import (
+    checksum,
+    frame,
+    merged,
+    read_rows,
+    rows_by_run,
+    rows_content,
+    rows_folders,
+    to_csv,
+    write_rows,
+)
 
 
 def rows(*runs: str, score: float = 0.1, status: str = "finished") -> pd.DataFrame:
@@ -30,6 +41,34 @@ def test_rows_are_read_back_bit_for_bit(tmp_path):
     assert back["score"].tolist() == table["score"].tolist() and back["run"].tolist() == table["run"].tolist()
     assert set(back["commit"]) == {"12e4567"} and set(back["torch"]) == {"2.10"}
     assert to_csv(back) == to_csv(table)
+
+
+def test_large_rows_are_compressed_as_they_grow_and_read_back_the_same(tmp_path):
+    folder = tmp_path / "study" / "data"
+    folder.mkdir(parents=True)
+    for count in (3, 30_000, 3):
+        text = to_csv(frame(rows(*(f"{i:012x}" for i in range(count)))))
+        write_rows(folder, dict([rows_content(folder, text)]))
+        name = "rows.csv" if count == 3 else "rows.csv.gz"
+        assert [path.name for path in folder.iterdir()] == [name] and rows_folders(tmp_path) == [folder]
+        assert to_csv(read_rows(folder)) == text
+        assert len(pd.read_csv(folder / name)) == count
+
+
+def test_compressed_rows_that_say_the_same_keep_their_bytes(tmp_path):
+    text = to_csv(frame(rows(*(f"{i:012x}" for i in range(30_000)))))
+    other = gzip.compress(text.encode(), compresslevel=1)
+    (tmp_path / "rows.csv.gz").write_bytes(other)
+    assert rows_content(tmp_path, text) == ("rows.csv.gz", other)
+    assert rows_content(tmp_path, text + "\n")[1] != other
+
+
+@pytest.mark.parametrize("cut", [0, 5, 200])
+def test_damaged_compressed_rows_are_one_message_with_their_name(tmp_path, cut):
+    whole = gzip.compress(to_csv(frame(rows(*"abcdefgh"))).encode())
+    (tmp_path / "rows.csv.gz").write_bytes(whole[:cut] if cut < len(whole) else b"no gzip" * 9)
+    with pytest.raises(ValueError, match=r"rows\.csv\.gz"):
+        read_rows(tmp_path)
 
 
 def test_an_edit_by_hand_is_named_and_taken_only_if_asked(tmp_path):

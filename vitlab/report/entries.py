@@ -53,7 +53,7 @@ class Entry:
     @property
     def files(self) -> list[str]:
         """The files that a reader may want: rows, evidence, provenance and notes."""
-        wanted = ("rows.csv", "evidence.md", "evidence.json", "provenance.json", "NOTES.md")
+        wanted = ("rows.csv", "rows.csv.gz", "evidence.md", "evidence.json", "provenance.json", "NOTES.md")
         return [name for name in wanted if (self.folder / name).exists()]
 
     def facts(self) -> dict[str, str]:

@@ -14,11 +14,12 @@ from vitlab.report.verdicts import by_outcome, effect, format_p, why
 
 LEAD = """# Results
 
-What real runs gave. Each folder holds `rows.csv` (a flat row per run and split: the evidence), `provenance.json`
-(settings, versions, hardware, commit; `--config` asks for the same again), and what is made of the rows: verdicts and
-tables (`evidence.md`, `evidence.json`) and figures. Intervals: 95%, over seeds. The same with interactive figures:
-[index.html](index.html), to be opened from a checkout. `python -m experiments.paper --redraw` makes this page from the
-rows; nothing in it is typed but the notes. What `images/` in the commands is says [data/](../data/README.md).
+What real runs gave. Each folder holds `rows.csv` (a flat row per run and split: the evidence; above half a megabyte
+compressed, as `rows.csv.gz`, which pandas reads as it is), `provenance.json` (settings, versions, hardware, commit;
+`--config` asks for the same again), and what is made of the rows: verdicts and tables (`evidence.md`, `evidence.json`)
+and figures. Intervals: 95%, over seeds. The same with interactive figures: [index.html](index.html), to be opened from
+a checkout. `python -m experiments.paper --redraw` makes this page from the rows; nothing in it is typed but the notes.
+What `images/` in the commands is says [data/](../data/README.md).
 """
 LEDGER = """## The ledger of claims
 

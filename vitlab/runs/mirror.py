@@ -71,12 +71,13 @@ class Mirror:
 
         from vitlab.report.evidence import Evidence
         from vitlab.report.tables import to_csv
+        from vitlab.runs.stored import rows_file
 
         written = Path(folder)
         found = Evidence.loads((written / "evidence.json").read_text())
         opened = self._init(id=run, resume="allow", **about)
         tables = {table.name: pd.read_csv(io.StringIO(to_csv(table))) for table in found.tables}
-        tables["rows"] = pd.read_csv(written / "rows.csv", low_memory=False)
+        tables["rows"] = pd.read_csv(rows_file(written) or written, low_memory=False)
         images = {path.stem: wandb.Image(str(path)) for path in sorted(written.glob("*.png"))}
         opened.log({name: _table(frame) for name, frame in tables.items()} | images)
         opened.summary.update({"answer": found.answer, **dict(map(_verdict, found.verdicts))})

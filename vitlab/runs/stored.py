@@ -1,18 +1,24 @@
-"""`rows.csv`: the rows of a study on disk, in a stable order, read back bit for bit and never written over by less."""
+"""`rows.csv`: the rows of a study on disk, in a stable order, read back bit for bit and never written over by less.
+
+Large ones are compressed, as `rows.csv.gz`, which pandas reads as they are.
+"""
 
 from __future__ import annotations
 
 import csv
+import gzip
 import hashlib
 import io
 import json
 import math
+import zlib
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from vitlab.files import write_changed
 from vitlab.report.plain import data_title
 from vitlab.runs.rows import complete, text_columns, with_init
 
@@ -22,6 +28,8 @@ FIRST = """run study status reason split score last_score images classes title m
 LAST = "hardware threads torch lightning timm vitlab commit date superseded".split()
 SORTED_BY = """study task.kind data.name model init data.image_size data.train_size shots l2 recipe.lr recipe.steps seed
     draw run split""".split()
+NAME, PACKED = "rows.csv", "rows.csv.gz"
+MOST = 500_000  # bytes of rows that stay legible where they lie; GitHub shows no file above 512 KiB
 WHOLE = "images classes seed train_images steps best_step".split()
 # Read as text whatever they look like: a commit such as 12e4567 and a version such as 2.10 would pass as numbers.
 TEXT = frozenset("run study status reason split title hardware torch lightning timm vitlab commit date".split())
@@ -67,19 +75,61 @@ def checksum(text: str) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
+def rows_file(folder: Path) -> Path | None:
+    """Where the rows of a folder are; None without any."""
+    return next((path for name in (PACKED, NAME) if (path := folder / name).exists()), None)
+
+
+def rows_folders(results: Path, study: str = "*") -> list[Path]:
+    """The folders of evidence below `results` that hold rows, of one study or of all, sorted."""
+    return sorted({path.parent for name in (PACKED, NAME) for path in results.glob(f"{study}/*/{name}")})
+
+
+def rows_content(folder: Path, text: str) -> tuple[str, bytes]:
+    """The name and the content of the file that keeps the rows `text` in a folder.
+
+    Compressed bytes that say the same stay as they are, since not every zlib makes the same.
+    """
+    content = text.encode()
+    if len(content) <= MOST:
+        return NAME, content
+    before = folder / PACKED
+    if before.exists() and _text(before) == text:
+        return PACKED, before.read_bytes()
+    return PACKED, gzip.compress(content, mtime=0)
+
+
+def write_rows(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write the files of a folder by name, its rows among them, and remove what held the rows before."""
+    write_changed({folder / name: content for name, content in files.items()})
+    for name in {NAME, PACKED} - set(files):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _text(path: Path) -> str:
+    opened = gzip.open if path.name == PACKED else open
+    try:
+        with opened(path, "rt", encoding="utf-8", errors="replace") as file:
+            return str(file.read())
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise ValueError(f"{path} cannot be read as rows: {error}.") from None
+
+
 def read_rows(folder: Path, *, accept_edited: bool = False) -> pd.DataFrame:
-    """The rows of `folder/rows.csv`, bit for bit as they were written, with settings that are newer than they are.
+    """The rows of a folder, bit for bit as they were written, with settings that are newer than they are.
 
     Raises:
         ValueError: if there are none, if the file is damaged, or if it is not the one that its provenance.json
             describes and `accept_edited` was not asked for.
     """
-    path = folder / "rows.csv"
-    if not path.exists():
-        raise ValueError(f"There are no rows at {path}; run the study first, or name the folder that has its rows.csv.")
-    text = path.read_text(encoding="utf-8", errors="replace")
+    path = rows_file(folder)
+    if path is None:
+        raise ValueError(
+            f"There are no rows at {folder / NAME}; run the study first, or name the folder that has its {NAME}."
+        )
+    text = _text(path)
     if not accept_edited:
-        _check_unchanged(folder, text)
+        _check_unchanged(path, text)
     kinds = {name: "str" for name in TEXT | text_columns()}
     try:
         rows = pd.read_csv(io.StringIO(text), dtype=kinds, keep_default_na=False, na_values=[""])
@@ -95,14 +145,14 @@ def read_rows(folder: Path, *, accept_edited: bool = False) -> pd.DataFrame:
     return complete(rows)
 
 
-def _check_unchanged(folder: Path, text: str) -> None:
+def _check_unchanged(path: Path, text: str) -> None:
     try:
-        known = json.loads((folder / "provenance.json").read_text())["rows"]["checksum"]
+        known = json.loads(path.with_name("provenance.json").read_text())["rows"]["checksum"]
     except (OSError, ValueError, KeyError, TypeError):
         return  # rows from before there were checksums, or without a record
     if known != checksum(text):
         raise ValueError(
-            f"{folder / 'rows.csv'} is not what its provenance.json describes: it was edited or damaged. Restore it, "
+            f"{path} is not what its provenance.json describes: it was edited or damaged. Restore it, "
             "or take it as it is with --accept_edited."
         )
 

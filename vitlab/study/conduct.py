@@ -18,7 +18,7 @@ from vitlab.runs.launch import Launcher
 from vitlab.runs.local import LocalEngine
 from vitlab.runs.place import Place, Prepared
 from vitlab.runs.run import Run, build
-from vitlab.runs.stored import read_rows, rows_by_run
+from vitlab.runs.stored import read_rows, rows_by_run, rows_file
 from vitlab.runs.tracking import Tracker
 from vitlab.study import cautions
 from vitlab.study.command_line import Execution, seconds
@@ -76,7 +76,7 @@ def redraw(study: Study, settings: Any, how: Execution) -> int:
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         if not how.accept_edited:
             raise
-        raise ValueError(f"{folder / 'rows.csv'} was edited, and no evidence can be made of it: {error!r}.") from error
+        raise ValueError(f"{rows_file(folder)} was edited, and no evidence can be made of it: {error!r}.") from error
     finished(written, how)
     return 0
 
@@ -132,7 +132,7 @@ def conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[str
 
 def stored(folder: Path, how: Execution) -> pd.DataFrame | None:
     """The rows that the evidence's folder holds now; None without any."""
-    return read_rows(folder, accept_edited=how.accept_edited) if (folder / "rows.csv").exists() else None
+    return read_rows(folder, accept_edited=how.accept_edited) if rows_file(folder) else None
 
 
 def made_before(plan: Sequence[Run], folder: Path, old: pd.DataFrame | None, how: Execution) -> dict[str, Rows]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from vitlab.runs.rows import run_of
 from vitlab.runs.run import Run
-from vitlab.runs.stored import read_rows, rows_by_run
+from vitlab.runs.stored import read_rows, rows_by_run, rows_file, rows_folders
 
 Rows = list[dict[str, Any]]
 
@@ -23,11 +23,13 @@ def stored_runs(results: Path, wanted: Collection[str], but: Path) -> dict[str, 
     A run that several studies have is taken from the first. Evidence that cannot be read is named and passed over.
     """
     found: dict[str, Rows] = {}
-    for path in sorted(set(results.glob("*/*/rows.csv")) - {but / "rows.csv"}):
+    for folder in rows_folders(results):
+        if folder == but:
+            continue
         try:
-            rows = read_rows(path.parent)
+            rows = read_rows(folder)
         except ValueError as error:
-            print(f"{path.parent} is left out: {error}", file=sys.stderr)
+            print(f"{folder} is left out: {error}", file=sys.stderr)
             continue
         if "run" in rows.columns:
             found = rows_by_run(rows[rows["run"].isin(wanted)]) | found
@@ -45,7 +47,7 @@ def trained_elsewhere(
     by_model = {run.model: run for run in templates}
     found = {}
     for folder in map(Path, folders):
-        for rows in rows_by_run(read_rows(folder)).values() if (folder / "rows.csv").exists() else ():
+        for rows in rows_by_run(read_rows(folder)).values() if rows_file(folder) else ():
             like, first = by_model.get(rows[0].get("model", "")), rows[0]
             if like is None or "init" in first or first.get("train_images") != images:
                 continue

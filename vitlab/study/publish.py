@@ -23,7 +23,7 @@ from vitlab.report.provenance import portable, provenance, read_provenance
 from vitlab.report.readme import readme
 from vitlab.report.site import COMMITTED, SCRIPT, plotly_script, site
 from vitlab.runs.run import Run
-from vitlab.runs.stored import checksum, drawable, frame, merged, to_csv
+from vitlab.runs.stored import checksum, drawable, frame, merged, rows_content, to_csv, write_rows
 from vitlab.study.command_line import plain, program
 
 if TYPE_CHECKING:
@@ -57,8 +57,8 @@ def conclude(
     `record` says where the rows come from, with the ids of the plan's runs: the evidence is drawn from these alone, and
     rows that an earlier plan asked for stay in the file. Raises OSError where the folder cannot be written.
     """
-    drawn, files = made(study, settings, rows, record, pictures or {})
-    write_changed({folder / name: content for name, content in files.items()})
+    drawn, files = made(study, settings, folder, rows, record, pictures or {})
+    write_rows(folder, files)
     evidence = publish(folder.parents[1], {folder: drawn})[folder]
     paths = [folder / name for name in (*files, "evidence.json", "evidence.md")]
     return Written(folder, evidence, paths, undrawn(rows, record.get("plan", ())))
@@ -74,11 +74,12 @@ def undrawn(rows: pd.DataFrame, plan: Collection[str]) -> int:
 def made(
     study: Study,
     settings: Any,
+    folder: Path,
     rows: pd.DataFrame,
     record: Mapping[str, Any],
     pictures: Mapping[str, Figure],
 ) -> tuple[Evidence, dict[str, bytes]]:
-    """The evidence of `rows`, its verdicts not decided yet; and the files of rows, provenance and figures by name."""
+    """The evidence of `rows`, not decided yet; and the files that `folder` is to hold: rows, provenance, figures."""
     try:
         drawn = study.draw(drawable(rows, record.get("plan", ())), settings)
     except NothingToShow:
@@ -88,7 +89,8 @@ def made(
     about = {**record["rows"], "count": len(rows), "checksum": checksum(text)}
     record = {**record, **study.about(), "command": portable(record["command"]), "rows": about}
     files = _figures(drawn, pictures)
-    files |= {"rows.csv": text.encode(), "provenance.json": (json.dumps(record, indent=2) + "\n").encode()}
+    files |= {"provenance.json": (json.dumps(record, indent=2) + "\n").encode()}
+    files |= dict([rows_content(folder, text)])
     return drawn, files
 
 
