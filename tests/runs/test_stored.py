@@ -14,6 +14,7 @@ from vitlab.runs.stored import (
     read_rows,
     rows_by_run,
     rows_content,
+    rows_file,
     rows_folders,
     to_csv,
     write_rows,
@@ -53,6 +54,17 @@ def test_large_rows_are_compressed_as_they_grow_and_read_back_the_same(tmp_path)
         assert [path.name for path in folder.iterdir()] == [name] and rows_folders(tmp_path) == [folder]
         assert to_csv(read_rows(folder)) == text
         assert len(pd.read_csv(folder / name)) == count
+
+
+def test_rows_that_a_folder_holds_twice_are_not_chosen_from(tmp_path):
+    folder = stored(tmp_path, frame(rows("a", "b")))
+    (folder / "rows.csv.gz").write_bytes(gzip.compress(to_csv(frame(rows("a"))).encode()))
+    with pytest.raises(ValueError, match=r"both rows\.csv and rows\.csv\.gz.*remove"):
+        read_rows(folder)
+    (folder / "rows.csv").unlink()
+    assert rows_file(folder) == folder / "rows.csv.gz"
+    with pytest.raises(ValueError, match=r"rows\.csv\.gz is not what its provenance\.json describes"):
+        read_rows(folder)
 
 
 def test_compressed_rows_that_say_the_same_keep_their_bytes(tmp_path):

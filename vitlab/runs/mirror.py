@@ -77,7 +77,8 @@ class Mirror:
         found = Evidence.loads((written / "evidence.json").read_text())
         opened = self._init(id=run, resume="allow", **about)
         tables = {table.name: pd.read_csv(io.StringIO(to_csv(table))) for table in found.tables}
-        tables["rows"] = pd.read_csv(rows_file(written) or written, low_memory=False)
+        if rows := rows_file(written):
+            tables["rows"] = pd.read_csv(rows, low_memory=False)
         images = {path.stem: wandb.Image(str(path)) for path in sorted(written.glob("*.png"))}
         opened.log({name: _table(frame) for name, frame in tables.items()} | images)
         opened.summary.update({"answer": found.answer, **dict(map(_verdict, found.verdicts))})

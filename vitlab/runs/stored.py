@@ -76,8 +76,14 @@ def checksum(text: str) -> str:
 
 
 def rows_file(folder: Path) -> Path | None:
-    """Where the rows of a folder are; None without any."""
-    return next((path for name in (PACKED, NAME) if (path := folder / name).exists()), None)
+    """Where the rows of a folder are; None without any. Raises ValueError if it holds them twice."""
+    found = [path for name in (NAME, PACKED) if (path := folder / name).exists()]
+    if len(found) > 1:
+        raise ValueError(
+            f"{folder} has both {NAME} and {PACKED}, of which one is older: remove that. Its provenance.json has the "
+            "checksum of the other, and a redraw says whether the right one was kept."
+        )
+    return found[0] if found else None
 
 
 def rows_folders(results: Path, study: str = "*") -> list[Path]:

@@ -89,8 +89,8 @@ def made(
     about = {**record["rows"], "count": len(rows), "checksum": checksum(text)}
     record = {**record, **study.about(), "command": portable(record["command"]), "rows": about}
     files = _figures(drawn, pictures)
-    files |= {"provenance.json": (json.dumps(record, indent=2) + "\n").encode()}
-    files |= dict([rows_content(folder, text)])
+    name, content = rows_content(folder, text)
+    files |= {name: content, "provenance.json": (json.dumps(record, indent=2) + "\n").encode()}
     return drawn, files
 
 
