@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from vitlab.machine import hardware
 from vitlab.models import create
 from vitlab.tasks.bf16 import RoundedProducts, native_bf16, precision_on
 
@@ -49,3 +50,8 @@ def test_only_processors_without_the_instructions_round_by_hand():
     rounds = type(precision_on("cpu", "bf16")).__name__ == "RoundedPrecision"
     assert rounds == (not native_bf16("cpu"))
     assert native_bf16("cuda") and precision_on("cpu", "fp32").precision == "32-true"
+
+
+def test_a_processor_that_only_emulates_bf16_has_no_instructions_for_it():
+    emulates = any(f"({words})" in hardware() for words in ("AVX-512", "AVX2"))
+    assert native_bf16("cpu") == (not emulates)

@@ -1,8 +1,8 @@
 """bf16 where the processor cannot compute in it: the same roundings, with products in single precision.
 
-A CPU without bf16 instructions (no AVX-512) takes many times as long for a product in bf16 as in fp32. What mixed
-precision asks for is that inputs and results are rounded to bf16 and that sums are taken in fp32; fp32 products of
-rounded inputs, rounded, are just that, up to the order of the sums.
+A CPU without bf16 instructions (AVX2, or AVX-512 before avx512_bf16) takes several times as long for a product in bf16
+as in fp32. What mixed precision asks for is that inputs and results are rounded to bf16 and that sums are taken in
+fp32; fp32 products of rounded inputs, rounded, are just that, up to the order of the sums.
 """
 
 from __future__ import annotations
@@ -28,8 +28,13 @@ PRODUCTS = frozenset(
 
 
 def native_bf16(device: str) -> bool:
-    """Whether `device` (cpu or cuda) has instructions for products in bf16."""
-    return device != "cpu" or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    """Whether `device` (cpu or cuda) has instructions for products in bf16.
+
+    torch's own answer is yes for every AVX-512, most of which emulate them.
+    """
+    if device != "cpu" or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return device != "cpu"
+    return torch.cpu._is_avx512_bf16_supported() or not torch.cpu._is_avx2_supported()
 
 
 class RoundedProducts(TorchFunctionMode):
