@@ -5,8 +5,10 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
+from experiments.data_scaling import PRESETS, DataScaling
 from vitlab.data.info import DataInfo, SplitInfo
 from vitlab.study.cautions import after, before
+from vitlab.tasks.settings import Recipe
 
 
 def info(test: int = 400, classes: int = 2, common: float = 0.5) -> DataInfo:
@@ -64,3 +66,24 @@ def test_near_the_floor_nothing_was_learned(common, guess):
     (said,) = after(info(common=common), rows(floor + 0.03, floor + 0.02))
     assert guess in said and "nothing was learned" in said
     assert after(info(common=common), rows(floor + 0.08, floor + 0.08)) == []
+
+
+@pytest.mark.parametrize(
+    ("sizes", "steps"), [((500, 5000), {500: 300, 8000: 1200, 49_000: 2400}), ((5000,), {8000: 1200})]
+)
+def test_fewer_images_than_a_size_with_fewer_steps_are_said(sizes, steps):
+    settings = DataScaling("cifar10", train_sizes=sizes, steps_by_size=steps, recipe=Recipe(steps=2400))
+    (said,) = before(None, settings)
+    assert said.startswith(
+        "Warning: 5,000 images are trained for 2,400 steps, and 8,000 for 1,200; --steps_by_size.5000 "
+    )
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_nothing_is_said_of_the_steps_of_a_preset(preset):
+    assert before(None, PRESETS[preset]) == []
+
+
+def test_nothing_is_said_of_the_most_images_which_take_the_most_steps():
+    steps = {500: 300, 2000: 600}
+    assert before(None, DataScaling("cifar10", train_sizes=(500, 2000, 8000), steps_by_size=steps)) == []

@@ -22,11 +22,11 @@ DEVIATIONS = 3  # of the sampling error, before two accuracies on different imag
 
 
 def before(info: DataInfo | None, settings: Any) -> list[str]:
-    """What the images and the settings cannot answer, whatever comes out; nothing for a study's own data."""
+    """What the images and the settings cannot answer, whatever comes out; of a study's own data only the settings."""
+    found = _long_on_few(settings)
     if info is None:
-        return []
+        return found
     tests, seeds = info.sizes["test"], getattr(settings, "seeds", LEAST_SEEDS)
-    found = []
     if tests < FEW_IMAGES:
         points = 196 * math.sqrt(0.25 / tests)
         found.append(
@@ -59,6 +59,20 @@ def after(info: DataInfo | None, rows: pd.DataFrame) -> list[str]:
     seeds = done["seed"].nunique()
     said += [f"Warning: {_seeds(seeds)}; no trend is claimed."] if seeds < LEAST_SEEDS else []
     return [words for words in said if words]
+
+
+def _long_on_few(settings: Any) -> list[str]:
+    """Train sizes that `steps_by_size` lacks and that take more steps than it gives to more images."""
+    steps, found = getattr(settings, "steps_by_size", {}), []
+    for size in getattr(settings, "train_sizes", ()):
+        less = [more for more, fewer in steps.items() if more > size and fewer < settings.recipe.steps]
+        if size not in steps and less:
+            more = min(less)
+            found.append(
+                f"Warning: {size:,} images are trained for {settings.recipe.steps:,} steps, and {more:,} for "
+                f"{steps[more]:,}; --steps_by_size.{size} gives them fewer."
+            )
+    return found
 
 
 def _seeds(count: int) -> str:
