@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.overrides import handle_torch_function, has_torch_function
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, *, bias: Tensor | None = None, dropout: float = 0.0) -> Tensor:
@@ -13,6 +14,8 @@ def attend(q: Tensor, k: Tensor, v: Tensor, *, bias: Tensor | None = None, dropo
     `q`, `k`, `v`: (B, h, T, d); `bias`: broadcastable to (B, h, T, T), added to the logits; `dropout`: probability
     of dropping an attention weight. Returns (B, h, T, d).
     """
+    if has_torch_function((q, k, v)):  # a mode of torch's may have its own way, as products in rounded numbers do
+        return handle_torch_function(attend, (q, k, v), q, k, v, bias=bias, dropout=dropout)
     if prefers_explicit_products(q):
         weights = F.dropout(attention_weights(q, k, bias=bias), dropout)
         return weights.to(v.dtype) @ v  # (B, h, T, d)

@@ -17,12 +17,13 @@ from lightning.pytorch.plugins import Precision as PrecisionPlugin
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from vitlab.models.attention import attend
 from vitlab.tasks.settings import Precision
 
 PRODUCTS = frozenset(
     (
         nn.functional.linear, nn.functional.conv2d, torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.mm, torch.bmm,
-        nn.functional.scaled_dot_product_attention,
+        nn.functional.scaled_dot_product_attention, attend,
     )
 )  # fmt: skip
 
@@ -40,6 +41,7 @@ def native_bf16(device: str) -> bool:
 class RoundedProducts(TorchFunctionMode):
     """Within autocast to bf16 on the CPU: products of inputs rounded to bf16, computed in fp32, rounded to bf16.
 
+    Attention is one product here: its weights stay in fp32, as in the fused kernel, which is the fast one in fp32.
     Gradients are those of this composition, and so are rounded where mixed precision rounds them.
     """
 
