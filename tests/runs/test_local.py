@@ -46,6 +46,12 @@ def test_a_team_takes_an_accelerator_each_rank_0_answers_and_the_team_ends_with_
 
 
 @pytest.mark.parametrize("engine", [(1,)], indirect=True)
+def test_threads_of_a_worker_sleep_soon_where_they_wait_unless_its_user_says_otherwise(engine):
+    engine.submit("spins", os.getenv, "GOMP_SPINCOUNT")  # of the server that loaded OpenMP, as a fork has it
+    assert ended(engine, 1) == {"spins": ("done", os.environ["GOMP_SPINCOUNT"])}
+
+
+@pytest.mark.parametrize("engine", [(1,)], indirect=True)
 def test_an_exception_comes_back_and_the_worker_stays_until_it_is_dropped(engine):
     engine.submit("bad", int, "no number")
     ((kind, error),) = ended(engine, 1).values()

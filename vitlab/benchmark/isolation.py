@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from vitlab.runs.inside import KEEP_MEMORY
+from vitlab.runs.inside import WORKER_ENVIRONMENT
 
 PRELOAD = ["vitlab.runs.execute", "vitlab.benchmark.models", "vitlab.benchmark.peers", "vitlab.study.study"]
 
@@ -21,7 +21,7 @@ def alone(function: Callable[..., Any], *arguments: Any) -> Any:
     Raises:
         ValueError: with the function's own message, or if the process was killed.
     """
-    for name, value in KEEP_MEMORY.items():  # as the workers of studies have it
+    for name, value in WORKER_ENVIRONMENT.items():  # as the workers of studies have it
         os.environ.setdefault(name, value)
     methods = multiprocessing.get_all_start_methods()
     context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")

@@ -13,9 +13,15 @@ from typing import Any
 
 from vitlab.runs.engine import ALONE, Team
 
+# What C libraries read when they are loaded, where a person has not said otherwise.
 # glibc otherwise gives the activations' memory back to the system and takes it again at every step, page fault by page
-# fault, which small convolutional networks feel most.
-KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**31)}
+# fault, which small convolutional networks feel most. GNU's OpenMP otherwise lets threads that wait for each other
+# spin for a millisecond before they sleep; beside another program they so keep the one they wait for from its core.
+WORKER_ENVIRONMENT = {
+    "MALLOC_MMAP_THRESHOLD_": str(2**30),
+    "MALLOC_TRIM_THRESHOLD_": str(2**31),
+    "GOMP_SPINCOUNT": "5000",
+}
 
 
 @dataclass(frozen=True)

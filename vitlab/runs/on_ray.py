@@ -20,7 +20,7 @@ from ray.util.placement_group import PlacementGroup, placement_group, remove_pla
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from vitlab.runs.engine import LAST, Message, Resources, Team
-from vitlab.runs.inside import KEEP_MEMORY, Inside, answer, go_to, set_up
+from vitlab.runs.inside import WORKER_ENVIRONMENT, Inside, answer, go_to, set_up
 from vitlab.runs.place import WorkerDied
 from vitlab.runs.signals import SIGNALS
 
@@ -202,7 +202,7 @@ def _connect(address: str) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_worker_niceness", "0")  # of a cluster made here: the local engine's are not nice either
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
-    environment = {"env_vars": {name: os.environ.get(name, value) for name, value in KEEP_MEMORY.items()}}
+    environment = {"env_vars": {name: os.environ.get(name, value) for name, value in WORKER_ENVIRONMENT.items()}}
     alone: dict[str, Any] = {} if address else {"include_dashboard": False}
     try:
         ray.init(address or "local", runtime_env=environment, log_to_driver=False, logging_level=logging.ERROR, **alone)

@@ -19,7 +19,7 @@ from typing import Any
 import submitit
 
 from vitlab.runs.engine import Message, Resources, Team
-from vitlab.runs.inside import KEEP_MEMORY, Inside, answer, go_to, set_up, use_card
+from vitlab.runs.inside import WORKER_ENVIRONMENT, Inside, answer, go_to, set_up, use_card
 
 LOOK = 1.0  # seconds between looks at the jobs, and of a job at whether it is to stop
 PORTS = (20_000, 60_000)
@@ -40,7 +40,7 @@ class SlurmEngine:
         self._several = _executor(self.folder, options, resources)
         self._at: dict[str, _Job] = {}
         self._looked = 0.0
-        for name, value in KEEP_MEMORY.items():  # Jobs inherit them.
+        for name, value in WORKER_ENVIRONMENT.items():  # Jobs inherit them.
             os.environ.setdefault(name, value)
 
     def room(self) -> int:

@@ -19,7 +19,7 @@ from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 from vitlab.runs.engine import Message, Team
-from vitlab.runs.inside import KEEP_MEMORY, Inside, answer, set_up, use_card
+from vitlab.runs.inside import WORKER_ENVIRONMENT, Inside, answer, set_up, use_card
 from vitlab.runs.place import WorkerDied
 from vitlab.runs.signals import SIGNALS
 
@@ -35,7 +35,7 @@ class Worker:
     """
 
     def __init__(self, threads: int, card: str = "") -> None:
-        for name, value in KEEP_MEMORY.items():
+        for name, value in WORKER_ENVIRONMENT.items():
             os.environ.setdefault(name, value)
         methods = multiprocessing.get_all_start_methods()
         context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
