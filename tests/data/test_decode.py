@@ -104,3 +104,17 @@ def test_scaling_down_is_antialiased() -> None:
 def test_what_is_no_image_is_an_error(data: bytes) -> None:
     with pytest.raises(ValueError, match="."):
         decode_square(data, 8)
+
+
+@pytest.mark.parametrize("level", [0, 200, 300, 51_400])
+def test_sixteen_bits_keep_their_upper_eight_in_every_image(level: int) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(np.full((4, 4), level, np.uint16)).save(buffer, "PNG")
+    assert (decode_square(buffer.getvalue(), 4) == level >> 8).all()
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_transparent_colour_is_laid_over_white(mode: str) -> None:
+    buffer = io.BytesIO()
+    Image.new(mode, (4, 4)).save(buffer, "PNG", transparency=0 if mode == "L" else (0, 0, 0))
+    assert (decode_square(buffer.getvalue(), 4) == 255).all()

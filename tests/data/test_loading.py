@@ -250,3 +250,21 @@ def test_of_some_classes_each_image_keeps_its_file(animals: Path, tmp_path: Path
     assert len(some.test.labels) < len(whole.test.labels)
     for index, label in enumerate(some.test.labels.tolist()):
         assert some.classes[label] in some.test_name(index)
+
+
+def test_images_that_are_left_out_are_no_part_of_mean_and_deviation(tmp_path: Path) -> None:
+    root = tmp_path / "grey"
+    for name in ("a", "b"):
+        (root / name).mkdir(parents=True)
+        for index in range(20):
+            file = root / name / f"{index}.png"
+            Image.new("RGB", (8, 8), (200, 200, 200)).save(file)
+            if index % 4 == 0:
+                file.write_bytes(b"nothing")
+    data = load_data(str(root), cache=tmp_path / "cache", skip_bad_images=True)
+    assert data.skipped == 10
+    assert data.mean == pytest.approx((200 / 255,) * 3, abs=1e-4) and max(data.std) == pytest.approx(0.001)
+    for file in root.rglob("*.png"):
+        file.write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="cannot be read"):
+        load_data(str(root), cache=tmp_path / "cache", skip_bad_images=True)

@@ -52,3 +52,4 @@ def test_draws_needed_stops_when_the_interval_is_narrow_and_asks_for_more_when_i
     assert needed == 60 or interval_width(deviation, needed) < 0.02 <= interval_width(deviation, needed - 1)
     assert draws_needed([0.1, 0.5, 0.9], most=5) == 5
     assert draws_needed([0.1, 0.9] * 10, most=5) == 20
+    assert draws_needed([0.1], most=1) == 1 and draws_needed([0.1, 0.9], most=2) == 2

@@ -8,6 +8,7 @@ import pytest
 
 from experiments import data_scaling
 from experiments.few_shot import LEAST, PRESETS, STUDY, both_measures, measured, plan, verdicts
+from vitlab.models import create, save_checkpoint
 from vitlab.runs.run import Run
 from vitlab.runs.stored import read_rows
 from vitlab.study.command_line import parse
@@ -55,6 +56,14 @@ def test_the_paper_preset_is_the_papers():
             assert dict(run.init.options) == ({"head": "tanh"} if "ViT" in run.model else {})
     heads = {type(run.task): dict(run.options).get("head") for run in runs if run.model == "ViT-B/16"}
     assert heads[Classify] is None and heads[FewShot] == "tanh", "fine-tuning leaves the tanh layer behind"
+
+
+def test_a_checkpoint_is_the_model_that_its_file_describes(tmp_path):
+    model = create("ViT-Pico/2", image_size=8, num_classes=3, pooling="gap")
+    path = save_checkpoint(model, tmp_path / "model.safetensors")
+    settings = replace(PRESETS["quick"], checkpoint=str(path), models=("ViT-Pico/2",), seeds=1)
+    (start,) = settings.starts()
+    assert dict(start.options) == {"pooling": "gap"} and start.init == str(path)
 
 
 def test_a_checkpoint_takes_the_place_of_pretraining():

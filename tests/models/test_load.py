@@ -156,3 +156,25 @@ def test_a_wrapped_model_is_unwrapped(randomize, images):
     parallel = nn.DataParallel(model).state_dict()
     for weights in (compiled, parallel):
         assert torch.equal(models.load(small(), weights).eval()(images(1, 3, 16, 16)), model(images(1, 3, 16, 16)))
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "message"),
+    [
+        ({"heads": 2}, {}, "heads=2, not 4"),
+        ({"pooling": "gap", "class_token": True}, {}, "pooling='gap', not 'cls'"),
+        ({"positions": "sincos2d"}, {"positions": "none"}, "positions='sincos2d', not 'none'"),
+        ({"positions_at": "every_layer_shared"}, {}, "positions_at='every_layer_shared', not 'stem'"),
+    ],
+)
+def test_weights_of_another_computation_are_refused_though_all_shapes_are_alike(tmp_path, theirs, ours, message):
+    sizes = {"image_size": 8, "num_classes": 3}
+    path = models.save_checkpoint(
+        models.create("ViT-Pico/2", **sizes, **{"heads": 4, **theirs}), tmp_path / "model.safetensors"
+    )
+    model = models.create("ViT-Pico/2", **sizes, **{"heads": 4, **ours})
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.raises(ValueError, match=message):
+        models.load(model, path)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert models.load(path).config == models.create("ViT-Pico/2", **sizes, **{"heads": 4, **theirs}).config

@@ -87,3 +87,10 @@ def test_metadata_must_be_plain(tmp_path):
     save_file({"a": torch.ones(1)}, tmp_path / "foreign.safetensors")
     with pytest.raises(ValueError, match="does not say which"):
         models.read_metadata(tmp_path / "foreign.safetensors")
+
+
+def test_a_description_that_an_npz_cannot_hold_is_refused_before_anything_is_written(tmp_path):
+    model = models.create("ViT-Pico/2", image_size=8, num_classes=3)
+    with pytest.raises(ValueError, match="description.*write .safetensors"):
+        models.save(model, tmp_path / "model.npz", metadata={"classes": ["a long name of a class"] * 3000})
+    assert not list(tmp_path.iterdir())

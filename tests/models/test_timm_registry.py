@@ -56,3 +56,12 @@ def test_names_are_unique_and_settings_are_passed():
         assert timm.create_model("vitlab_vit_pico_patch4_8", num_classes=0, in_chans=1, img_size=16).num_features == 64
     with pytest.raises(ValueError, match="no pretrained weights"):
         timm.create_model("vitlab_vit_pico_patch4_8", pretrained=True)
+
+
+def test_global_pool_is_followed_or_refused():
+    name = "vitlab_vit_tiny_patch4_32"
+    assert timm.create_model(name, global_pool="avg").model.config.pooling == "gap"
+    assert timm.create_model(name, global_pool="token").model.config.pooling == "cls"
+    assert timm.create_model("vitlab_resnet_pico_32", global_pool="avg")
+    with pytest.raises(ValueError, match="global_pool='map'.*avg, token"):
+        timm.create_model(name, global_pool="map")

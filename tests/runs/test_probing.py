@@ -1,6 +1,7 @@
 """Frozen features end to end: what they depend on, what the evaluators make of them, and positions at a new size."""
 
 import math
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,7 @@ from torch.nn import functional as F
 
 from vitlab.data.loading import load_data
 from vitlab.data.shuffle import patch_order
-from vitlab.models import create, save_checkpoint
+from vitlab.models import create, read_metadata, save, save_checkpoint
 from vitlab.runs.execute import execute, images_of, prepare
 from vitlab.runs.inspecting import normalised as shown
 from vitlab.runs.place import Listener, Place, Stopped
@@ -17,7 +18,9 @@ from vitlab.runs.probing import few_shot_rows, frozen_features, normalised, pixe
 from vitlab.runs.run import Data, Run
 from vitlab.runs.training import build_model, run_indices
 from vitlab.tasks.settings import Classify, FewShot, LinearProbe, NearestNeighbours, Recipe
+from vitlab.weights import find, shipped
 
+DIGITS_RUN = Run("ViT-Pico/2", Data("digits"))
 SILENT = Listener(lambda event: None, lambda: False)
 DIGITS = Data("digits")
 TRAINED = Run("ResNet-Pico", DIGITS, Recipe(steps=60, lr=3e-3, warmup_steps=6, evaluations=1))
@@ -123,6 +126,54 @@ def test_pixels_are_those_of_the_weights_training(place, trained, tmp_path):
     assert pixels_of(run, data, place.store) == (data.mean, data.std)
 
 
+def test_pixels_are_the_same_by_name_file_and_folder(place, trained, tmp_path):
+    data, run = images_of(DIGITS_RUN, place), replace(DIGITS_RUN, task=FewShot())
+    (name, *_) = shipped()
+    told = read_metadata(find(name))
+    wanted = tuple(told["mean"]), tuple(told["std"])
+    shutil.copy(find(name), tmp_path / "model.safetensors")
+    for source in (name, str(find(name)), str(tmp_path)):
+        assert pixels_of(replace(run, init=source), data, place.store) == wanted
+    assert pixels_of(replace(run, init=str(place.store.path(trained))), data, place.store) == (data.mean, data.std)
+    model = create("ViT-Pico/2", image_size=8, num_classes=10)
+    told = save(model, tmp_path / "ours.npz", metadata={"mean": [0.1] * 3, "std": [0.2] * 3})
+    assert pixels_of(replace(run, init=str(told)), data, place.store) == ((0.1,) * 3, (0.2,) * 3)
+    timms = pixels_of(replace(run, init="vit_tiny_patch16_224.augreg_in21k"), data, place.store)
+    assert timms == ((0.5,) * 3, (0.5,) * 3)
+
+
+def test_a_run_computes_as_it_says_and_not_as_its_weights_did(place, tmp_path):
+    path = save_checkpoint(create("ViT-Pico/2", image_size=8, num_classes=10), tmp_path / "gelu.safetensors")
+    run = replace(DIGITS_RUN, init=str(path))
+    data = images_of(run, place)
+    assert build_model(run, data, place.store).config.activation == "gelu"
+    run = replace(run, options=(("activation", "relu"),))
+    assert build_model(run, data, place.store).config.activation == "relu"
+
+
+@pytest.mark.parametrize("kind", ["1d", "2d", "sincos2d", "relative"])
+def test_zeros_in_place_of_positions_are_zeros_of_every_kind(place, tmp_path, kind):
+    options = (("positions", kind),)
+    model = create("ViT-Pico/2", image_size=8, num_classes=10, positions=kind)
+    torch.nn.init.normal_(model.head.weight)
+    path = save_checkpoint(model, tmp_path / "model.safetensors")
+    run = replace(DIGITS_RUN, init=str(path), options=options, task=LinearProbe("zero"))
+    built = build_model(run, images_of(run, place), place.store).eval()
+    images = torch.randn(2, 3, 8, 8)
+    mixed = images.unfold(2, 2, 2).unfold(3, 2, 2).flatten(2, 3)[:, :, torch.randperm(16)]  # (2, 3, 16, 2, 2)
+    mixed = mixed.unflatten(2, (4, 4)).permute(0, 1, 2, 4, 3, 5).reshape(2, 3, 8, 8)
+    with torch.no_grad():  # without positions the order of the patches is nothing to the model
+        torch.testing.assert_close(built.features(images), built.features(mixed))
+    drawn = replace(run, task=Classify(positions="fresh"), seed=1)
+    if kind == "sincos2d":
+        with pytest.raises(ValueError, match="fresh.*none that are drawn"):
+            build_model(drawn, images_of(run, place), place.store)
+        return
+    names = [name for name in model.state_dict() if name.startswith("positions.") or name.endswith("offsets")]
+    fresh = build_model(drawn, images_of(run, place), place.store).state_dict()
+    assert names and not any(torch.equal(fresh[name], model.state_dict()[name]) for name in names)
+
+
 def test_trained_weights_beat_random_ones_under_every_evaluator(place, trained):
     for task in (FewShot(shots=(5,), draws=3), LinearProbe(), NearestNeighbours(k=5)):
         accuracy = {}
@@ -161,6 +212,16 @@ def test_few_shot_looks_at_the_images_of_its_draws_alone_and_says_what_all_of_th
     full = few_shot_rows(task, train, (features(run, place), data.test.labels), run.seed)
     assert [row["score"] for row in rows] == [row["score"] for row in full]
     assert len(rows) == 4 + 3
+
+
+@pytest.mark.parametrize("draws", [1, 2])
+def test_fewer_draws_than_an_interval_takes_are_the_first_of_many(place, trained, draws):
+    scores = {}
+    for most in (draws, 3):
+        task = FewShot(shots=(1,), draws=draws, max_draws=most)
+        run = Run(trained.model, DIGITS, task=task, init=trained, seed=2)
+        scores[most] = [row["score"] for row in probe(run, images_of(run, place), place.store, SILENT, "cpu")]
+    assert len(scores[draws]) == draws and scores[3][:draws] == scores[draws]
 
 
 def test_one_shot_draws_go_on_until_the_interval_is_narrow_and_l2_is_chosen_on_shots():

@@ -62,3 +62,9 @@ def test_a_stored_run_with_a_wrong_word_is_refused_when_it_is_read():
 def test_a_probe_of_nothing_is_refused(made):
     with pytest.raises(ValueError, match="from 1 on"):
         made()
+
+
+@pytest.mark.parametrize("made", [lambda: FewShot(l2=(0.0,)), lambda: Classify(label_smoothing=1.0)])
+def test_shares_and_regularisers_out_of_range_are_refused_before_anything_runs(made):
+    with pytest.raises(ValueError, match="regularisers above 0|from 0 to below 1"):
+        made()

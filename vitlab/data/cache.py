@@ -142,7 +142,10 @@ def _made(layout: Layout, size: int, file: Path, skip_bad_images: bool) -> Decod
         unread = unreadable(layout, bad)
         if unread and not skip_bad_images:
             refuse(unread, count)
-        mean, std = measure(images.__getitem__, layout.splits["train"][1], size)
+        train = layout.splits["train"][1]
+        if not len(seen := train[~np.isin(train, list(bad["train"]))]):
+            refuse(unread, count)
+        mean, std = measure(images.__getitem__, seen, size)
         images.flush()
         _publish(partial, file, images, {"bad": bad, "mean": mean, "std": std})
     except OSError as error:

@@ -48,13 +48,11 @@ def decode_square(data: bytes, size: int) -> Pixels:
 
 def to_rgb(image: Image.Image) -> Image.Image:
     """Turn any mode of Pillow's into RGB: grey, palette, alpha (over white), CMYK, 16-bit and floating point."""
-    if image.mode == "RGB":
-        return image
     if image.mode.startswith("I") or image.mode == "F":
         return Image.fromarray(_to_bytes(np.asarray(image))).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         return _over_white(image)
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def short_side(image: bytes | Path) -> tuple[int, str]:
@@ -122,7 +120,10 @@ def _square(image: Image.Image, size: int) -> Image.Image:
 
 
 def _to_bytes(values: npt.NDArray[np.generic]) -> Pixels:
-    """Grey levels of more than 8 bits: 16-bit integers lose their lower byte; floats are in [0, 1] or in [0, 255]."""
+    """Grey levels of more than 8 bits: 16-bit integers lose their lower byte; floats are in [0, 1] or in [0, 255].
+
+    Integers of 32 bits hold either 16 of them or 8.
+    """
     flat, out = values.reshape(-1), np.empty(values.size, dtype=np.uint8)
     pieces = [slice(start, start + PIECE) for start in range(0, values.size, PIECE)]
     if values.dtype.kind == "f":
@@ -130,7 +131,8 @@ def _to_bytes(values: npt.NDArray[np.generic]) -> Pixels:
         for piece in pieces:
             out[piece] = np.clip(np.round(_numbers(flat[piece]) * scale), 0, 255)
     else:
-        shift = 8 if max(flat[piece].astype(np.int64).max() for piece in pieces) > 255 else 0
+        sixteen = values.dtype.itemsize == 2 or max(flat[piece].astype(np.int64).max() for piece in pieces) > 255
+        shift = 8 if sixteen else 0
         for piece in pieces:
             out[piece] = np.clip(flat[piece].astype(np.int64) >> shift, 0, 255)
     return out.reshape(values.shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -82,9 +83,12 @@ def resolve(source: Source) -> Layout:
     for name, fraction in fractions.items():
         if name not in source.rows:
             kept, held = stratified_split(labels[train], fraction, CARVING_SEED, what=name, classes=source.classes)
+            share = f"{fraction:.0%} of train"
+            if len(held) > math.ceil(fraction * len(train)):
+                share = f"{len(held) / len(train):.0%} of train, as each class has at least one"
             splits[name], train = ("train", train[held]), train[kept]
             rule.append(f"{name} {fraction} of train, seed {CARVING_SEED}")
-            origins[name] = f"carved: {fraction:.0%} of train, seed {CARVING_SEED}"
+            origins[name] = f"carved: {share}, seed {CARVING_SEED}"
     splits["train"] = ("train", train)
     return Layout(source, {name: splits[name] for name in ("train", "validation", "test")}, "; ".join(rule), origins)
 

@@ -26,7 +26,8 @@ def stratified_split(
 ) -> tuple[Indices, Indices]:
     """Split indices 0..N-1 into (kept, held out), both sorted; ceil(fraction * N) are held out in all.
 
-    Each class gives its share by largest remainders, at least one image, and keeps at least one. Raises ValueError
+    Each class gives its share by largest remainders, at least one image, which may be more in all where classes are
+    many and small, and keeps at least one. Raises ValueError
     that names the classes which are too small (`what` and `classes` are for that message).
     """
     array = np.asarray(labels, dtype=np.int64)

@@ -74,7 +74,7 @@ def draws_needed(
     """
     done = len(accuracies)
     if done < max(least, 2):
-        return max(least, 2)
+        return min(max(least, 2), max(most, done))
     deviation = float(np.std(accuracies, ddof=1))
     limit = max(done, min(most, 2 * done))
     return next((n for n in range(done, limit) if interval_width(deviation, n, confidence) < width), limit)

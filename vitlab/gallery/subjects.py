@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,14 +14,13 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from vitlab.data.decode import to_rgb
-from vitlab.models import ResNet, ViT, load, read_metadata
+from vitlab.models import ResNet, ViT, load
+from vitlab.models.facts import HALVES, known_facts
 from vitlab.models.zoo import settings_of
 from vitlab.runs.run import Run, from_settings
 from vitlab.runs.store import Store
-from vitlab.weights import find
 
 Triple = tuple[float, float, float]
-HALVES: Triple = (0.5, 0.5, 0.5)  # the authors' weights take pixels scaled to [-1, 1]
 SIZES = {"tiny": "Ti", "small": "S", "base": "B", "large": "L", "huge": "H"}
 
 
@@ -84,37 +82,6 @@ def guessed_name(source: str) -> str | None:
         return f"ViT-{size}/{about.get('patch_size', 16)}" if size else None
     match = re.match(r"(?:hf[-_]hub:\S*/)?(?:vit|deit)_(tiny|small|base|large|huge)_patch(\d+)_", source)
     return f"ViT-{SIZES[match[1]]}/{match[2]}" if match and not Path(source).exists() else None
-
-
-def known_facts(where: str) -> dict[str, Any]:
-    """`mean`, `std` and `classes` as far as the source tells."""
-    path = find(where)
-    if path.is_dir():
-        return _huggingface_facts(path)
-    if path.suffix == ".npz":
-        return {}
-    if path.is_file():
-        try:
-            record: Mapping[str, Any] = read_metadata(path)
-        except ValueError:  # Weights of others say nothing more.
-            return {}
-        return {name: tuple(record[name]) for name in ("mean", "std", "classes") if name in record}
-    from timm.models import get_pretrained_cfg
-
-    config = get_pretrained_cfg(where)
-    return {} if config is None else {"mean": tuple(config.mean), "std": tuple(config.std)}
-
-
-def _huggingface_facts(folder: Path) -> dict[str, Any]:
-    facts: dict[str, Any] = {}
-    preparation = folder / "preprocessor_config.json"
-    if preparation.is_file():
-        found = json.loads(preparation.read_text())
-        facts |= {ours: tuple(found[name]) for ours, name in (("mean", "image_mean"), ("std", "image_std"))}
-    labels = json.loads((folder / "config.json").read_text()).get("id2label")
-    if labels:
-        facts["classes"] = tuple(labels[key] for key in sorted(labels, key=int))
-    return facts
 
 
 def class_names(known: Sequence[str] | None, count: int) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ HEADS = {  # names, in any layout, that are not read
     "zero": r"(head|classifier|resnet/head)[./]",
     "drop": r"(head|classifier|resnet/head|pre_logits|pooler)[./]",
 }
+COMPUTES = ("heads", "pooling", "positions", "positions_at", "attention", "norm")  # of a config, which shapes hide
 LISTED = 1000  # names in a message; the largest ViT has 500
 TABLES = ("pos_embed", "Transformer/posembed_input/pos_embedding", "embeddings.position_embeddings")
 
@@ -65,6 +66,8 @@ def load(
     check_request(model, head, {**arguments, **overrides})
     found = read_source(source)
     with naming(found.where, "cannot be put into a model"):
+        if isinstance(model, Model):
+            check_alike(model, found)
         target = model if isinstance(model, Model) else create_for(found, model, head, arguments, overrides)
         state = matched(target, found, head, source_grid, interpolation or INTERPOLATION[found.layout])
         put(state, target, head)
@@ -80,6 +83,19 @@ def check_request(model: Model | str | Path | None, head: str, settings: Mapping
         raise ValueError(f"load fills models that vitlab.models.create made, not a {type(model).__name__}")
     if isinstance(model, Model) and (given := [name for name, value in settings.items() if value is not None]):
         raise ValueError(f"{', '.join(given)} would not change a model that exists: give its name, or leave them out")
+
+
+def check_alike(model: Model, found: Found) -> None:
+    """Raise ValueError where the model that a file was made of computes something else from tensors of these shapes."""
+    if found.settings is None or not isinstance(model, ViT):
+        return
+    with torch.device("meta"):
+        made = recreate(found.settings)
+    theirs = getattr(made, "config", None)
+    differ = [name for name in COMPUTES if theirs and getattr(theirs, name) != getattr(model.config, name)]
+    if differ:
+        words = "; ".join(f"{name}={getattr(theirs, name)!r}, not {getattr(model.config, name)!r}" for name in differ)
+        raise ValueError(f"The weights of {found.where} are of a {found.settings.name} with {words}")
 
 
 def put(state: Mapping[str, Tensor], target: Model, head: str) -> None:

@@ -15,6 +15,7 @@ from vitlab.models.checkpoint import KEY, header_of, write_safetensors
 from vitlab.models.layouts import entries
 from vitlab.models.zoo import Model
 
+COMMENT_BYTES = 2**16  # a zip archive's comment is shorter
 SUFFIX = {"vitlab": ".safetensors", "timm": ".safetensors", "official": ".npz"}
 
 
@@ -54,6 +55,11 @@ def translated(model: Model, layout: str) -> dict[str, Tensor]:
 
 def write_npz(weights: Mapping[str, Tensor], path: Path, *, comment: str) -> None:
     """Write arrays as `.npz`, with `comment` where zip archives keep one (64 KiB at most), complete or not at all."""
+    if (size := len(comment.encode())) >= COMMENT_BYTES:
+        raise ValueError(
+            f"{path.name} cannot hold the description of its model, {size:,} bytes; an .npz has room for "
+            f"{COMMENT_BYTES - 1:,}. Leave metadata out, or write .safetensors"
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     with part.open("wb") as file:

@@ -19,7 +19,7 @@ from vitlab.weights import find, shipped
 
 SIZES = {"Ti": "tiny", "S": "small", "b": "halfbase", "B": "base", "L": "large", "H": "huge", "Small": "smallimage"}
 SMALL_PX, LARGE_PX = (8, 28, 32, 48, 64), (224, 384)
-IGNORED = ("pretrained_cfg_overlay", "cache_dir", "global_pool", "scriptable", "exportable", "no_jit")
+IGNORED = ("pretrained_cfg_overlay", "cache_dir", "scriptable", "exportable", "no_jit")
 
 
 class TimmModel(nn.Module):
@@ -114,6 +114,14 @@ def pretrained_for(timm_name: str, name: str, px: int) -> tuple[str, dict[str, A
     raise ValueError(f"{timm_name} has no pretrained weights: take timm's own, or vitlab.models.load")
 
 
+def pooling_of(name: str, global_pool: str | None) -> dict[str, str]:
+    """timm's `global_pool` as a setting of the model; ValueError for one that it cannot have."""
+    allowed = {"avg": {}} if name.startswith("ResNet") else {"avg": {"pooling": "gap"}, "token": {"pooling": "cls"}}
+    if global_pool and global_pool not in allowed:
+        raise ValueError(f"global_pool={global_pool!r} of {name}: choose from {', '.join(allowed)}")
+    return allowed[global_pool] if global_pool else {}
+
+
 def entry_point(timm_name: str, name: str, px: int) -> Any:
     """The function that timm calls for one of our names; it takes `img_size`, `in_chans`, `num_classes`, `drop_rate`,
     `drop_path_rate`, and the settings of the model. `drop_rate` is the paper's dropout, in all layers."""
@@ -121,6 +129,7 @@ def entry_point(timm_name: str, name: str, px: int) -> Any:
     def make(pretrained: bool = False, pretrained_cfg: Any = None, **arguments: Any) -> TimmModel:
         ours = {"in_chans": "in_channels", "drop_rate": "dropout", "drop_path_rate": "drop_path"}
         kept = {ours.get(key, key): value for key, value in arguments.items() if key not in IGNORED}
+        kept |= pooling_of(name, kept.pop("global_pool", None))
         source, about = pretrained_for(timm_name, name, px) if pretrained else ("", {})
         known = about.get("num_classes", 1000)
         classes = kept.pop("num_classes", known)

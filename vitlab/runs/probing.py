@@ -8,7 +8,6 @@ needs only the images that its draws take, which are known before: a hundredth o
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,7 +24,7 @@ from vitlab.evaluation import (
     linear_probe,
     weights_fingerprint,
 )
-from vitlab.models import read_metadata
+from vitlab.models.facts import known_facts
 from vitlab.runs.place import Listener, Stopped
 from vitlab.runs.run import Run
 from vitlab.runs.store import Store
@@ -123,21 +122,11 @@ def normalised(
 
 
 def pixels_of(run: Run, data: ImageData, store: Store) -> Pixels:
-    """Mean and deviation that the weights were trained with where their file says so, else those of `data`."""
-    source = store.weights(run.init) if isinstance(run.init, Run) else run.init
-    if source is None or not Path(source).is_file():
+    """Mean and deviation that the weights were trained with where these say so, else those of `data`."""
+    if run.init is None:
         return data.mean, data.std
-    return _recorded(Path(source)) or (data.mean, data.std)
-
-
-def _recorded(path: Path) -> Pixels | None:
-    if path.suffix == ".npz":  # The authors' weights: their code scales pixels to [-1, 1].
-        return (0.5,) * 3, (0.5,) * 3
-    try:
-        metadata: Mapping[str, Any] = read_metadata(path)
-    except ValueError:  # Weights of others say nothing about pixels.
-        return None
-    return (tuple(metadata["mean"]), tuple(metadata["std"])) if {"mean", "std"} <= set(metadata) else None
+    facts = known_facts(store.weights(run.init) if isinstance(run.init, Run) else run.init)
+    return facts.get("mean", data.mean), facts.get("std", data.std)
 
 
 def evaluate(run: Run, data: ImageData, features: Mapping[str, Tensor]) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from vitlab.data.loading import ImageData
 from vitlab.data.module import DataModule
 from vitlab.data.splits import nested_subset
 from vitlab.models import Count, Model, ResNet, ViT, count, create, load
+from vitlab.models.load import adopt
 from vitlab.runs.engine import ALONE, STRATEGIES, Team
 from vitlab.runs.keep import Keeper, Kept, csv_bytes, npz_bytes, weights_bytes
 from vitlab.runs.place import Listener, NonFiniteLoss, Stopped
@@ -127,13 +128,22 @@ def build_model(run: Run, data: ImageData, store: Store) -> ViT | ResNet:
     if run.init is None:
         return model
     source = store.weights(run.init) if isinstance(run.init, Run) else run.init
-    drawn = {name: value.clone() for name, value in model.state_dict().items() if name.startswith("positions.")}
+    drawn = {name: value.clone() for name, value in model.state_dict().items() if _of_positions(name)}
     load(model, source, head="zero" if dict(run.options).get("head") == "tanh" else "drop")
+    adopt(model, dict(run.options), keep={})  # What the run asks for goes before what the weights were trained with.
     positions = getattr(run.task, "positions", "interpolate")
+    if positions == "fresh" and not drawn:
+        raise ValueError(f"positions='fresh': {run.model} has none that are drawn; leave them at interpolate.")
     if positions != "interpolate":
         kept = {name: value if positions == "fresh" else torch.zeros_like(value) for name, value in drawn.items()}
         model.load_state_dict(kept, strict=False)
+        for fixed in model.positions.buffers() if isinstance(model, ViT) and positions == "zero" else ():
+            fixed.zero_()
     return model
+
+
+def _of_positions(name: str) -> bool:
+    return name.startswith("positions.") or name.endswith(".relative.offsets")
 
 
 def train(

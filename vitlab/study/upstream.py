@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Literal
 
 from vitlab.report.families import family
 from vitlab.runs.run import Data, Run
+from vitlab.study.beside import start_of
 from vitlab.study.plan import RATE, SEED, best_rate, changed, grid
 from vitlab.study.settings import Settings, data_of
 from vitlab.study.study import by_data, by_weights
 from vitlab.tasks.settings import Classify, Recipe
+from vitlab.weights import find
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,7 +68,9 @@ class Upstream(Settings):
                 f"{', '.join(names)}."
             )
         (run,) = self.bare()
-        return grid(Run(run.model, Data(""), init=self.checkpoint, options=run.options), {"seed": seeds})
+        made = start_of(f"{run.model}={self.checkpoint}")[0].options if find(self.checkpoint).exists() else ()
+        options = tuple(sorted((dict(made) | dict(run.options)).items()))
+        return grid(Run(run.model, Data(""), init=self.checkpoint, options=options), {"seed": seeds})
 
     def sets(self) -> dict[str, Data]:
         """The downstream sets, as they are asked for, at the resolution of pre-training."""

@@ -110,6 +110,8 @@ class Classify:
 
     def __post_init__(self) -> None:
         check_choices(self)
+        if not 0 <= self.label_smoothing < 1:
+            raise ValueError(f"label_smoothing={self.label_smoothing:g} must be a share, from 0 to below 1.")
 
 
 @dataclass(frozen=True)
@@ -155,9 +157,9 @@ class FewShot:
     l2: tuple[float, ...] = (1024.0,)
 
     def __post_init__(self) -> None:
-        if not self.shots or min(self.shots) < 1 or not self.l2 or min(self.l2) < 0:
+        if not self.shots or min(self.shots) < 1 or not self.l2 or min(self.l2) <= 0:
             raise ValueError(
-                f"shots={self.shots} and l2={self.l2}: give numbers of images from 1 on, and none below 0."
+                f"shots={self.shots} and l2={self.l2}: give numbers of images from 1 on, and regularisers above 0."
             )
         if self.draws < 1 or self.max_draws < 1 or not self.width > 0:
             raise ValueError(
