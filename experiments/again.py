@@ -60,6 +60,11 @@ def draw_runs(settings: Again, how: Execution) -> list[Stored]:
     """
     chance, left = random.Random(settings.draw_seed), folders(settings, how)
     there = sum(map(len, left.values()))
+    if not there:
+        raise ValueError(
+            f"There is no finished run of {', '.join(settings.only) or settings.evidence} whose data is here; name the "
+            "folder of the evidence with --evidence."
+        )
     if not 1 <= settings.count <= there:
         raise ValueError(
             f"--count is {settings.count}; allowed: 1 to the {there} finished runs of "

@@ -100,7 +100,8 @@ def draw(rows: pd.DataFrame, settings: FewShotStudy) -> Evidence:
         axes = {"title": title, "xlabel": xlabel, "ylabel": "fine-tuned accuracy (%)"}
         figures["correlation"] = dots(pairs, x="few_shot", y="score", panel="title", **axes)
     best = few[(few["shots"] == settings.proxy) & (few["title"].eq(MEAN) | (scored["title"].nunique() < 2))]
-    summary = f"{settings.proxy}-shot accuracy, {MEAN}: {means(best)}." if len(best) else ""
+    several = f", {MEAN}" * (scored["title"].nunique() > 1)
+    summary = f"{settings.proxy}-shot accuracy{several}: {means(best)}." if len(best) else ""
     return Evidence(verdicts(scored, settings.proxy) if len(pairs) else (), (table,), figures, summary)
 
 
@@ -133,7 +134,7 @@ def verdicts(scored: pd.DataFrame, proxy: int) -> tuple[Verdict, ...]:
     few, tuned = scored[scored["shots"] == proxy], scored[scored["measure"] == TUNED]
     trained, untrained = few[few["init"].notna()], few[few["init"].isna()]
     n = len(set(trained["model"]) & set(tuned["model"]))
-    doubts = [f"it takes {LEAST} models, and there are {n}"] * (n < LEAST) + near_floor(trained, untrained)
+    doubts = [f"it takes {LEAST} models, not {n}"] * (n < LEAST) + near_floor(trained, untrained)
     values = within_seed_rank(trained, tuned, least=LEAST)
     upstream = " ".join(trained["init.title"].dropna().unique()) if "init.title" in trained else ""
     about: dict[str, Any] = {"about": {"shots": proxy, "models": n}, "data": upstream}

@@ -25,8 +25,8 @@ from vitlab.report.families import family
 from vitlab.runs.run import Run
 from vitlab.study.command_line import Execution
 from vitlab.study.plan import SEED, grid
-from vitlab.study.settings import Settings, data_of
-from vitlab.study.study import Study, by_weights, main
+from vitlab.study.settings import Settings
+from vitlab.study.study import Study, by_data, by_weights, main
 from vitlab.tasks.settings import Inspect, Recipe
 from . import inspection_evidence as evidence
 from . import recipes
@@ -154,7 +154,8 @@ def pictures(settings: Inspection, store: Store) -> Mapping[str, Figure]:
     from vitlab.gallery.exhibits import figures, open_all
     from vitlab.runs.place import Place
 
-    place, sources = Place(store.folder, store.folder / "cache"), settings.checkpoint[:1]
+    # images that cannot be read were left out when it was trained or measured, or there would be nothing to show
+    place, sources = Place(store.folder, store.folder / "cache", skip_bad_images=True), settings.checkpoint[:1]
     if not sources:
         first = trainings(settings)[0]
         if not store.weights(first).is_file():
@@ -171,7 +172,7 @@ def folder(settings: Inspection) -> str:
     """Where the evidence goes: the checkpoint's name, else the data's."""
     if settings.checkpoint:
         return by_weights(settings.checkpoint[0])
-    return data_of(settings.data or "digits")[0].name.partition("@")[0]
+    return by_data(replace(settings, data=settings.data or "digits"))
 
 
 STUDY = Study(

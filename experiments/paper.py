@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import tyro
 
 from vitlab.data.cards import cards
+from vitlab.data.words import parted
 from vitlab.runs.display import duration
 from vitlab.study.command_line import Execution, parse, program, seconds
 from vitlab.study.study import Study, end_with
@@ -101,11 +102,11 @@ def local_data(settings: Any, images: Path) -> list[str]:
 
 
 def _local(word: str, images: Path) -> str:
-    name, at, classes = word.partition("@")
+    name, classes = parted(word)
     if name not in cards() or not images.is_dir():
         return word
     copies = sorted(path for path in images.iterdir() if re.fullmatch(rf"{re.escape(name)}(_\d+)?", path.name))
-    return f"{copies[0]}{at}{classes}" if copies else word
+    return f"{copies[0]}@{classes}" if copies and classes else str(copies[0]) if copies else word
 
 
 def parts(paper: Paper) -> list[Part]:

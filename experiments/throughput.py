@@ -88,10 +88,13 @@ class Throughput:
             for word in words:
                 if word not in allowed:
                     raise ValueError(f"There is no {word!r}; allowed: {', '.join(allowed)}.{suggest(word, allowed)}")
-        if not self.precisions or not (self.scripts or self.models):
-            raise ValueError("There is nothing to measure; give --precisions, and --models or --scripts.")
+        if not (self.precisions and self.models and self.image_sizes and self.scripts):
+            raise ValueError("There is nothing to measure; give --precisions, --models, --image_sizes and --scripts.")
+        if (asked := [name for name in MODES if getattr(self, name)])[1:]:
+            raise ValueError(f"--{' and --'.join(asked)} are measured and kept by themselves; give one of them.")
 
 
+MODES = ("peers", "sweep", "growth")
 COUNTS = "batch repeats script_batch script_steps script_repeats sweep_seeds sweep_steps sweep_repeats".split()
 PAPER = "ViT-B/32 ViT-B/16 ViT-L/32 ViT-L/16 R50x1 R50x2 R101x1 R152x2 R50+ViT-B/32".split()
 PRESETS = {
@@ -105,7 +108,7 @@ PRESETS = {
         repeats=5,
     ),
 }
-STUDIED = (sys.executable, "-m", "experiments.data_scaling")
+STUDIED = (sys.executable, "-m", f"{__package__}.data_scaling")
 SWEPT = ("ViT-Pico/2", "HybridViT-Pico/2", "ResNet-Pico")
 TRAIN_SIZES = (100, 400)  # of the sweep
 AMOUNTS = {"runs": (6, 12, 24, 48), "train images": (500, 1000, 2000, 4000)}

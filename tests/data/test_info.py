@@ -104,3 +104,17 @@ def test_many_classes_take_one_line(count: int, tmp_path: Path, folder: Folder) 
     names = {f"class {number:02}": 4 + number % 3 for number in range(count)}
     first = lines(describe(str(folder(tmp_path / "set", names))))[0]
     assert len(first) < 120 and ("from 4 (" in first) == (count > 12)
+
+
+def test_some_classes_are_described_alone(animals: Path) -> None:
+    whole = describe(str(animals))
+    some = whole.only((0, 2))
+    names = list(whole.classes)
+    assert some.num_classes == 2 and list(some.classes) == [names[0], names[2]] and some.chance == 0.5
+    assert some.sizes == {
+        name: sum(split.classes.values()) for name, split in zip(some.sizes, some.splits, strict=True)
+    }
+    assert sum(some.sizes.values()) == sum(whole.classes[name] for name in some.classes)
+    assert whole.only(()) is whole
+    card = describe("cifar10")
+    assert card.only((3, 5)).sizes == {name: size / 5 for name, size in card.sizes.items()}

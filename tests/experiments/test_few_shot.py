@@ -144,7 +144,7 @@ def test_ranks_of_models_are_compared_within_a_seed(agree):
 
 def test_a_few_models_make_no_ranking():
     (found,) = verdicts(measured(made_rows("abc")), 5)
-    assert found.outcome == "cannot be tested here" and found.failed == (f"it takes {LEAST} models, and there are 3",)
+    assert found.outcome == "cannot be tested here" and found.failed == (f"it takes {LEAST} models, not 3",)
 
 
 def run_study(study, tmp_path, *words):
@@ -173,7 +173,7 @@ def test_quick_made_smaller_gives_table_and_pictures(tmp_path, capsys):
     text = (folder / "evidence.md").read_text()
     for words_there in ("ViT-Pico/2, untrained", "linear probe", "neighbours", "fine-tuned", "mean of the sets"):
         assert words_there in text
-    assert "it takes 6 models, and there are 2" in capsys.readouterr().out
+    assert "it takes 6 models, not 2" in capsys.readouterr().out
     assert run_study(STUDY, tmp_path, "--redraw") == 0
     assert (folder / "evidence.md").read_text() == text
 

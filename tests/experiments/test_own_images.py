@@ -29,9 +29,9 @@ def study(*words: object) -> int:
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory) -> Path:
-    folder, chance = tmp_path_factory.mktemp("own") / "mine", np.random.default_rng(0)
+    folder, chance = tmp_path_factory.mktemp("at@home") / "mine", np.random.default_rng(0)
     for i in range(60):
-        path = folder / ("light" if i % 3 else "dark") / f"{i}.png"
+        path = folder / ("light" if i % 3 else r"dark $\foo$") / f"{i}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         shade = 150 if i % 3 else 0
         Image.fromarray((chance.integers(0, 80, (16, 16, 3)) + shade).astype(np.uint8)).save(path)

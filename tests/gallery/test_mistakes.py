@@ -21,3 +21,10 @@ def test_the_worst_images_are_drawn_each_with_its_words() -> None:
     figure = mistakes_figure(images, [told] * 6, model="ResNet-Pico")
     shown = [axes for axes in figure.axes if axes.get_images()]
     assert len(shown) == 6 and shown[5].get_xlabel() == "cat\nsaid a very long… (98%)\nIMG_0001.jpg"
+
+
+def test_a_dollar_in_a_name_is_a_dollar() -> None:
+    names = [r"$a$b $\foo$", "$0_to_$10"]
+    render(confusion_figure(np.array([[3, 1], [2, 4]]), names, model="ViT"), "png")
+    images = [np.zeros((8, 8, 3), dtype=np.uint8)]
+    render(mistakes_figure(images, [words(*names, 0.5, "IMG$1_$2.jpg")], model="ViT"), "png", photographs=True)

@@ -87,3 +87,17 @@ def test_nothing_is_said_of_the_steps_of_a_preset(preset):
 def test_nothing_is_said_of_the_most_images_which_take_the_most_steps():
     steps = {500: 300, 2000: 600}
     assert before(None, DataScaling("cifar10", train_sizes=(500, 2000, 8000), steps_by_size=steps)) == []
+
+
+def test_arms_of_one_model_are_looked_at_by_themselves():
+    found = pd.concat(
+        [
+            rows(score, score).assign(
+                **{"init": init, "task.kind": kind, "recipe.lr": 0.1, "data.name": "d", "title": "d"}
+            )
+            for score, init, kind in ((0.5, None, "classify"), (0.52, "w", "classify"), (0.9, "w", "linear_probe"))
+        ]
+    )
+    assert after(info(), found) == []
+    (said,) = after(info(), found[found["task.kind"] == "classify"])
+    assert "the best model, ViT-Pico/4 of w, fine-tuned, is right for 52.0%" in said

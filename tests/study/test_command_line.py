@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vitlab.study.command_line import seconds
+from experiments.data_scaling import DataScaling
+from vitlab.study.command_line import parse, seconds
 
 
 @pytest.mark.parametrize(
@@ -24,3 +25,29 @@ def test_parts_add_up(hours, minutes, rest):
 def test_what_is_no_length_of_time_is_said_with_what_to_write(text):
     with pytest.raises(ValueError, match="write it as 90s, 9m or 1h30m"):
         seconds(text)
+
+
+def test_a_key_that_a_mapping_has_not_yet_is_an_option_too():
+    quick = {"quick": DataScaling(steps_by_size={500: 3000}, learning_rates={"ViT": 0.1})}
+    words = ["--steps_by_size.100", "7", "--steps_by_size.500=8", "--learning_rates.ResNet-Pico", "0.5"]
+    settings, _ = parse(
+        "data_scaling", "", quick, [*words, "--models", "ViT", "ResNet-Pico", "--rates_by_family.ViT", "1", "2"]
+    )
+    assert settings.steps_by_size == {500: 8, 100: 7}
+    assert settings.learning_rates == {"ViT": 0.1, "ResNet-Pico": 0.5} and settings.rates_by_family == {
+        "ViT": (1.0, 2.0)
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--steps_by_size.many", "7"], "'many' is no whole number"),
+        (["--learning_rates.Vit", "7"], "Did you mean 'ViT'"),
+        (["--redraw", "--dry_run"], "give one of them"),
+        (["--config", "provenance.json", "--preset", "quick"], "give one of them"),
+    ],
+)
+def test_words_that_cannot_be_are_one_message(words, message):
+    with pytest.raises(ValueError, match=message):
+        parse("data_scaling", "", {"quick": DataScaling()}, words)

@@ -2,13 +2,14 @@
 
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 
 from vitlab.runs.engine import Resources
 from vitlab.runs.local import LocalEngine
 from vitlab.runs.place import Place, Prepared
 from vitlab.runs.run import Data, Run
-from vitlab.study.conduct import Work
+from vitlab.study.conduct import Work, check_writable, other_images
 from vitlab.study.engines import Machinery
 from vitlab.tasks.settings import FewShot
 
@@ -37,3 +38,20 @@ def test_a_training_that_is_known_by_its_rows_is_made_again_where_its_weights_ar
     by = Machinery(1, "cpu", Resources(1), lambda: LocalEngine(1))
     work = Work([FIRST, *PROBES], place, Prepared("cpu", {}), {run.id: ROWS for run in kept}, by)
     assert tuple(work.left()) == left
+
+
+def test_evidence_that_cannot_be_written_is_said_before_anything_is_trained(tmp_path):
+    check_writable(tmp_path / "not" / "there" / "yet")
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(ValueError, match="file cannot. Name another --results"):
+        check_writable(tmp_path / "file" / "data_scaling" / "digits")
+
+
+def test_other_images_of_the_same_name_are_said(tmp_path):
+    by = Machinery(1, "cpu", Resources(1), lambda: LocalEngine(1))
+    run = replace(FIRST, data=Data("photos", fingerprint="a"))
+    work = Work([run], Place(tmp_path, tmp_path / "cache"), Prepared("cpu", {}), {}, by)
+    old = pd.DataFrame({"data.name": ["photos", "photos", "others"], "data.fingerprint": ["a", "b", "c"]})
+    assert other_images(None, work, tmp_path) == other_images(old, work, tmp_path) == []
+    (said,) = other_images(old[1:], work, tmp_path)
+    assert "evidence of other images called photos" in said and "--name" in said

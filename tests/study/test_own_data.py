@@ -224,7 +224,7 @@ def test_images_that_cannot_be_read_are_not_asked_for(photos):
 
 
 def test_some_classes_have_fewer_images(photos):
-    found = chosen(Path(f"{photos}@0,2"), 500, info=describe(str(photos))).settings
+    found = chosen(Path(f"{photos}@0,2"), 500, info=describe(str(photos)).only((0, 2))).settings
     counts = next(split.classes for split in describe(str(photos)).splits if split.name == "train")
     assert max(found.train_sizes) == counts["cat"] + counts["owl"]
 

@@ -9,9 +9,10 @@ import pytest
 
 from vitlab.claims.claim import Claim
 from vitlab.claims.rule import judge
+from vitlab.report.build import curves
 from vitlab.report.evidence import Evidence
 from vitlab.runs.stored import read_rows
-from vitlab.study.publish import conclude, recorded, show, together
+from vitlab.study.publish import conclude, outdated, recorded, show, together
 from vitlab.study.settings import Settings
 from vitlab.study.study import Study
 
@@ -89,3 +90,19 @@ def test_the_page_of_own_runs_shows_the_committed_ones_beside_them(tmp_path, mon
     assert 'href="one/digits/index.html"' in page and 'href="../../results/one/digits/index.html"' in page
     assert "your own runs" in page and "2 seeds" in page and "3 seeds" in page
     assert "your own runs" not in (tmp_path / "results" / "index.html").read_text()
+
+
+def test_charts_of_evidence_that_is_replaced_go_and_pictures_that_cannot_be_made_stay(tmp_path):
+    made = study("one", "a.b", 0.01)
+
+    def draw(names):
+        points = pd.DataFrame({"model": "M", "seed": 0, "n": [1.0, 2.0], "score": [0.1, 0.2]})
+        chart = curves(points, x="n", title="t", xlabel="x", ylabel="y")
+        return lambda rows, settings: replace(made.draw(rows, settings), figures=dict.fromkeys(names, chart))
+
+    folder = written(tmp_path, replace(made, draw=draw(("figure", "expected"))), ["a", "b", "c"]).folder
+    (folder / "confusion.png").write_bytes((folder / "figure.png").read_bytes())
+    assert (folder / "expected.png").exists()
+    written(tmp_path, replace(made, draw=draw(("figure",))), ["a", "b", "c"])
+    assert {path.name for path in folder.glob("*.png")} == {"figure.png", "confusion.png"}
+    assert outdated(folder, ["figure.png"], every=True) == {"confusion.png"}

@@ -36,7 +36,7 @@ class Interval:
         if self.n == 0 or math.isnan(self.mean):
             return "–"
         plus = "+" if sign else ""
-        mean, low, high = (f"{value * scale:{plus}.{digits}f}" for value in (self.mean, self.low, self.high))
+        mean, low, high = (f"{value * scale:{plus}z.{digits}f}" for value in (self.mean, self.low, self.high))
         if math.isnan(self.low):
             return f"{mean} (n={self.n})"
         return f"{mean} [{low}, {high}]"

@@ -19,7 +19,7 @@ def leads(where: str = "", plural: bool = False) -> Mapping[str, str]:
     return {
         "holds": f"{where}{{first}} {verb} {{amount}} ahead of {{second}}",
         "does not hold": f"{where}{{second}} {verb} {{amount}} ahead of {{first}}",
-        "undecided": f"{where}{{first}} and {{second}} are not told apart",
+        "undecided": f"{where}it is not decided whether {{first}} or {{second}} is ahead",
         "cannot be tested here": where + UNTESTED,
     }
 

@@ -33,7 +33,7 @@ def near_floor(rows: pd.DataFrame, untrained: pd.DataFrame | None = None, *, by:
     for name, where, group in _groups(rows, by):
         score, classes = float(group["score"].mean()), float(group["classes"].iloc[0])
         if score - 1 / classes < LEAST:
-            gained = f"{100 * (score - 1 / classes):.1f} points above chance"
+            gained = f"{100 * abs(score - 1 / classes):.1f} points {'above' if score > 1 / classes else 'below'} chance"
             found.append(
                 f"{name}{where} is {gained} ({100 * score:.1f}% of {classes:.0f} classes), not {100 * LEAST:.0f}"
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, get_args
 
@@ -28,7 +29,7 @@ def readable(value: float) -> str:
     size = abs(value)
     if size >= 5:
         return f"{value:,.0f}"
-    rounded = f"{value:.1f}" if size >= 0.95 else f"{value:.2g}"
+    rounded = f"{value:.1f}" if size >= 0.95 else f"{value:z.2g}"
     return rounded.removesuffix(".0")
 
 
@@ -40,7 +41,8 @@ def names(verdict: Verdict) -> dict[str, Any]:
     claim, interval = verdict.claim, verdict.interval
     mean, low, high = (readable(claim.scale * value) for value in (interval.mean, interval.low, interval.high))
     size, unit = mean.removeprefix("-"), claim.unit
-    amount = f"{size} {unit.removesuffix('s') if size == '1' else unit}"
+    one = re.sub("^(point|doubling)s", r"\1", unit)
+    amount = f"{size} {one if size == '1' else unit}"
     own = {"effect": mean, "size": size, "amount": amount, "low": low, "high": high, "unit": unit, "n": interval.n}
     said = {"statement": claim.statement.rstrip("."), "data": verdict.data, "subject": verdict.subject}
     return own | said | {"would_decide": verdict.would_decide} | dict(verdict.about)

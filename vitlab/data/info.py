@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +57,14 @@ class DataInfo:
         names = dict.fromkeys(name for split in self.splits for name in split.classes)
         return {name: sum(split.classes.get(name, 0) for split in self.splits) for name in names}
 
+    def only(self, classes: Collection[int]) -> DataInfo:
+        """What is known of some of the classes, by their numbers, alone; of all where none is given."""
+        if not classes:
+            return self
+        splits = tuple(_of_classes(split, classes, len(classes) / self.num_classes) for split in self.splits)
+        sizes = {split.name: split.size for split in splits}
+        return replace(self, num_classes=len(classes), splits=splits, sizes=sizes)
+
     @property
     def chance(self) -> float:
         """The accuracy of guessing: one over the number of classes."""
@@ -70,6 +78,11 @@ class DataInfo:
             return None
         common = max(by_name["train"], key=lambda name: by_name["train"][name])
         return common, by_name["test"].get(common, 0) / max(1, self.sizes["test"])
+
+
+def _of_classes(split: SplitInfo, classes: Collection[int], share: float) -> SplitInfo:
+    kept = {name: count for number, (name, count) in enumerate(split.classes.items()) if number in classes}
+    return replace(split, classes=kept, size=sum(kept.values()) if kept else round(share * split.size))
 
 
 def describe(source: str, cache: Path | None = None) -> DataInfo:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -15,6 +16,7 @@ from vitlab.data.cards import Card, cards, get_card, matching_card
 from vitlab.data.encoded import MemoryRows, Rows
 from vitlab.data.folders import class_folders
 from vitlab.data.walk import LeftOut, files_with, shown
+from vitlab.data.words import parted
 from vitlab.errors import suggest
 
 
@@ -111,14 +113,16 @@ def _from_folder(path: Path) -> Source:
 
 def short_name(folder: str) -> str:
     """A folder's name as part of file names: small letters, digits and `_.-`; a long one is cut and made unique."""
-    name = re.sub(r"[^a-z0-9_.-]+", "_", folder.lower()) or "data"
+    name = re.sub(r"[^\w.-]+", "_", unicodedata.normalize("NFC", folder.lower())) or "data"
     return name if len(name) <= 64 else f"{name[:51]}-{hashlib.blake2b(name.encode(), digest_size=6).hexdigest()}"
 
 
 def set_name(source: str) -> str:
     """The name that the rows of `name` or `name@0,1` have, without looking at its images."""
-    where, mark, classes = source.partition("@")
-    return source if where in cards() else short_name(Path(where).expanduser().resolve().name) + mark + classes
+    where, classes = parted(source)
+    if where in cards():
+        return source
+    return short_name(Path(where).expanduser().resolve().name) + (f"@{classes}" if classes else "")
 
 
 def lasting(source: str) -> str:

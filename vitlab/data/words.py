@@ -1,9 +1,10 @@
-"""The words by which people name the splits of a data set."""
+"""The words by which people name a data set, some of its classes, and its splits."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
 SPLIT_WORDS = {
     "train": ("train", "training"),
@@ -11,6 +12,14 @@ SPLIT_WORDS = {
     "test": ("test", "testing"),
 }
 EITHER = ("eval", "evaluation")  # the test split, unless there is another one
+
+
+def parted(source: str) -> tuple[str, str]:
+    """`name@0,1` as the name or path and the words behind the last @, of which a path that exists has none."""
+    if "@" not in source or Path(source).expanduser().exists():
+        return source, ""
+    where, _, classes = source.rpartition("@")
+    return where, classes
 
 
 def split_word(name: str) -> str | None:

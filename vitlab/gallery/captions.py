@@ -83,8 +83,8 @@ PICTURES = {
 MISTAKES = {
     "confusion": Picture(
         "Which classes are taken for which",
-        "Test images by their class (rows) and by what the model says (columns), of the model with the best validation "
-        "accuracy on most images, from its stored weights.",
+        "Test images by their class (rows) and by what the model says (columns), of the training with the best "
+        "validation accuracy on most images (frozen weights aside), from its stored weights.",
     ),
     "mistakes": Picture(
         "The worst-classified test images",

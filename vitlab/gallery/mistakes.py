@@ -45,14 +45,15 @@ def figures_of_best(plan: Sequence[Run], store: Store) -> dict[str, Figure]:
     probabilities = test_probabilities(load(store.weights(best)), data)
     labels, said = data.test.labels, probabilities.argmax(1)
     matrix = confusion_matrix(labels.numpy(), said.numpy(), labels=range(len(data.classes)))
-    found = {"confusion": confusion_figure(matrix, data.classes, model=best.model)}
+    name = best.model if best.init is None else f"{best.model}, pre-trained,"
+    found = {"confusion": confusion_figure(matrix, data.classes, model=name)}
     if len(worst := worst_of(probabilities, labels)):
         images = arranged(data.test.images(worst).cpu(), data).permute(0, 2, 3, 1).numpy()
         told = [
             words(data.classes[labels[i]], data.classes[said[i]], float(probabilities[i, said[i]]), data.test_name(i))
             for i in worst.tolist()
         ]
-        found["mistakes"] = mistakes_figure(list(images), told, model=best.model)
+        found["mistakes"] = mistakes_figure(list(images), told, model=name)
     return found
 
 

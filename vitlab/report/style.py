@@ -33,6 +33,7 @@ SEQUENTIAL, DIVERGING = "viridis", "RdBu_r"
 RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so figures are alike on every machine
     "font.size": 9,
+    "text.parse_math": False,  # A "$" is part of somebody's class or file name.
     "axes.titlesize": 9,
     "axes.labelsize": 9,
     "axes.labelcolor": INK,

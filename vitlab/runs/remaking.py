@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vitlab.data.info import describe
+from vitlab.data.words import parted
 from vitlab.report.provenance import read_provenance
 from vitlab.runs.launch import Launcher
 from vitlab.runs.local import LocalEngine
@@ -74,7 +75,7 @@ def sources(names: set[str], settings: Mapping[str, Any]) -> dict[str, str]:
     Settings are read as words to look for and nothing else. Raises ValueError for data that neither has.
     """
     found: dict[str, str] = {}
-    for word in dict.fromkeys(word.partition("@")[0] for word in _words(settings)):
+    for word in dict.fromkeys(parted(word)[0] for word in _words(settings)):
         try:
             found.setdefault(describe(word).name, word)
         except ValueError:  # it is about something else, or its data is not here

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from vitlab.runs.rows import labelled
 from vitlab.runs.run import Run
 from vitlab.study.plan import RATE, SEED, best_rate, changed, grid
-from vitlab.study.settings import Settings
+from vitlab.study.settings import Settings, check_sizes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,6 +49,7 @@ class Ablation(Settings):
         Raises:
             ValueError: if there is no such data, and for a setting that there is not.
         """
+        check_sizes(self.data, (self.train_size,) if self.train_size is not None else ())
         seeds = {SEED: range(self.seeds), "data.train_size": (self.train_size,)}
         bases = grid(self.templates(), seeds | dict(axes or {}))
         found: list[Run] = []

@@ -10,6 +10,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from vitlab.claims.preconditions import LEAST_SEEDS
+from vitlab.study.beside import arms
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,6 +50,9 @@ def after(info: DataInfo | None, rows: pd.DataFrame) -> list[str]:
     done = rows[(rows["status"] == "finished") & rows["split"].isin(["validation", "test"])]
     if done.empty:
         return []
+    if {"init", "task.kind"} <= set(done.columns):  # one model may be trained, fine-tuned and frozen
+        done = arms(done)
+        done = done[done["task.kind"] != "floors"]
     largest = done[done["train_images"] == done["train_images"].max()]
     scores = largest.groupby(["split", "model"])["score"].mean().unstack("split")
     if not {"validation", "test"} <= set(scores.columns):

@@ -6,9 +6,9 @@ import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, make_dataclass
+from dataclasses import dataclass, field, fields, make_dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import tyro
 
@@ -83,7 +83,7 @@ def parse(name: str, description: str, presets: Mapping[str, Any], arguments: Se
     Raises:
         ValueError: for an unknown preset, a record that cannot be read, and values that are not allowed.
     """
-    start = _recorded(arguments, presets) or _preset(arguments, presets)
+    start = _with_keys(_recorded(arguments, presets) or _preset(arguments, presets), arguments)
     both = make_dataclass(
         "Command",
         [
@@ -102,6 +102,8 @@ def parse(name: str, description: str, presets: Mapping[str, Any], arguments: Se
         args=list(arguments),
         use_underscores=True,
     )
+    if command.how.redraw and command.how.dry_run:
+        raise ValueError("--redraw writes files, and --dry_run nothing; give one of them.")
     return command.study, command.how
 
 
@@ -152,11 +154,35 @@ def _recorded(arguments: Sequence[str], presets: Mapping[str, Any]) -> Any:
     path = _value_of("config", arguments)
     if path is None:
         return None
+    if (preset := _value_of("preset", arguments)) is not None:
+        raise ValueError(f"--config {path} and --preset {preset} both say where settings start; give one of them.")
     try:
         found = json.loads(Path(path).read_text())["settings"]
     except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(f"Cannot read settings from {path!r} ({error}); give a study's provenance.json.") from None
     return build(type(next(iter(presets.values()))), found)
+
+
+def _with_keys(start: Any, arguments: Sequence[str]) -> Any:
+    """`start` with every KEY of `--mapping.KEY VALUE`, since tyro knows those alone that a mapping has already.
+
+    What they stand for until tyro reads VALUE is nowhere seen.
+    """
+    kinds = get_type_hints(type(start))
+    for f in fields(start):
+        before = getattr(start, f.name)
+        if not isinstance(before, Mapping):
+            continue
+        found = [re.match(rf"--{f.name}\.([^=]+)", word) for word in arguments]
+        if not (keys := {match[1] for match in found if match} - {str(key) for key in before}):
+            continue
+        key_type, value_type = get_args(kinds[f.name])
+        wrong = [key for key in keys if key_type is int and not key.isdigit()]
+        if wrong:
+            raise ValueError(f"--{f.name}.{wrong[0]}: {wrong[0]!r} is no whole number.")
+        usual = (1.0,) if get_origin(value_type) is tuple else value_type(1)
+        start = replace(start, **{f.name: {**before, **{key_type(key): usual for key in sorted(keys)}}})
+    return start
 
 
 def plain(value: Any) -> Any:

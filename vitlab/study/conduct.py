@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from vitlab.data.layout import STAMP
 from vitlab.machine import cores
 from vitlab.report.provenance import read_provenance
 from vitlab.runs.display import Display, duration, estimate
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
+    from matplotlib.figure import Figure
 
     from vitlab.study.study import Study
 
@@ -97,11 +101,14 @@ def conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[str
     known = said_first(console, study, settings, how, arguments)
     settings = known.settings
     folder = study.evidence_folder(settings, how)
+    check_writable(folder)
     # Read before anything is trained, so that damaged evidence is said now and not in place of new one.
     old = stored(folder, how)
     plan = study.plan(settings)
     kept = dict(study.known(settings)) | (made_before(plan, folder, old, how) if how.extend else {})
     work = prepared(plan, how, kept)
+    for words in other_images(old, work, folder):
+        console.print(words, highlight=False, soft_wrap=True)
     announce(console, work, known.seconds)
     if how.profile and not how.dry_run:
         return profile(work, how)
@@ -117,7 +124,7 @@ def conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[str
             table = together(stored(folder, how), rows, study.name)  # others may have written there meanwhile
             record = recorded(study, settings, plan, arguments, table)
             record |= {"cautions": said} if (said := cautions.after(known.info, table)) else {}
-            written = conclude(study, settings, folder, table, record, study.pictures(settings, work.place.store))
+            written = conclude(study, settings, folder, table, record, pictures(study, settings, work))
             tracker.evidence(folder, sorted({str(row["data.name"]) for row in rows if "data.name" in row}))
             finished(written, how)
         else:
@@ -130,9 +137,30 @@ def conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[str
     return 1 if failed or study.wrong(measured) else 3 if left else 0
 
 
+def check_writable(folder: Path) -> None:
+    """Raise ValueError where the evidence could not be written to `folder`, before hours are spent on it."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK)):
+        raise ValueError(f"The evidence cannot be written to {folder}: {there} cannot. Name another --results.")
+
+
 def stored(folder: Path, how: Execution) -> pd.DataFrame | None:
     """The rows that the evidence's folder holds now; None without any."""
     return read_rows(folder, accept_edited=how.accept_edited) if rows_file(folder) else None
+
+
+def other_images(old: pd.DataFrame | None, work: Work, folder: Path) -> list[str]:
+    """A warning for each set whose name the rows of `folder` have too, and none of its images."""
+    if old is None or "data.fingerprint" not in old.columns:
+        return []
+    planned = {run.data.name: run.data.fingerprint for run in work.every if not run.data.fingerprint.startswith(STAMP)}
+    known = old.dropna(subset=["data.fingerprint"]).groupby("data.name")["data.fingerprint"].agg(set).to_dict()
+    return [
+        f"Warning: {folder} has evidence of other images called {name}, or of these before they changed. Its tables "
+        "and figures are replaced; --name keeps both."
+        for name, fingerprint in planned.items()
+        if fingerprint and name in known and fingerprint not in known[name]
+    ]
 
 
 def made_before(plan: Sequence[Run], folder: Path, old: pd.DataFrame | None, how: Execution) -> dict[str, Rows]:
@@ -173,6 +201,15 @@ def _memory(runs: Sequence[Run], strategy: str, processes: int) -> list[str]:
     return memory_lines(runs, strategy, processes)
 
 
+def pictures(study: Study, settings: Any, work: Work) -> Mapping[str, Figure]:
+    """What the study draws of weights; where that cannot be had it is said, and costs nothing else."""
+    try:
+        return study.pictures(settings, work.place.store)
+    except ValueError as error:
+        print(f"There are no pictures of the weights: {error}", file=sys.stderr)
+        return {}
+
+
 def announce(console: Console, work: Work, expected: float | None) -> None:
     """Say what will be done and about how long it takes; `expected` seconds if nothing is done yet."""
     if not work.every:
@@ -182,11 +219,9 @@ def announce(console: Console, work: Work, expected: float | None) -> None:
     time_left, basis = work.seconds(left)
     if expected and len(left) == len(work.every):
         time_left, basis = expected, "as measured here"
+    runs = f"{len(work.every)} run{'s' * (len(work.every) > 1)}: {len(work.every) - len(left)} done, {len(left)} to do"
     console.print(
-        f"{len(work.every)} runs: {len(work.every) - len(left)} done, {len(left)} to do; {flops:.2e} FLOPs, about "
-        f"{duration(time_left)} {work.by} ({basis}).",
-        highlight=False,
-        soft_wrap=True,
+        f"{runs}; {flops:.2e} FLOPs, about {duration(time_left)} {work.by} ({basis}).", highlight=False, soft_wrap=True
     )
     for line in work.prepared.memory:
         console.print(line, highlight=False, soft_wrap=True)

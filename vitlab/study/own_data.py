@@ -96,7 +96,7 @@ def suited(
             if not any(name.startswith("rates") for name in given):
                 base = merged(base, {"rates_by_family": taught.finetune_rates}, given)
     if hasattr(base, "train_sizes"):
-        sizes = train_sizes(available(base.data, info) - unread, classes_of(base.data, info))
+        sizes = train_sizes(info.sizes["train"] - unread, info.num_classes)
         base = merged(base, {"train_sizes": sizes, "steps_by_size": {}}, given)
     best: Suited | None = None
     for change in candidates(base, info, given):
@@ -129,18 +129,6 @@ def train_sizes(images: int, classes: int) -> tuple[int, ...]:
     ratio = min(STRIDE, (images / least) ** (1 / (MOST_SIZES - 1)))
     sizes = (round(images / ratio**n) for n in reversed(range(MOST_SIZES)))
     return tuple(sorted({max(classes, size) for size in sizes}))
-
-
-def available(source: str, info: DataInfo) -> int:
-    """Training images of `name` or `name@0,1`."""
-    numbers = [int(word) for word in source.partition("@")[2].split(",") if word.strip().isdigit()]
-    counts = list(next((split.classes for split in info.splits if split.name == "train"), {}).values())
-    return sum(counts[n] for n in numbers) if numbers and counts else info.sizes["train"]
-
-
-def classes_of(source: str, info: DataInfo) -> int:
-    """The number of classes of `name` or `name@0,1`."""
-    return len(source.partition("@")[2].split(",")) if "@" in source else info.num_classes
 
 
 def candidates(settings: Any, info: DataInfo, given: Collection[str]) -> Iterator[dict[str, Any]]:
@@ -201,7 +189,7 @@ def longest(
     """`settings` with as many steps as there is time for, else with the fewest, on fewer train sizes: four, which still
     tell a learning curve, or three.
     """
-    ceiling = max(ENOUGH, EPOCHS * available(settings.data, info) / settings.recipe.batch_size)
+    ceiling = max(ENOUGH, EPOCHS * info.sizes["train"] / settings.recipe.batch_size)
     lengths = [steps for steps in LENGTHS if steps <= ceiling]
     found: list[Suited] = []
     every = getattr(settings, "train_sizes", ())

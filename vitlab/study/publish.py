@@ -58,10 +58,24 @@ def conclude(
     rows that an earlier plan asked for stay in the file. Raises OSError where the folder cannot be written.
     """
     drawn, files = made(study, settings, folder, rows, record, pictures or {})
+    for name in outdated(folder, files, every=bool(pictures)):
+        (folder / name).unlink(missing_ok=True)
     write_rows(folder, files)
     evidence = publish(folder.parents[1], {folder: drawn})[folder]
     paths = [folder / name for name in (*files, "evidence.json", "evidence.md")]
     return Written(folder, evidence, paths, undrawn(rows, record.get("plan", ())))
+
+
+def outdated(folder: Path, files: Collection[str], *, every: bool) -> set[str]:
+    """PNG files in `folder` that are not among `files`, the new ones: charts of the evidence that is replaced, and with
+    `every` pictures of weights too. Without, those that cannot be made here stay.
+    """
+    there = {path.name for path in folder.glob("*.png")} - set(files)
+    try:
+        charts = {f"{name}.png" for name in Evidence.loads((folder / "evidence.json").read_text()).figures}
+    except (OSError, ValueError):
+        charts = set()
+    return there if every else there & charts
 
 
 def undrawn(rows: pd.DataFrame, plan: Collection[str]) -> int:
@@ -214,5 +228,5 @@ def show(written: Written) -> None:
         console.print(tables.to_rich(table))
     print(f"\nWritten to {written.folder}: " + ", ".join(path.name for path in written.files))
     if written.undrawn:
-        print(f"{written.undrawn} runs of earlier plans stay in rows.csv and are not drawn: this one asks for fewer.")
+        print(f"{written.undrawn} runs of earlier plans stay in rows.csv and are not drawn: this one lacks them.")
     print(f"\n{written.evidence.answer}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from vitlab.data.words import parted
 from vitlab.errors import suggest
 from vitlab.report.families import family
 from vitlab.runs.run import Data, Run
@@ -41,7 +42,8 @@ class Settings:
     seeds: int = 3
     """Repetitions, each with a subset and weights of its own."""
     learning_rates: Mapping[str, float] = field(default_factory=dict)
-    """Peak rate of each family, or of a model by its name; one that has none here takes --lr."""
+    """Peak rate of each family, or of a model by its name, as in --learning_rates.ViT 0.003; one that has none here
+    takes --lr."""
     recipe: Annotated[Recipe, tyro.conf.arg(name="")] = Recipe()
 
     def __post_init__(self) -> None:
@@ -108,7 +110,7 @@ class Sized(Settings):
     train_sizes: tuple[int, ...] = ()
     """Numbers of training images; by default all."""
     steps_by_size: Mapping[int, int] = field(default_factory=dict)
-    """Optimiser steps at a train size, such as 500: 3000; the others take --steps."""
+    """Optimiser steps at a train size, as in --steps_by_size.500 3000; the others take --steps."""
 
     def at_size(self, run: Run) -> Run:
         """`run` with as many steps as its train size asks for, fine-tuning in proportion; all else is the same."""
@@ -122,15 +124,18 @@ class Sized(Settings):
         Raises:
             ValueError: for a size below the number of classes, or above the train split's.
         """
-        from vitlab.data.splits import check_train_size
-
-        data, info = data_of(self.data)
-        (train,) = (split for split in info.splits if split.name == "train")
-        counts = list(train.classes.values())
-        images = sum(counts[c] for c in data.classes) if data.classes and counts else train.size
-        for size in self.train_sizes:
-            check_train_size(size, images, len(data.classes) or info.num_classes)
+        check_sizes(self.data, self.train_sizes)
         return self.train_sizes or (None,)
+
+
+def check_sizes(source: str, sizes: Iterable[int]) -> None:
+    """Raise ValueError for a train size below the number of classes of `source`, or above its train split's."""
+    from vitlab.data.splits import check_train_size
+
+    data, info = data_of(source)
+    known = info.only(data.classes)
+    for size in sizes:
+        check_train_size(size, known.sizes["train"], known.num_classes)
 
 
 @cache
@@ -148,7 +153,7 @@ def data_of(source: str, **about: Any) -> tuple[Data, DataInfo]:
     Raises:
         ValueError: for a set that there is not, and for classes that are no numbers of its classes.
     """
-    where, _, words = source.partition("@")
+    where, words = parted(source)
     data, info = _described(where)
     data = replace(data, **about)
     if not words:

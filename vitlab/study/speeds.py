@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from vitlab.data.cards import cards
 from vitlab.data.info import DataInfo, describe, lines
+from vitlab.data.words import parted
 from vitlab.files import write_all
 from vitlab.machine import cores, hardware
 from vitlab.report.provenance import read_provenance
@@ -93,7 +94,7 @@ def understood(study: Study, settings: Any, how: Execution, arguments: Sequence[
     where = _images(settings)
     if where in ("", _images(first)):
         return Understood(settings)
-    info = describe(where, how.runs / "cache")
+    info = describe(where, how.runs / "cache").only(data_of(settings.data)[0].classes)
     said = lines(info)
     if where in cards() and Path(where).is_dir():
         said.append(f"There is a folder {where} here too; write ./{where} for it.")
@@ -107,7 +108,7 @@ def understood(study: Study, settings: Any, how: Execution, arguments: Sequence[
 
 
 def _images(settings: Any) -> str:
-    return getattr(settings, "data", "").partition("@")[0]
+    return parted(getattr(settings, "data", ""))[0]
 
 
 def _chosen(study: Study, known: Understood, how: Execution, given: Set[str]) -> Understood:

@@ -19,7 +19,6 @@ from vitlab.runs.run import Run
 from vitlab.runs.signals import ending
 from vitlab.study.command_line import Execution, fail, parse
 from vitlab.study.own_data import Photographs
-from vitlab.study.settings import data_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +30,9 @@ if TYPE_CHECKING:
 
 def by_data(settings: Any) -> str:
     """The folder's name where a study has no better one: the data's, without its classes."""
-    return data_of(settings.data)[0].name.partition("@")[0]
+    from vitlab.data.sources import set_name  # here, because it takes numpy
+
+    return set_name(settings.data).partition("@")[0]
 
 
 def by_weights(source: str) -> str:
@@ -78,9 +79,10 @@ class Study:
             ValueError: for a --name that is no single folder's.
         """
         name = how.name or self.folder(settings)
-        if name in ("", ".", "..") or Path(name).name != name:
+        if not re.fullmatch(r"[\w.@,+-]*[\w@,+-][\w.@,+-]*", name):
             raise ValueError(
-                f"The evidence cannot be named {name!r}; give --name a word for one folder, such as longer."
+                f"The evidence cannot be named {name!r}; give --name letters, digits and -_.+ for one folder, such as "
+                "longer."
             )
         return how.results / self.name / name
 
