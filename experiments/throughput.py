@@ -88,8 +88,8 @@ class Throughput:
             for word in words:
                 if word not in allowed:
                     raise ValueError(f"There is no {word!r}; allowed: {', '.join(allowed)}.{suggest(word, allowed)}")
-        if not (self.precisions and self.models and self.image_sizes and self.scripts):
-            raise ValueError("There is nothing to measure; give --precisions, --models, --image_sizes and --scripts.")
+        if not self.precisions or not (self.scripts or self.models):
+            raise ValueError("There is nothing to measure; give --precisions, and --models or --scripts.")
         if (asked := [name for name in MODES if getattr(self, name)])[1:]:
             raise ValueError(f"--{' and --'.join(asked)} are measured and kept by themselves; give one of them.")
 
@@ -184,6 +184,8 @@ def folder(settings: Throughput) -> str:
         return "sweep" if settings.sweep else "growth"
     if settings.peers:
         return f"{settings.script_model}_{settings.precisions[-1]}".replace("/", "_")
+    if not (settings.models and settings.image_sizes):
+        raise ValueError("There is nothing to measure; give --models and --image_sizes.")
     return f"{settings.models[0]}_{settings.image_sizes[0]}_px".replace("/", "_")
 
 
