@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from vitlab.machine import commit, hardware, versions
 
+NEEDED = ("settings", "command", "rows")  # of a record, to remake its evidence
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -70,6 +72,7 @@ def read_provenance(folder: Path) -> dict[str, Any]:
         found = json.loads(path.read_text())
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(f"Cannot read {path} as a provenance.json: {error}.") from None
-    if not isinstance(found, dict) or "settings" not in found:
-        raise ValueError(f"{path} has no settings; give a provenance.json that a study wrote.")
+    missing = [name for name in NEEDED if name not in found] if isinstance(found, dict) else NEEDED
+    if missing:
+        raise ValueError(f"{path} has no {' and '.join(missing)}; give a provenance.json that a study wrote.")
     return found
