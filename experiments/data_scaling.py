@@ -91,6 +91,9 @@ def plan(settings: DataScaling) -> list[Run]:
     """Seed by seed, so that a study that was stopped early has all sizes of the first seeds."""
     axes = {SEED: range(settings.seeds), "data.train_size": settings.checked_sizes()}
     trainings = [settings.at_size(run) for run in grid(settings.templates(), axes)]
+    given, other = ("init", "test") if settings.measure == "few_shot" else ("downstream", "few_shot")
+    if getattr(settings, given):
+        raise ValueError(f"--{given} is for --measure {other}, and this is --measure {settings.measure}; leave it out.")
     if settings.measure == "test":
         return [*settings.floors(axes), *trainings, *settings.pretrained(axes)]
     if not settings.downstream:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -272,3 +273,15 @@ def test_the_record_is_complete(done):
     record = json.loads((done / "results" / "data_scaling" / "digits" / "provenance.json").read_text())
     assert record["settings"]["train_sizes"] == [50, 100] and record["versions"]["torch"]
     assert record["rows"]["seed"] == [0, 1] and record["command"][:3] == ["python", "-m", "experiments.data_scaling"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"downstream": ("digits",)}, "--downstream is for --measure few_shot"),
+        ({"measure": "few_shot", "downstream": ("digits",), "init": ("w.npz",)}, "--init is for --measure test"),
+    ],
+)
+def test_what_the_measure_does_not_take_is_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        plan(replace(PRESETS["quick"], **change))

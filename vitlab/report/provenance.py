@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from vitlab.machine import commit, hardware, versions
 
-NEEDED = ("settings", "command", "rows")  # of a record, to remake its evidence
-
 if TYPE_CHECKING:
     import pandas as pd
+
+NEEDED = ("settings", "command", "rows")  # of a record, to remake its evidence
 
 
 def short_commit(commit: str) -> str:

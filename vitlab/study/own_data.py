@@ -91,7 +91,8 @@ def suited(
     base = merged(settings, {"models": ("ViT", "ResNet"), "recipe": taught.recipe}, given)
     if hasattr(base, "init"):
         base = merged(base, {"finetune": taught.finetune}, given)
-        if "init" not in given and native_side(info) >= CHEAP:  # else they would be enlarged
+        tested = getattr(base, "measure", "test") == "test"
+        if "init" not in given and tested and native_side(info) >= CHEAP:  # else they would be enlarged
             base = merged(base, {"init": tuple(shipped())}, given)
             if not any(name.startswith("rates") for name in given):
                 base = merged(base, {"rates_by_family": taught.finetune_rates}, given)
