@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from vitlab.data import describe, load_data
-from vitlab.data.words import named_splits, split_word
+from vitlab.data.words import named_splits, parted, split_word
 
 Folder = Callable[..., Path]
 
@@ -100,3 +100,12 @@ def test_folders_below_a_class_belong_to_it(tmp_path: Path, folder: Folder) -> N
     for seed, name in enumerate(("cat", "dog")):
         folder(tmp_path / "set" / name, {"day": 6, "night": 6}, 50 * seed)
     assert describe(str(tmp_path / "set")).classes == {"cat": 12, "dog": 12}
+
+
+def test_classes_stand_behind_the_last_at_of_what_is_no_path(tmp_path: Path) -> None:
+    folder = tmp_path / "at@home"
+    folder.mkdir()
+    every = ",".join(map(str, range(1000)))  # too long for the name of a file
+    assert parted("digits") == ("digits", "") and parted(f"digits@{every}") == ("digits", every)
+    assert parted(str(folder)) == (str(folder), "") and parted(f"{folder}@0,1") == (str(folder), "0,1")
+    assert parted(f"{folder}/photos@0,1") == (f"{folder}/photos", "0,1")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
-from pathlib import Path
 
 SPLIT_WORDS = {
     "train": ("train", "training"),
@@ -16,7 +16,7 @@ EITHER = ("eval", "evaluation")  # the test split, unless there is another one
 
 def parted(source: str) -> tuple[str, str]:
     """`name@0,1` as the name or path and the words behind the last @, of which a path that exists has none."""
-    if "@" not in source or Path(source).expanduser().exists():
+    if "@" not in source or os.path.exists(os.path.expanduser(source)):  # False for what is too long for a path
         return source, ""
     where, _, classes = source.rpartition("@")
     return where, classes

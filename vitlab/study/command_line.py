@@ -168,7 +168,6 @@ def _with_keys(start: Any, arguments: Sequence[str]) -> Any:
 
     What they stand for until tyro reads VALUE is nowhere seen.
     """
-    kinds = get_type_hints(type(start))
     for f in fields(start):
         before = getattr(start, f.name)
         if not isinstance(before, Mapping):
@@ -176,7 +175,7 @@ def _with_keys(start: Any, arguments: Sequence[str]) -> Any:
         found = [re.match(rf"--{f.name}\.([^=]+)", word) for word in arguments]
         if not (keys := {match[1] for match in found if match} - {str(key) for key in before}):
             continue
-        key_type, value_type = get_args(kinds[f.name])
+        key_type, value_type = get_args(get_type_hints(type(start))[f.name])
         wrong = [key for key in keys if key_type is int and not key.isdigit()]
         if wrong:
             raise ValueError(f"--{f.name}.{wrong[0]}: {wrong[0]!r} is no whole number.")
