@@ -63,5 +63,7 @@ def test_global_pool_is_followed_or_refused():
     assert timm.create_model(name, global_pool="avg").model.config.pooling == "gap"
     assert timm.create_model(name, global_pool="token").model.config.pooling == "cls"
     assert timm.create_model("vitlab_resnet_pico_32", global_pool="avg")
+    with pytest.raises(ValueError, match="global_pool='token' of R50x1: choose from avg"):
+        timm.create_model("vitlab_r50x1_224", global_pool="token")
     with pytest.raises(ValueError, match="global_pool='map'.*avg, token"):
         timm.create_model(name, global_pool="map")

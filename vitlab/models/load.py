@@ -57,8 +57,9 @@ def load(
     `source_grid`: rows and columns of the source's position embeddings, if they are not square and it does not say.
     `interpolation`: see `resize_grid`; by default that of the library whose layout the source has.
     The model computes with the non-linearity and small constants that the weights were trained with, unless overridden.
-    Raises ValueError that names the source and lists everything missing, left over and of the wrong shape, or says why
-    the source cannot be read or trusted; the model is then unchanged.
+    Raises ValueError that names the source and lists everything missing, left over and of the wrong shape, what its
+    model computes in another way (heads, pooling, ...) than one that exists, or why the source cannot be read or
+    trusted; the model is then unchanged.
     """
     if source is None:
         model, source = None, source_of(model)

@@ -116,7 +116,8 @@ def pretrained_for(timm_name: str, name: str, px: int) -> tuple[str, dict[str, A
 
 def pooling_of(name: str, global_pool: str | None) -> dict[str, str]:
     """timm's `global_pool` as a setting of the model; ValueError for one that it cannot have."""
-    allowed = {"avg": {}} if name.startswith("ResNet") else {"avg": {"pooling": "gap"}, "token": {"pooling": "cls"}}
+    resnet = name.startswith("R") and "+" not in name
+    allowed = {"avg": {}} if resnet else {"avg": {"pooling": "gap"}, "token": {"pooling": "cls"}}
     if global_pool and global_pool not in allowed:
         raise ValueError(f"global_pool={global_pool!r} of {name}: choose from {', '.join(allowed)}")
     return allowed[global_pool] if global_pool else {}
