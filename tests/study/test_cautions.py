@@ -89,11 +89,19 @@ def test_nothing_is_said_of_the_most_images_which_take_the_most_steps():
     assert before(None, DataScaling("cifar10", train_sizes=(500, 2000, 8000), steps_by_size=steps)) == []
 
 
+def test_what_was_learned_of_other_images_is_nothing_to_these():
+    found = rows(0.9, 0.9).assign(**{"data.name": "mine@0,1"})
+    other = rows(0.06, 0.05).assign(train_images=95_000, **{"data.name": "tiny_imagenet_32"})
+    assert after(info(), pd.concat([found, other])) == []
+    (said,) = after(info(), pd.concat([found, other.assign(**{"data.name": "mine"})]))
+    assert "nothing was learned" in said
+
+
 def test_arms_of_one_model_are_looked_at_by_themselves():
     found = pd.concat(
         [
             rows(score, score).assign(
-                **{"init": init, "task.kind": kind, "recipe.lr": 0.1, "data.name": "d", "title": "d"}
+                **{"init": init, "task.kind": kind, "recipe.lr": 0.1, "data.name": "mine", "title": "d"}
             )
             for score, init, kind in ((0.5, None, "classify"), (0.52, "w", "classify"), (0.9, "w", "linear_probe"))
         ]

@@ -48,6 +48,8 @@ def after(info: DataInfo | None, rows: pd.DataFrame) -> list[str]:
     if info is None or "train_images" not in rows.columns:
         return []
     done = rows[(rows["status"] == "finished") & rows["split"].isin(["validation", "test"])]
+    if "data.name" in done.columns:  # others are of what the models were pre-trained on, or are transferred to
+        done = done[done["data.name"].str.partition("@")[0] == info.name]
     if done.empty:
         return []
     if {"init", "task.kind"} <= set(done.columns):  # one model may be trained, fine-tuned and frozen
