@@ -142,38 +142,6 @@ def test_pixels_are_the_same_by_name_file_and_folder(place, trained, tmp_path):
     assert timms == ((0.5,) * 3, (0.5,) * 3)
 
 
-def test_a_run_computes_as_it_says_and_not_as_its_weights_did(place, tmp_path):
-    path = save_checkpoint(create("ViT-Pico/2", image_size=8, num_classes=10), tmp_path / "gelu.safetensors")
-    run = replace(DIGITS_RUN, init=str(path))
-    data = images_of(run, place)
-    assert build_model(run, data, place.store).config.activation == "gelu"
-    run = replace(run, options=(("activation", "relu"),))
-    assert build_model(run, data, place.store).config.activation == "relu"
-
-
-@pytest.mark.parametrize("kind", ["1d", "2d", "sincos2d", "relative"])
-def test_zeros_in_place_of_positions_are_zeros_of_every_kind(place, tmp_path, kind):
-    options = (("positions", kind),)
-    model = create("ViT-Pico/2", image_size=8, num_classes=10, positions=kind)
-    torch.nn.init.normal_(model.head.weight)
-    path = save_checkpoint(model, tmp_path / "model.safetensors")
-    run = replace(DIGITS_RUN, init=str(path), options=options, task=LinearProbe("zero"))
-    built = build_model(run, images_of(run, place), place.store).eval()
-    images = torch.randn(2, 3, 8, 8)
-    mixed = images.unfold(2, 2, 2).unfold(3, 2, 2).flatten(2, 3)[:, :, torch.randperm(16)]  # (2, 3, 16, 2, 2)
-    mixed = mixed.unflatten(2, (4, 4)).permute(0, 1, 2, 4, 3, 5).reshape(2, 3, 8, 8)
-    with torch.no_grad():  # without positions the order of the patches is nothing to the model
-        torch.testing.assert_close(built.features(images), built.features(mixed))
-    drawn = replace(run, task=Classify(positions="fresh"), seed=1)
-    if kind == "sincos2d":
-        with pytest.raises(ValueError, match="fresh.*none that are drawn"):
-            build_model(drawn, images_of(run, place), place.store)
-        return
-    names = [name for name in model.state_dict() if name.startswith("positions.") or name.endswith("offsets")]
-    fresh = build_model(drawn, images_of(run, place), place.store).state_dict()
-    assert names and not any(torch.equal(fresh[name], model.state_dict()[name]) for name in names)
-
-
 def test_trained_weights_beat_random_ones_under_every_evaluator(place, trained):
     for task in (FewShot(shots=(5,), draws=3), LinearProbe(), NearestNeighbours(k=5)):
         accuracy = {}
