@@ -151,6 +151,7 @@ STUDY = Study(
     draw=draw,
     claims=(RANK,),
     folder=folder,
+    shown=frozenset({"proxy"}),
 )
 
 if __name__ == "__main__":

@@ -27,9 +27,11 @@ from vitlab.study import cautions
 from vitlab.study.command_line import Execution, seconds
 from vitlab.study.elsewhere import stored_runs
 from vitlab.study.engines import Machinery, check, device_here, machinery
+from vitlab.study.own_data import options_given
 from vitlab.study.profile import profile
 from vitlab.study.publish import Written, conclude, export, recorded, show, together
 from vitlab.study.speeds import Understood, understood
+from vitlab.study.unused import unused
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -173,7 +175,8 @@ def said_first(console: Console, study: Study, settings: Any, how: Execution, ar
     """The question, what was understood of the data, what was chosen for it, and what it cannot answer."""
     console.print(f"[bold]{study.question}[/]", highlight=False)
     known = understood(study, settings, how, arguments)
-    for line in (*known.said, *cautions.before(known.info, known.settings)):
+    ignored = [] if study.measure else unused(study.plan, known.settings, options_given(arguments) - study.shown)
+    for line in (*known.said, *cautions.before(known.info, known.settings), *ignored):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     return known
 

@@ -49,8 +49,9 @@ class Study:
     `results/<study>/`. `measure(settings, how)` gives rows that are not of runs, and nothing on a dry run, of which it
     says what would be done. `pictures(settings, store)` gives figures of what runs kept beside their rows; a redraw,
     which has rows alone, leaves them as they are. `wrong(measured)` says whether they are not as they should be,
-    which is exit code 1. `protocol` says what is done and how, as the study's module does. `photographs`: the
-    recipe for images that nobody has studied yet, whose other settings then come from them (`vitlab.study.own_data`).
+    which is exit code 1. `shown` names the settings that the evidence alone depends on. `protocol` says what is done
+    and how, as the study's module does. `photographs`: the recipe for images that nobody has studied yet, whose other
+    settings then come from them (`vitlab.study.own_data`).
     """
 
     name: str
@@ -65,6 +66,7 @@ class Study:
     known: Callable[[Any], Mapping[str, list[dict[str, Any]]]] = lambda settings: {}
     pictures: Callable[[Any, Store], Mapping[str, Figure]] = lambda settings, store: {}
     wrong: Callable[[list[dict[str, Any]]], bool] = lambda measured: False
+    shown: frozenset[str] = frozenset()
     protocol: str = ""
     photographs: Photographs | None = None
 
