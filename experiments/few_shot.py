@@ -71,7 +71,8 @@ def plan(settings: FewShotStudy) -> list[Run]:
     for start in settings.starts():
         for data in settings.sets().values():
             some = settings.on_subset(start, data)
-            found += [replace(start, data=data, task=settings.few_shot, init=init) for init in (start.init, None)]
+            few = replace(start, data=data, task=settings.few_shot)
+            found += [few, replace(few, init=None, init_fingerprint="")]
             found += [replace(some, task=task) for task in (LinearProbe(), NearestNeighbours())]
             found += settings.fine_tunings(start, data)
     return found

@@ -5,11 +5,13 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
+import torch
 
 from experiments import data_scaling
 from experiments.few_shot import LEAST, PRESETS, STUDY, both_measures, measured, plan, verdicts
 from vitlab.models import create, save_checkpoint
-from vitlab.runs.run import Run
+from vitlab.runs.rows import flat, run_of
+from vitlab.runs.run import Data, Run
 from vitlab.runs.stored import read_rows
 from vitlab.study.command_line import parse
 from vitlab.study.study import main
@@ -64,6 +66,22 @@ def test_a_checkpoint_is_the_model_that_its_file_describes(tmp_path):
     settings = replace(PRESETS["quick"], checkpoint=str(path), models=("ViT-Pico/2",), seeds=1)
     (start,) = settings.starts()
     assert dict(start.options) == {"pooling": "gap"} and start.init == str(path)
+
+
+def test_other_weights_in_the_same_file_are_another_start(tmp_path):
+    settings = replace(PRESETS["quick"], checkpoint=str(tmp_path / "w.safetensors"), models=("ViT-Pico/2",), seeds=1)
+    starts = []
+    for classes in (3, 4, 3):
+        torch.manual_seed(0)
+        save_checkpoint(create("ViT-Pico/2", image_size=8, num_classes=classes), tmp_path / "w.safetensors")
+        starts += settings.starts()
+    assert starts[0].id == starts[2].id != starts[1].id and starts[0].init == starts[1].init
+    probed = replace(starts[1], data=Data("digits"))
+    assert run_of({"run": probed.id, **flat(probed)}) == probed
+    floors = [run for run in plan(settings) if run.init is None]
+    assert floors and not any(run.init_fingerprint for run in floors), "untrained weights come from no file"
+    shipped = replace(settings, checkpoint="vitlab/vit_pico_4.tiny_imagenet_32", models=("ViT-Pico/4",))
+    assert shipped.starts()[0].init_fingerprint == "", "they are known by their name"
 
 
 def test_a_checkpoint_takes_the_place_of_pretraining():

@@ -11,6 +11,7 @@ from vitlab.runs.place import Place
 from vitlab.runs.run import Data, Run
 from vitlab.runs.training import build_model
 from vitlab.tasks.settings import Classify, LinearProbe
+from vitlab.weights import fingerprint
 
 DIGITS_RUN = Run("ViT-Pico/2", Data("digits"))
 
@@ -27,6 +28,16 @@ def test_a_run_computes_as_it_says_and_not_as_its_weights_did(place, tmp_path):
     assert build_model(run, data, place.store).config.activation == "gelu"
     run = replace(run, options=(("activation", "relu"),))
     assert build_model(run, data, place.store).config.activation == "relu"
+
+
+def test_weights_that_were_replaced_since_the_plan_are_refused(place, tmp_path):
+    path = save_checkpoint(create("ViT-Pico/2", image_size=8, num_classes=10), tmp_path / "w.safetensors")
+    planned = replace(DIGITS_RUN, init=str(path), init_fingerprint=fingerprint(path))
+    data = images_of(planned, place)
+    build_model(planned, data, place.store)
+    save_checkpoint(create("ViT-Pico/2", image_size=8, num_classes=3), path)
+    with pytest.raises(ValueError, match=r"w.safetensors was changed since this run was planned"):
+        build_model(planned, data, place.store)
 
 
 @pytest.mark.parametrize("kind", ["1d", "2d", "sincos2d", "relative"])

@@ -33,20 +33,21 @@ def near_floor(rows: pd.DataFrame, untrained: pd.DataFrame | None = None, *, by:
     for name, where, group in _groups(rows, by):
         score, classes = float(group["score"].mean()), float(group["classes"].iloc[0])
         if score - 1 / classes < LEAST:
-            gained = f"{100 * abs(score - 1 / classes):.1f} points {'above' if score > 1 / classes else 'below'} chance"
-            found.append(
-                f"{name}{where} is {gained} ({100 * score:.1f}% of {classes:.0f} classes), not {100 * LEAST:.0f}"
-            )
+            floor = f"chance ({100 * score:.1f}% of {classes:.0f} classes)"
+            found.append(f"{name}{where} is {_beside(score - 1 / classes, floor)}")
     if untrained is None:
         return found
     floors = {(name, where): float(group["score"].mean()) for name, where, group in _groups(untrained, by)}
     for name, where, group in _groups(rows, by):
-        gained_points = 100 * (float(group["score"].mean()) - floors.get((name, where), -np.inf))
-        if gained_points < 100 * LEAST:
-            found.append(
-                f"{name}{where} is {gained_points:.1f} points above its untrained weights, not {100 * LEAST:.0f}"
-            )
+        gained = float(group["score"].mean()) - floors.get((name, where), -np.inf)
+        if gained < LEAST:
+            found.append(f"{name}{where} is {_beside(gained, 'its untrained weights')}")
     return found
+
+
+def _beside(gained: float, floor: str) -> str:
+    side, asked = ("below", f"{100 * LEAST:.0f} above") if gained < 0 else ("above", f"{100 * LEAST:.0f}")
+    return f"{100 * abs(gained):.1f} points {side} {floor}, not {asked}"
 
 
 def _groups(rows: pd.DataFrame, by: str) -> list[tuple[str, str, pd.DataFrame]]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 PARTS: dict[str, type] = {"data": Data, "recipe": Recipe}
 PLAIN = ("model", "seed", "snapshots")
+CONTENT = "init_fingerprint"
 INIT = "init."  # before the columns of the run that a row's run starts from
 OPTION = "options."
 
@@ -33,6 +34,7 @@ def flat(run: Run) -> dict[str, Any]:
     return {
         **{name: getattr(run, name) for name in PLAIN},
         "init": run.init.id if isinstance(run.init, Run) else run.init,
+        **({CONTENT: run.init_fingerprint} if run.init_fingerprint else {}),
         **parts["data"],
         **parts["recipe"],
         "task.kind": task_name(run.task),
@@ -61,7 +63,7 @@ def _hints(kind: type) -> dict[str, Any]:
 def text_columns() -> frozenset[str]:
     """Columns that are text whatever they look like: words, and lists of numbers such as the shots `5`."""
     parts = {**PARTS, **{f"task {name}": kind for name, kind in TASKS.items()}}
-    found = {"model", "init", "task.kind"}
+    found = {"model", "init", CONTENT, "task.kind"}
     for part, kind in parts.items():
         for name, hint in _hints(kind).items():
             kinds = {typing.get_origin(hint), hint, *typing.get_args(hint)}
@@ -121,7 +123,7 @@ def labelled(rows: pd.DataFrame, column: str, named: Mapping[str, Run], *, aside
         wanted = {key: value for key, value in flat(run).items() if not key.startswith("data.")}
         wanted |= dict.fromkeys(key for key in rows.columns if key.startswith(OPTION) and key not in wanted)
         same = pd.Series(True, index=rows.index)
-        for key in wanted.keys() - {"seed", "init", *aside}:
+        for key in wanted.keys() - {"seed", "init", CONTENT, *aside}:
             cells = rows[key] if key in rows.columns else pd.Series(None, index=rows.index, dtype=object)
             same &= (cells.isna() | (cells == "")) if _empty(wanted[key]) else cells == wanted[key]
         found = found.where(~same, name)
@@ -169,6 +171,7 @@ def _run_of(row: Mapping[str, Any], by_run: Mapping[str, Mapping[str, Any]], sou
         int(row["seed"]),
         None if _empty(init) else init,
         snapshots=int(row.get("snapshots") or 0),
+        init_fingerprint="" if _empty(row.get(CONTENT)) else str(row[CONTENT]),
     )
     return _with_options(run, row)
 

@@ -50,6 +50,7 @@ class Run:
     from.
 
     `options` are arguments of the model, as sorted pairs. `snapshots` is the number of weights kept along the way.
+    `init_fingerprint` is the content of a checkpoint that is a person's file (`vitlab.weights.fingerprint`).
     """
 
     model: str
@@ -60,6 +61,7 @@ class Run:
     init: Run | str | None = None
     options: tuple[tuple[str, Any], ...] = ()
     snapshots: int = 0
+    init_fingerprint: str = ""
 
     @cached_property
     def id(self) -> str:

@@ -29,6 +29,7 @@ from vitlab.tasks.classification import Classification, TrainingTask
 from vitlab.tasks.masked_patch import MaskedPatchPrediction
 from vitlab.tasks.settings import Classify, MaskedPatch
 from vitlab.tasks.sharding import load_whole, whole_state
+from vitlab.weights import fingerprint
 
 EVALUATION_BATCH = 500  # images
 
@@ -120,7 +121,8 @@ class Rounds(pl.Callback):
 def build_model(run: Run, data: ImageData, store: Store) -> ViT | ResNet:
     """The run's model with the weights that it starts from: drawn from the run's seed, or those of `init`.
 
-    A tanh layer of pre-training is left behind (section 3.1), unless the run's own options ask for one.
+    A tanh layer of pre-training is left behind (section 3.1), unless the run's own options ask for one. Raises
+    ValueError for a checkpoint that is another one than when the run was planned.
     """
     torch.manual_seed(run.seed)
     size = run.data.image_size or data.image_size
@@ -128,6 +130,8 @@ def build_model(run: Run, data: ImageData, store: Store) -> ViT | ResNet:
     if run.init is None:
         return model
     source = store.weights(run.init) if isinstance(run.init, Run) else run.init
+    if run.init_fingerprint not in ("", fingerprint(source)):
+        raise ValueError(f"{source} was changed since this run was planned; start again from what it is now.")
     drawn = {name: value.clone() for name, value in model.state_dict().items() if _of_positions(name)}
     load(model, source, head="zero" if dict(run.options).get("head") == "tanh" else "drop")
     adopt(model, dict(run.options), keep={})  # What the run asks for goes before what the weights were trained with.

@@ -17,7 +17,7 @@ from vitlab.runs.run import Run
 from vitlab.study.plan import RATE, best_rate, grid
 from vitlab.study.settings import Sized, check_families, data_of
 from vitlab.tasks.settings import Floors, LinearProbe, Recipe
-from vitlab.weights import find
+from vitlab.weights import find, fingerprint
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,7 +104,8 @@ def start_of(source: str) -> tuple[Run, int]:
     made = settings_of(load(name, where) if name else load(where))
     where = str(path / "model.safetensors") if (path / "run.json").exists() else where
     options = sorted((key, value) for key, value in made.overrides.items() if key != "head")
-    return Run(made.name, Data(""), init=where, options=tuple(options)), made.image_size[0]
+    start = Run(made.name, Data(""), init=where, options=tuple(options), init_fingerprint=fingerprint(where))
+    return start, made.image_size[0]
 
 
 def _timm_size(name: str) -> int:

@@ -16,7 +16,7 @@ from vitlab.study.plan import RATE, SEED, best_rate, changed, grid
 from vitlab.study.settings import Settings, data_of
 from vitlab.study.study import by_data, by_weights
 from vitlab.tasks.settings import Classify, Recipe
-from vitlab.weights import find
+from vitlab.weights import find, fingerprint
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,7 +70,9 @@ class Upstream(Settings):
         (run,) = self.bare()
         made = start_of(f"{run.model}={self.checkpoint}")[0].options if find(self.checkpoint).exists() else ()
         options = tuple(sorted((dict(made) | dict(run.options)).items()))
-        return grid(Run(run.model, Data(""), init=self.checkpoint, options=options), {"seed": seeds})
+        content = fingerprint(self.checkpoint)
+        start = Run(run.model, Data(""), init=self.checkpoint, options=options, init_fingerprint=content)
+        return grid(start, {"seed": seeds})
 
     def sets(self) -> dict[str, Data]:
         """The downstream sets, as they are asked for, at the resolution of pre-training."""

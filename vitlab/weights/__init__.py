@@ -6,6 +6,8 @@ beside it that says what it was trained on, how, and what it reached.
 
 from __future__ import annotations
 
+import hashlib
+from functools import cache
 from pathlib import Path
 
 from vitlab.errors import suggest
@@ -30,3 +32,25 @@ def find(source: str | Path) -> Path:
         known = ", ".join(shipped()) or "none"
         raise ValueError(f"vitlab comes with no weights {name!r}; there are {known}.{suggest(name, shipped())}")
     return FOLDER / (name.removeprefix(PREFIX) + ENDING)
+
+
+def fingerprint(source: str | Path) -> str:
+    """16 hexadecimal digits for the content of a weight file, or of the files in a folder; empty for a mere name.
+
+    What comes with vitlab or with timm is known by its name, and a name's weights do not change.
+    """
+    path = find(source)
+    if not path.exists() or path.parent == FOLDER:
+        return ""
+    files = sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
+    return _digest(tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files))
+
+
+@cache
+def _digest(files: tuple[tuple[str, int, int], ...]) -> str:
+    """Of files with sizes and times of change, so that it is made anew where they change."""
+    found = hashlib.blake2b(digest_size=8)
+    for name, _, _ in files:
+        with open(name, "rb") as file:
+            found.update(hashlib.file_digest(file, hashlib.blake2b).digest())
+    return found.hexdigest()
