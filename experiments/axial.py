@@ -20,9 +20,8 @@ from typing import TYPE_CHECKING
 
 from vitlab.claims.claim import Claim
 from vitlab.claims.phrases import OURS, leads
-from vitlab.report.families import in_order
 from vitlab.runs.run import Run
-from vitlab.study.arms import ARM, Ablation, Arms, at_own_rate, rate_table
+from vitlab.study.arms import ARM, Ablation, Arms, at_own_rate, each_model, rate_table
 from vitlab.study.study import Study, main
 from . import recipes
 
@@ -120,14 +119,15 @@ def verdicts(own: pd.DataFrame) -> tuple[Verdict, ...]:
     """Both claims on each model."""
     from vitlab.claims.compare import compare
 
-    found = []
-    for model in in_order(own["model"]):
-        arms = own[own["model"] == model]
-        cost = arms.groupby(ARM)["train_flops_per_image"].first()
+    def judge(arms: pd.DataFrame) -> list[Verdict | None]:
+        cost, found = arms.groupby(ARM)["train_flops_per_image"].first(), []
         for claim, axial in ((MORE, FULL), (EQUAL, HALF)):
             times = f"{cost.get(axial, 0) / cost.get(PLAIN, 1):.2g}"
-            found += [compare(claim, arms, axial, PLAIN, by=ARM, about={"times": times, "first": "axial attention"})]
-    return tuple(verdict for verdict in found if verdict)
+            about = {"times": times, "first": "axial attention"}
+            found += [compare(claim, arms, axial, PLAIN, by=ARM, about=about, doubts=recipes.rate_doubts(arms))]
+        return found
+
+    return each_model(own, judge)
 
 
 STUDY = Study(

@@ -113,13 +113,12 @@ def verdicts(trained: pd.DataFrame) -> tuple[Verdict, ...]:
     """The claim at each depth of each model, every block at its own rate."""
     from vitlab.claims.compare import compare
 
-    own = at_own_rate(trained, BY).query("split == 'test'")
-    points = own[["model", LAYERS]].drop_duplicates().to_dict("records")
-    found = {
-        f"{point['model']}, {point[LAYERS]:g} layers": compare(BLOCK, own, PRE, POST, by=ARM, at=point)
-        for point in points
-    }
-    return tuple(replace(one, subject=f"{one.subject}, {where}") for where, one in found.items() if one)
+    own, found = at_own_rate(trained, BY).query("split == 'test'"), []
+    for (model, layers), rows in own.groupby(["model", LAYERS], sort=False):
+        point, doubts = {"model": model, LAYERS: int(layers)}, recipes.rate_doubts(rows)
+        one = compare(BLOCK, rows, PRE, POST, by=ARM, at=point, doubts=doubts)
+        found += [replace(one, subject=f"{one.subject}, {model}, {layers:g} layers")] if one else []
+    return tuple(found)
 
 
 STUDY = Study(

@@ -19,9 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from vitlab.claims.claim import Claim
 from vitlab.claims.phrases import alike
-from vitlab.report.families import in_order
 from vitlab.runs.run import Run
-from vitlab.study.arms import ARM, Ablation, at_own_rate, rate_table
+from vitlab.study.arms import ARM, Ablation, at_own_rate, each_model, rate_table
 from vitlab.study.plan import RATE
 from vitlab.study.study import Study, main
 from . import recipes
@@ -98,12 +97,11 @@ def verdicts(trained: pd.DataFrame) -> tuple[Verdict, ...]:
     """Both claims on each model: accuracies at the heads' own rates, and these rates seed by seed."""
     from vitlab.claims.compare import compare
 
-    found = []
-    for model in in_order(trained["model"]):
-        own = at_own_rate(trained[trained["model"] == model]).query("split == 'test'")
-        found += [compare(HEAD, own, CLS, GAP, by=ARM)]
-        found += [rate_verdict(trained[trained["model"] == model])]
-    return tuple(verdict for verdict in found if verdict)
+    def judge(rows: pd.DataFrame) -> list[Verdict | None]:
+        own = at_own_rate(rows).query("split == 'test'")
+        return [compare(HEAD, own, CLS, GAP, by=ARM, doubts=recipes.rate_doubts(own)), rate_verdict(rows)]
+
+    return each_model(trained, judge)
 
 
 def rate_verdict(trained: pd.DataFrame) -> Verdict | None:

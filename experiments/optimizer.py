@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from vitlab.claims.claim import Claim
 from vitlab.claims.phrases import not_worse
-from vitlab.report.families import in_order
 from vitlab.runs.run import Run
-from vitlab.study.arms import ARM, Ablation, at_own_rate, rate_table
+from vitlab.study.arms import ARM, Ablation, at_own_rate, each_model, rate_table
 from vitlab.study.plan import RATE, grid
 from vitlab.study.settings import data_of
 from vitlab.study.study import Study, main
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from vitlab.claims.claim import Verdict
     from vitlab.report.evidence import Evidence
 
+TOLD = (ARM, RATE, "tried", "at_edge", "steps", "best_step", "late_gain")  # of a pre-training, beside its probes
 ARMS: dict[str, dict[str, Any]] = {
     "Adam": {"recipe.optimizer": "adamw"},
     "SGD": {"recipe.optimizer": "sgd", "recipe.weight_decay": 1e-4},
@@ -114,7 +114,7 @@ def probed(rows: pd.DataFrame, trained: pd.DataFrame) -> pd.DataFrame:
     """The few-shot rows of some pre-trainings' weights, with what is told of these; several sets once more as one."""
     import pandas as pd
 
-    told = [name for name in (ARM, RATE, "at_edge", "steps", "best_step", "late_gain") if name in trained.columns]
+    told = [name for name in TOLD if name in trained.columns]
     of_run = trained.drop_duplicates("run").set_index("run")[told]
     few = rows[(rows["task.kind"] == "few_shot") & rows["init"].notna()]
     found = few.drop(columns=told, errors="ignore").join(of_run, on="init", how="inner")
@@ -130,9 +130,14 @@ def verdicts(rows: pd.DataFrame, own: pd.DataFrame) -> tuple[Verdict, ...]:
 
     random = rows[(rows["task.kind"] == "few_shot") & rows["init"].isna()]
     floor, sets = pd.concat([random.assign(**{ARM: name}) for name in ARMS]), own[own["title"] != MEAN]
-    models = {model: floor[floor["model"] == model] for model in in_order(own["model"])}
-    found = [compare(ADAM, sets, *ARMS, by=ARM, at={"model": of}, untrained=u) for of, u in models.items()]
-    return tuple(verdict for verdict in found if verdict)
+
+    def judge(of: pd.DataFrame) -> list[Verdict | None]:
+        untrained = floor[floor["model"].isin(of["model"])]
+        doubts = recipes.rate_doubts(of, "init.data.name")
+        at = {"model": of["model"].iloc[0]}
+        return [compare(ADAM, of, *ARMS, by=ARM, at=at, untrained=untrained, doubts=doubts)]
+
+    return each_model(sets, judge)
 
 
 STUDY = Study(

@@ -22,7 +22,7 @@ from vitlab.claims.claim import Claim
 from vitlab.claims.phrases import alike
 from vitlab.report.families import in_order
 from vitlab.runs.run import Run
-from vitlab.study.arms import ARM, Ablation, at_own_rate
+from vitlab.study.arms import ARM, Ablation, at_own_rate, each_model
 from vitlab.study.study import Study, main
 from . import recipes
 
@@ -125,12 +125,11 @@ def verdicts(test: pd.DataFrame) -> tuple[Verdict, ...]:
     """Each claim on each model, doubted where the one rate of all arms is not a tuned one."""
     from vitlab.claims.compare import compare
 
-    found = []
-    for model in in_order(test["model"]):
-        own = test[test["model"] == model]
-        doubts = recipes.rate_doubts(own) if (own["tried"] == 1).all() else []
-        found += [compare(claim, own, BASE, other, by=ARM, doubts=doubts) for claim, other in COMPARED]
-    return tuple(verdict for verdict in found if verdict)
+    def judge(own: pd.DataFrame) -> list[Verdict | None]:
+        doubts = recipes.rate_doubts(own)
+        return [compare(claim, own, BASE, other, by=ARM, doubts=doubts) for claim, other in COMPARED]
+
+    return each_model(test, judge)
 
 
 STUDY = Study(

@@ -29,9 +29,11 @@ class Trials:
 
     def doubt(self, model: str, rate: float) -> str:
         """Why the rate of a model is not a tuned one, in words; empty where it is."""
-        tried = self.tried.get(family(model), ())
+        tried, best = self.tried.get(family(model), ()), self.chosen.get(family(model))
         if rate not in tried:
             return f"the rate of {model}, {rate:g}, is none of those that were tried"
+        if rate != best:
+            return f"the rate of {model}, {rate:g}, is not {best:g}, the best of those that were tried"
         if len(tried) > 1 and rate in (min(tried), max(tried)):
             return f"the rate of {model}, {rate:g}, is at the edge of those that were tried"
         return ""
@@ -77,9 +79,11 @@ UNTUNED = dict.fromkeys(FAMILIES, 1e-3)  # the GPU presets' rates: nobody has tr
 
 def rate_doubts(rows: pd.DataFrame, data: str = "data.name") -> list[str]:
     """Why models cannot be compared: a rate that was not tuned on what they were trained on (column `data`), or lies
-    at the edge of those that were tried.
+    at the edge of those that were tried. Nothing where several were `tried` for the rows themselves.
     """
     doubts = []
+    if "tried" in rows.columns:
+        rows = rows[~(rows["tried"] > 1)]
     for name, model, rate in rows[[data, "model", "recipe.lr"]].dropna().drop_duplicates().itertuples(index=False):
         words = [trials.doubt(model, rate) for trials in TRIALS if trials.data == name.partition("@")[0]]
         if not words:

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vitlab.claims.compare import closing, gains, last_gain
+from vitlab.claims.compare import closing, gains, last_gain, preconditions
 from vitlab.claims.preconditions import at_edge, cut_short, near_floor, true_untrained
 
 
@@ -16,6 +16,19 @@ def test_near_chance_and_near_untrained_weights() -> None:
     sets = rows[2:].assign(**{"data.name": "digits"})
     both = pd.concat([sets, sets.assign(score=0.01, **{"data.name": "pets"})])
     assert near_floor(both) == ["ResNet on pets is 0.5 points above chance (1.0% of 200 classes), not 5"]
+
+
+def test_below_untrained_weights_is_said_so() -> None:
+    rows = pd.DataFrame({"model": ["ResNet"], "score": [0.6], "classes": 3})
+    assert near_floor(rows, rows.assign(score=0.7)) == [
+        "ResNet is 10.0 points below its untrained weights, not 5 above"
+    ]
+
+
+def test_only_a_rate_that_is_at_the_edge_is() -> None:
+    rows = pd.DataFrame({"model": ["ViT", "ResNet", "MLP"], "score": 0.5, "classes": 10, "recipe.lr": 0.01})
+    trained_beside_fine_tunings = rows.assign(at_edge=[float("nan"), False, True])
+    assert preconditions(trained_beside_fine_tunings) == ["the rate of MLP, 0.01, is at the edge of those tried"]
 
 
 def test_runs_that_were_cut_short() -> None:

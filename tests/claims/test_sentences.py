@@ -2,6 +2,8 @@ from dataclasses import replace
 
 import pytest
 
+from vitlab.claims.compare import closing
+from vitlab.claims.phrases import catches_up
 from vitlab.claims.rule import decide
 from vitlab.claims.sentences import answer, clause, readable
 
@@ -81,3 +83,12 @@ def test_what_a_template_cannot_name_and_raw_verdicts_are_refused(above, judged)
     sure = decide([judged(replace(above, says={"holds": "{colour}"}), [0.1, 0.11, 0.105])])
     with pytest.raises(ValueError, match="'colour'; it can name effect, size, amount"):
         answer(sure)
+
+
+def test_who_gains_on_whom_is_said_without_a_word_on_who_is_ahead(above, scaling) -> None:
+    claim = replace(above, says=catches_up("from {few:,} to {many:,} images"))
+    sizes = scaling[scaling["train_images"] > 500].assign(title="Digits")
+    sizes["train_images"] = sizes["train_images"].astype(float)  # as beside rows without a size
+    for vit, cnn, verb in (("ViT", "ResNet", "gains on"), ("ResNet", "ViT", "loses ground to")):
+        (verdict,) = decide([closing(claim, sizes, vit, cnn, x="train_images")])
+        assert clause(verdict) == f"{vit} {verb} {cnn} from 2,000 to 512,000 images"

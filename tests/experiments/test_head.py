@@ -7,6 +7,7 @@ import pytest
 
 from experiments.head import CLS, GAP, PRESETS, STUDY, plan
 from vitlab.claims.rule import decide
+from vitlab.claims.sentences import clause
 
 SETTINGS = replace(PRESETS["quick"], rates=(0.001, 0.002, 0.004, 0.008))
 BEST = {CLS: 0.004, GAP: 0.002}
@@ -41,3 +42,13 @@ def test_without_a_choice_of_rates_there_is_no_verdict_on_them(as_if_made):
     one = replace(SETTINGS, rates=(0.004,))
     found = STUDY.draw(as_if_made(plan(one), lambda run: 0.8), one)
     assert [verdict.claim.id for verdict in found.verdicts] == ["d3.head"]
+    assert found.verdicts[0].failed == ("the rate of ViT-Pico/2, 0.004, is none of those that were tried",)
+
+
+def test_verdicts_of_several_models_say_which_they_are_of(as_if_made):
+    both = replace(SETTINGS, sizes=("Pico", "Nano"))
+    found = STUDY.draw(as_if_made(plan(both), lambda run: 0.8 - 0.01 * abs(math.log2(run.recipe.lr / 0.002))), both)
+    verdicts = decide(found.verdicts)
+    assert [one.subject for one in verdicts[::2]] == [f"{CLS} against {GAP}, ViT-{size}/2" for size in ("Pico", "Nano")]
+    assert len({clause(one) for one in verdicts}) == 4
+    assert clause(verdicts[0]).startswith("class token (ViT-Pico/2) and mean pooling are alike")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from experiments.recipes import TRIALS, Trials
+from experiments.recipes import TRIALS, UNTUNED, Trials, rate_doubts
 from vitlab.report.families import family
 from vitlab.runs.stored import drawable, read_rows
 
@@ -25,3 +25,19 @@ def test_rates_are_those_that_the_trials_chose(trials: Trials) -> None:
         assert by_size.groupby("recipe.lr").mean().idxmax() == chosen
         inside = min(trials.tried[name]) < chosen < max(trials.tried[name])
         assert inside == (trials.doubt(own["model"].iloc[0], chosen) == "")
+
+
+def test_a_rate_that_trials_rejected_is_no_tuned_one() -> None:
+    def doubts(rates: dict[str, float], tried: int | None = None) -> list[str]:
+        rows = pd.DataFrame({"data.name": "cifar10", "model": list(rates), "recipe.lr": list(rates.values())})
+        return rate_doubts(rows if tried is None else rows.assign(tried=tried))
+
+    assert doubts({"ViT-Pico/4": 0.001, "ResNet-Pico": 0.01}) == []  # the best of 800 steps
+    assert doubts({"ViT-Pico/4": 0.003, "ResNet-Pico": 0.03}) == []  # ... and of thousands
+    # The longer trials lack it, and in the others it was not the best.
+    assert doubts(UNTUNED) == ["the rate of ResNet, 0.001, is none of those that were tried"]
+    assert doubts({"ResNet-Pico": 0.003}) == [
+        "the rate of ResNet-Pico, 0.003, is not 0.03, the best of those that were tried"
+    ]
+    assert doubts({"ResNet-Pico": 0.003}, tried=4) == [], "the rows chose it themselves"
+    assert doubts({"ResNet-Pico": 0.003}, tried=1) != []

@@ -72,6 +72,13 @@ def test_what_a_doubling_gains_is_told(as_if_made):
         }  # fmt: skip
 
 
+def test_rates_that_the_study_tried_itself_are_not_doubted(as_if_made):
+    rows = made(as_if_made, own := replace(QUICK, rates=(0.004, 0.008, 0.016), seeds=3))
+    rows["score"] -= 0.01 * (rows["recipe.lr"] != 0.008)
+    assert [one.failed for one in STUDY.draw(rows, own).verdicts] == [(), ()]
+    assert all("none of those" in one.failed[0] for one in STUDY.draw(rows.query("`recipe.lr` == 0.008"), own).verdicts)
+
+
 def test_every_part_of_the_rows_is_drawn_or_declined(as_if_made):
     rows, draws = made(as_if_made, replace(QUICK, seeds=2)), random.Random(0)
     runs = sorted(rows["run"].unique())

@@ -177,7 +177,8 @@ def _along(
     shown = rows if points is None else points
     arms = [shown[shown["model"] == name] for name in (first, second)]
     failed = [words for rows_of in arms for words in _failing_points(rows_of, x, untrained)]
-    more["about"] = {"first": first, "second": second, "few": rows[x].min(), "many": rows[x].max()}
+    few, many = (int(end) if end == int(end) else end for end in (rows[x].min(), rows[x].max()))
+    more["about"] = {"first": first, "second": second, "few": few, "many": many}
     return _stated(claim, values, arms, [*doubts, *few_seeds(len(values)), *failed], **more)
 
 
@@ -241,7 +242,7 @@ def _edges(rows: pd.DataFrame, by: str) -> list[str]:
     """Arms whose rate, chosen among several, is the smallest or the largest of them (see `best_rate`)."""
     if "at_edge" not in rows.columns:
         return []
-    edge = rows[rows["at_edge"].astype(bool)].drop_duplicates([by, "recipe.lr"])
+    edge = rows[rows["at_edge"].eq(True)].drop_duplicates([by, "recipe.lr"])
     return [
         f"the rate of {name}, {rate:g}, is at the edge of those tried"
         for name, rate in zip(edge[by], edge["recipe.lr"], strict=True)

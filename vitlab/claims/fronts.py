@@ -15,6 +15,7 @@ from vitlab.claims.claim import Claim, Verdict
 from vitlab.claims.compare import judged
 from vitlab.claims.curves import Curve, cost_ratio, curves, front, gained, reach_errors, shared
 from vitlab.claims.interval import mean_interval, paired
+from vitlab.claims.sentences import readable
 from vitlab.claims.statistics import LOG_ODDS, sampling_error, whole_seeds, with_log_odds
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def lead(
         odds=ahead(LOG_ODDS),
         sampling=sampling_error(*ends),
         odds_sampling=sampling_error(*ends, odds=True),
-        about={"first": first, "second": second, "few": f"{few:.2g}", "many": f"{many:.2g}"},
+        about={"first": first, "second": second, "few": readable(few), "many": readable(many)},
     )
 
 

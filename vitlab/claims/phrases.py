@@ -46,11 +46,11 @@ def not_worse(where: str = "", plural: bool = False) -> Mapping[str, str]:
 
 
 def catches_up(over: str) -> Mapping[str, str]:
-    """Clauses on whether `first` comes nearer to `second`; `over`: along what, "from {few:,} to {many:,} images"."""
+    """Clauses on whether `first` gains on `second`, whoever is ahead; `over`: along what, "from {few:,} images on"."""
     return {
-        "holds": f"{{first}} comes nearer to {{second}} {over}",
-        "does not hold": f"{{first}} falls further behind {{second}} {over}",
-        "undecided": f"whether {{first}} comes nearer to {{second}} {over} is not decided",
+        "holds": f"{{first}} gains on {{second}} {over}",
+        "does not hold": f"{{first}} loses ground to {{second}} {over}",
+        "undecided": f"whether {{first}} gains on {{second}} {over} is not decided",
     }
 
 
@@ -64,6 +64,6 @@ def gains_more(over: str) -> Mapping[str, str]:
 
 
 def shrinks(where: str) -> Mapping[str, str]:
-    """What becomes of a lead of `first` over `second`; `where` begins the sentence."""
-    said = where + "the lead of {first} over {second} "
-    return {"holds": said + "shrinks by {amount}", "does not hold": said + "grows by {amount}"}
+    """Clauses on what becomes of a lead of `first` over `second`, if there is one; `where` begins the sentence."""
+    verbs = {"holds": "loses {amount} against", "does not hold": "gains {amount} on"}
+    return {outcome: f"{where}{{first}} {verb} {{second}}" for outcome, verb in verbs.items()}

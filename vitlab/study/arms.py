@@ -5,15 +5,17 @@ settings.trainings(ARMS)       every arm at every rate with every seed
 settings.named(rows, ARMS)     the rows of each arm, with its name in the column `arm`
 at_own_rate(named)             those at the rate that validation chose for the arm
 rate_table("rates", named)     accuracy at every rate, and at that one
+each_model(rows, judge)        verdicts on each model, which say of which where there are several
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from vitlab.report.families import in_order
 from vitlab.runs.rows import labelled
 from vitlab.runs.run import Run
 from vitlab.study.plan import RATE, SEED, best_rate, changed, grid
@@ -22,6 +24,7 @@ from vitlab.study.settings import Settings, check_sizes
 if TYPE_CHECKING:
     import pandas as pd
 
+    from vitlab.claims.claim import Verdict
     from vitlab.report.evidence import Table
 
 ARM = "arm"
@@ -78,6 +81,18 @@ def at_own_rate(rows: pd.DataFrame, by: Sequence[str] = ("model", ARM)) -> pd.Da
     """
     best = best_rate(rows, by)
     return best.assign(at_edge=best["at_edge"] & (best["tried"] > 1))
+
+
+def each_model(rows: pd.DataFrame, judge: Callable[[pd.DataFrame], Iterable[Verdict | None]]) -> tuple[Verdict, ...]:
+    """The verdicts of `judge` on the rows of each model; where there are several, each says which it is of."""
+    models = in_order(rows["model"].unique())
+    found = [(model, one) for model in models for one in judge(rows[rows["model"] == model]) if one]
+    if len(models) < 2:
+        return tuple(one for _, one in found)
+    return tuple(
+        replace(one, subject=f"{one.subject}, {model}", about={**one.about, "first": f"{one.about['first']} ({model})"})
+        for model, one in found
+    )
 
 
 def rate_table(name: str, rows: pd.DataFrame, *, by: Sequence[str] = ("model", ARM), caption: str = "") -> Table:
