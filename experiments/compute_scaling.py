@@ -92,7 +92,9 @@ def known(settings: ComputeScaling) -> dict[Run, Rows]:
 
 
 def plan(settings: ComputeScaling) -> list[Run]:
-    """What is known, and what is missing of every model at every length, seed by seed."""
+    """What is known, and what is missing of every model at every length, seed by seed; ValueError for epochs."""
+    if settings.recipe.epochs:
+        raise ValueError("This study varies the steps (--lengths); leave --epochs at None.")
     runs = list(known(settings))
     there = {(run.model, run.recipe.steps, run.seed) for run in runs}
     for run in grid(settings.templates(), {"seed": range(settings.seeds), "recipe.steps": settings.lengths}):

@@ -75,6 +75,11 @@ def test_the_ratio_of_compute_and_the_leads_are_told(as_if_made):
     assert [one.name for one in front.series] == ["ViT", "HybridViT", "ResNet"] and len(every.series) == 9
 
 
+def test_lengths_are_in_steps_alone():
+    with pytest.raises(ValueError, match="leave --epochs at None"):
+        plan(ComputeScaling(recipe=Recipe(epochs=3)))
+
+
 def test_what_others_trained_is_drawn_and_not_trained_again(as_if_made, tmp_path):
     """Rows at another length count where data and recipe are the same; those of fewer images and other rates do not."""
     recipe = replace(QUICK.recipe, steps=60, warmup_steps=6, evaluations=4)

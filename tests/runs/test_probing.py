@@ -104,6 +104,15 @@ def test_shuffled_data_has_features_of_its_own_from_shuffled_images(place, train
     assert torch.equal(features(run, place), plain), "the cache keeps them apart"
 
 
+def test_computed_positions_that_are_set_to_zero_have_features_of_their_own(place, tmp_path):
+    """They are in no file, so that the weights alone do not tell."""
+    model = create("ViT-Pico/2", image_size=8, num_classes=10, positions="sincos2d")
+    path = save_checkpoint(model, tmp_path / "w.safetensors")
+    run = Run("ViT-Pico/2", DIGITS, init=str(path), options=(("positions", "sincos2d"),))
+    kept, zeroed = (features(replace(run, task=LinearProbe(kind)), place) for kind in ("interpolate", "zero"))
+    assert not torch.allclose(kept, zeroed, atol=0.1)
+
+
 def test_a_shuffle_that_does_not_fit_is_refused_before_anything_is_trained(place):
     with pytest.raises(ValueError, match="shuffle=3.*choose from 1, 2, 4"):
         prepare([replace(TRAINED, data=replace(DIGITS, shuffle=3))], place)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from vitlab.runs.rows import flat, run_of
 from vitlab.runs.run import Data, Run, from_settings, settings
 from vitlab.tasks.settings import Classify, FewShot, MaskedPatch, Recipe
 
@@ -52,6 +53,14 @@ def test_where_the_images_are_is_not_in_the_identity():
 
 def test_a_default_that_is_written_out_changes_nothing():
     assert replace(BASE, recipe=Recipe(lr=1e-3), task=Classify(loss="softmax")).id == BASE.id
+
+
+def test_a_whole_number_is_one_value_however_it_is_written():
+    whole, point = (replace(BASE, recipe=Recipe(epochs=n, weight_decay=w)) for n, w in ((90, 0), (90.0, 0.0)))
+    assert whole == point and whole.id == point.id
+    assert run_of({"run": whole.id, **flat(whole)}) == whole
+    shots = [replace(BASE, task=FewShot(l2=l2)) for l2 in ((1024,), (1024.0,))]
+    assert shots[0].id == shots[1].id
 
 
 def test_settings_give_the_same_run_again():

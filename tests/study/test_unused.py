@@ -12,6 +12,7 @@ from vitlab.study.unused import unused
 FEW = few_shot.PRESETS["quick"]
 FROZEN = replace(FEW, checkpoint="vitlab/vit_pico_4.tiny_imagenet_32", models=("ViT-Pico/4",))
 TUNED = data_scaling.PRESETS["quick"]  # with a rate of its own for each family
+EPOCHS = replace(TUNED, train_sizes=(77,), steps_by_size={77: 9}, recipe=replace(TUNED.recipe, epochs=2.0, steps=9))
 NANO = replace(TUNED, models=("ViT-Nano/2",))
 
 
@@ -37,6 +38,7 @@ def named(study: Study, settings: object, command: str) -> list[str]:
             ["learning_rates.ResNet"],
         ),
         (few_shot.STUDY, FROZEN, "--learning_rates ViT 0.1 --steps 9 --finetune.steps 9", ["learning_rates", "steps"]),
+        (data_scaling.STUDY, EPOCHS, "--epochs 2 --steps 9 --steps_by_size.77 9", ["steps", "steps_by_size.77"]),
         (few_shot.STUDY, FEW, "--learning_rates ViT 0.1 --steps 9 --rates 0.1 --shots 1 5", []),
     ],
 )  # fmt: skip

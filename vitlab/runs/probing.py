@@ -104,9 +104,16 @@ def frozen_features(
         data=f"{data.fingerprint} {run.data.classes}",
         split=split if whole else f"{split} {weights_fingerprint({'only': only})}",
         image_size=(data.image_size, data.image_size),
-        preparation=f"{pixels}" if run.data.shuffle is None else f"{pixels} {run.data.shuffle, run.data.shuffle_seed}",
+        preparation=preparation(run, pixels),
     )
     return found if whole else found.new_zeros(len(every), found.shape[1]).index_copy(0, only, found)
+
+
+def preparation(run: Run, pixels: Pixels) -> str:
+    """What features depend on beside images and the weights that a file would hold, in words."""
+    shuffled = "" if run.data.shuffle is None else f" {run.data.shuffle, run.data.shuffle_seed}"
+    positions = getattr(run.task, "positions", "interpolate")  # computed ones are in no file, and may be set to zero
+    return f"{pixels}{shuffled}{'' if positions == 'interpolate' else f' positions: {positions}'}"
 
 
 def normalised(

@@ -83,9 +83,20 @@ class Run:
 def settings(value: Any) -> Any:
     """Return the settings of `value` that differ from their defaults, as JSON values; a task carries its name."""
     if isinstance(value, Run | Recipe | Data) or type(value) in TASKS.values():
-        found = {f.name: settings(getattr(value, f.name)) for f in dataclasses.fields(value) if _differs(value, f)}
+        kind: type = type(value)
+        own = [f for f in dataclasses.fields(value) if _differs(value, f)]
+        found = {f.name: settings(_any_number(getattr(value, f.name), _types(kind)[f.name])) for f in own}
         return {"kind": task_name(value), **found} if type(value) in TASKS.values() else found  # type: ignore[arg-type]
     return [settings(item) for item in value] if isinstance(value, tuple | list) else value
+
+
+def _any_number(value: Any, hint: Any) -> Any:
+    """90 as 90.0 where a setting takes any number: they are one value, and have one identity."""
+    if float not in (hint, *get_args(hint)):
+        return value
+    if isinstance(value, tuple):
+        return tuple(_any_number(item, float) for item in value)
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _differs(value: Any, setting: dataclasses.Field) -> bool:

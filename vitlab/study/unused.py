@@ -16,9 +16,11 @@ from vitlab.runs.run import Run
 def unused(plan: Callable[[Any], list[Run]], settings: Any, given: Collection[str]) -> list[str]:
     """A warning for each option of `given`, as `options_given` names them, that `plan(settings)` does not depend on.
 
-    Raises ValueError where the plan of `settings` itself cannot be had.
+    Nothing where the plan of `settings` itself cannot be had.
     """
-    planned = plan(settings)
+    planned = _planned(plan, lambda: settings)
+    if planned is None:
+        return []
     return [
         f"Warning: --{option} changes nothing here, since no run of this plan depends on it."
         for option, other in others(settings)
@@ -28,9 +30,15 @@ def unused(plan: Callable[[Any], list[Run]], settings: Any, given: Collection[st
 
 def _planned(plan: Callable[[Any], list[Run]], settings: Callable[[], Any]) -> list[Run] | None:
     try:
-        return plan(settings())
+        return [_looked_at(run) for run in plan(settings())]
     except ValueError:  # what is refused is looked at
         return None
+
+
+def _looked_at(run: Run) -> Run:
+    """`run` without steps that nobody takes, since its recipe counts in epochs."""
+    recipe = replace(run.recipe, steps=1) if run.recipe.epochs else run.recipe
+    return replace(run, recipe=recipe, init=_looked_at(run.init) if isinstance(run.init, Run) else run.init)
 
 
 def others(settings: Any, inside: str = "") -> Iterator[tuple[str, Callable[[], Any]]]:
