@@ -8,8 +8,8 @@
     bars(rows, category="step", ...), dots(rows, x=, y=)   the other kinds; captions.describe(rows) says what made them
 
 Everywhere: rows that agree in `unit` (the seed) are averaged first (draws of a seed), and what is left counts as
-independent. With `accuracy` (the default) values are fractions in [0, 1], whose interval is never narrower than the
-sampling error of the test images that column `images` counts; other quantities need `accuracy=False`.
+independent. With `accuracy` (the default) values are fractions in [0, 1], whose spread counts as no less than the
+sampling error of the test images (column `images`); other quantities need `accuracy=False`.
 """
 
 from __future__ import annotations
