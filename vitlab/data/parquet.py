@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ import pyarrow.parquet as parquet
 from vitlab.data.cards import Card
 from vitlab.data.encoded import ArrowRows, ParquetRows, Rows
 from vitlab.data.walk import few, shown
-from vitlab.data.words import EITHER, SPLIT_WORDS, named_splits
+from vitlab.data.words import MEANINGS, SPLIT_WORDS, named_splits
 
 MOST_CLASSES = 100_000  # that a set of fewer images may have
 CHECK_SECONDS = 5  # for the hub's one answer
@@ -150,13 +151,24 @@ def read_labels(
 
 
 def _split_of(file: Path, folder: Path) -> str:
-    """The split that a file belongs to: `train-00000-of-00004.parquet`, `train.parquet` or `train/0000.parquet`."""
-    words = {word for some in SPLIT_WORDS.values() for word in some} | set(EITHER)
+    """The split that a file belongs to: `train-00000-of-00004.parquet`, `cifar10-test.parquet` or `train/0000.parquet`.
+
+    The nearest name that begins with a split's word counts, and a word inside of the names before it, which must agree.
+    Raises ValueError where they do not.
+    """
+    found: list[str] = []
     for part in [file.stem, *reversed(file.relative_to(folder).parent.parts)]:
-        word = part.lower().removeprefix("partial-").split("-")[0].split("_")[0]
-        if word in words:
-            return word
-    return "train"
+        words = re.split(r"[-_.\s]", part.lower().removeprefix("partial-"))
+        begins = words[0] in MEANINGS
+        found += words[:1] if begins else [word for word in words if word in MEANINGS]
+        if begins:
+            break
+    if found and not set.intersection(*(MEANINGS[word] for word in found)):
+        raise ValueError(
+            f"{file} has the words of several splits in its name, {', '.join(dict.fromkeys(found))}; give it a name "
+            "that begins with train, validation or test."
+        )
+    return found[-1] if found else "train"
 
 
 def _schema(file: Path) -> arrow.Schema:

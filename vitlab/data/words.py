@@ -12,6 +12,9 @@ SPLIT_WORDS = {
     "test": ("test", "testing"),
 }
 EITHER = ("eval", "evaluation")  # the test split, unless there is another one
+MEANINGS = {word: {split} for split, words in SPLIT_WORDS.items() for word in words} | {
+    word: {"validation", "test"} for word in EITHER
+}
 
 
 def parted(source: str) -> tuple[str, str]:
@@ -24,8 +27,7 @@ def parted(source: str) -> tuple[str, str]:
 
 def split_word(name: str) -> str | None:
     """The word for a split that `name` is, in any case: "train" for `Train`, `train_set`, `Train images`; else None."""
-    words = "|".join([word for some in SPLIT_WORDS.values() for word in some] + list(EITHER))
-    found = re.fullmatch(rf"({words})[ _-]?(?:sets?|data|images?|split|folder)?", name.lower())
+    found = re.fullmatch(rf"({'|'.join(MEANINGS)})[ _-]?(?:sets?|data|images?|split|folder)?", name.lower())
     return found[1] if found else None
 
 

@@ -1,0 +1,48 @@
+"""Tables as people have them: the splits that their files are named after."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.data.copies import write_parquet
+from vitlab.data import describe
+
+
+def described(root: Path, *files: str) -> dict[str, tuple[int, bool]]:
+    """By split of a folder with tables of 20, 21, ... images in `files`: its size, and whether it is carved."""
+    for number, file in enumerate(files):
+        write_parquet(root / file, 20 + number, None, 100 * number, image="image")
+    return {split.name: (split.size, "carved" in split.origin) for split in describe(str(root)).splits}
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        ("train-00000-of-00001.parquet", "test-00000-of-00001.parquet"),
+        ("plain_text/train-00000-of-00001.parquet", "plain_text/test-00000-of-00001.parquet"),
+        ("default/partial-train/0000.parquet", "default/partial-test/0000.parquet"),
+        ("cifar10-train.parquet", "cifar10-test.parquet"),
+        ("mnist_train.parquet", "mnist_test.parquet"),
+        ("train.00000.parquet", "test.00000.parquet"),
+        ("birds.parquet", "birds (2) test.parquet"),
+        ("birds_train/0.parquet", "birds_test/0.parquet"),
+        ("train/my-train-images.parquet", "eval/my-test-images.parquet"),
+        ("train_of_test_drives.parquet", "test_of_train_tickets.parquet"),
+        ("train/protest.parquet", "test/constrain.parquet"),
+    ],
+)
+def test_a_split_is_named_anywhere_in_a_files_name(files: tuple[str, ...], tmp_path: Path) -> None:
+    assert described(tmp_path / "set", *files)["test"] == (21, False)
+
+
+def test_the_usual_other_words_too(tmp_path: Path) -> None:
+    found = described(tmp_path / "set", "a-training.parquet", "a-valid.parquet", "a-eval.parquet")
+    assert found == {"train": (20, False), "validation": (21, False), "test": (22, False)}
+
+
+@pytest.mark.parametrize("file", ["train/birds-test.parquet", "birds-train-test.parquet", "a-val/birds_train.parquet"])
+def test_a_name_with_two_splits_is_refused(file: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=rf"{file} has the words of several splits.*begins with train, validation or"):
+        described(tmp_path / "set", file)
