@@ -1,9 +1,11 @@
-"""Tables as people have them: the splits that their files are named after."""
+"""Tables as people have them: splits by the names of files, and labels that are missing."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as arrow
+import pyarrow.parquet as parquet
 import pytest
 
 from tests.data.copies import write_parquet
@@ -46,3 +48,22 @@ def test_the_usual_other_words_too(tmp_path: Path) -> None:
 def test_a_name_with_two_splits_is_refused(file: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=rf"{file} has the words of several splits.*begins with train, validation or"):
         described(tmp_path / "set", file)
+
+
+WORDS = arrow.array(["cat", None, "dog"] * 10)
+GAPS = {
+    "words": WORDS,
+    "words of a list": WORDS.dictionary_encode(),  # pandas' categories
+    "numbers": arrow.array([0, None, 1] * 10),
+    "numbers below zero": arrow.array([0, -1, 1] * 10),
+    "no label at all": arrow.nulls(30),
+}
+
+
+@pytest.mark.parametrize("kind", GAPS)
+def test_images_without_a_label_are_refused(kind: str, tmp_path: Path) -> None:
+    file = tmp_path / "set" / "train.parquet"
+    write_parquet(file, 30, None, 0, image="image")
+    parquet.write_table(parquet.read_table(file).set_column(1, "label", GAPS[kind]), file)
+    with pytest.raises(ValueError, match="The train split of .*set has no labels, or images without one"):
+        describe(str(tmp_path / "set"))

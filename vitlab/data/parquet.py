@@ -128,20 +128,17 @@ def read_labels(
     columns: Mapping[str, Any], names: Sequence[str] | None, where: object
 ) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
     """Labels as 0..K-1 and the classes' names, from Arrow columns of integers or of words."""
-    values = {
-        split: column.to_numpy(zero_copy_only=False) if hasattr(column, "combine_chunks") else column
-        for split, column in columns.items()
-    }
-    values = {split: np.asarray(column) for split, column in values.items()}
+    values = {split: np.asarray(column.to_numpy(zero_copy_only=False)) for split, column in columns.items()}
+    for split, column in values.items():
+        words, gaps = column.dtype.kind == "O", columns[split].null_count
+        if len(column) == 0 or gaps or column.dtype.kind not in "iubO" or (not words and column.min() < 0):
+            raise ValueError(f"The {split} split of {where} has no labels, or images without one.")
     if any(column.dtype.kind == "O" for column in values.values()):
         known, numbers = np.unique(
             np.concatenate([column.astype(str) for column in values.values()]), return_inverse=True
         )
         ends = np.cumsum([len(column) for column in values.values()])[:-1]
         return tuple(map(str, known)), dict(zip(values, np.split(numbers.astype(np.int64), ends), strict=True))
-    for split, column in values.items():
-        if len(column) == 0 or column.dtype.kind not in "iub" or column.min() < 0:
-            raise ValueError(f"The {split} split of {where} has no labels, or images without one.")
     count = len(names) if names else int(max(column.max() for column in values.values())) + 1
     if max(column.max() for column in values.values()) >= count:
         raise ValueError(f"{where} has labels above its {count} classes.")
