@@ -78,6 +78,18 @@ def test_other_numbers_in_the_notes_are_noticed(animals: Path, tmp_path: Path) -
     assert load_data(str(animals), cache=tmp_path).mean == first.mean
 
 
+def test_notes_of_many_unreadable_images_are_no_damage(
+    animals: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    checked.write_notes(tmp_path / "notes", facts := {"bad": {2: "too large", 10: "cut off"}})
+    assert checked.read_notes(tmp_path / "notes") == json.loads(json.dumps(facts))
+    for name in ("002.png", "010.png"):
+        (animals / "cat" / name).write_bytes(b"nothing")
+    load_data(str(animals), cache=tmp_path, skip_bad_images=True)
+    caplog.clear()
+    assert load_data(str(animals), cache=tmp_path, skip_bad_images=True).skipped == 2 and not caplog.records
+
+
 @pytest.mark.parametrize("notes", ["", "{}", "null", "0" * 32, '{"crc": 1, "facts": {"key": "", "value": ""}}'])
 def test_a_damaged_memo_is_found_out_again(
     notes: str, animals: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture

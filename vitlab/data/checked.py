@@ -74,6 +74,7 @@ def open_array(file: Path, shape: tuple[int, ...], notes: Mapping[str, Any]) -> 
 
 def write_notes(file: Path, facts: Mapping[str, Any]) -> None:
     """Write `facts` (JSON values) with a checksum, whole or not at all."""
+    facts = json.loads(json.dumps(facts))  # numbers as names become text, which has another order
     text = json.dumps(facts, sort_keys=True)
     partial = file.with_name(f"{file.name}.{os.getpid()}")
     partial.write_text(json.dumps({"crc": zlib.crc32(text.encode()), "facts": facts}, sort_keys=True), encoding="utf-8")
