@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from vitlab.data import checked
-from vitlab.data.decode import Pixels
+from vitlab.data.decode import Pixels, reader
 from vitlab.data.filling import Bad, fill, measure
 from vitlab.data.layout import Layout
 from vitlab.lease import Lease
@@ -40,8 +40,9 @@ def decoded_images(layout: Layout, identity: str, size: int, cache: Path, skip_b
     """Decode the images of `layout`, whose fingerprint is `identity`, or map the file of an earlier time.
 
     Safe for several processes at once: the first decodes, the others wait; the file appears whole or not at all. One
-    that is damaged is put aside and made again. Raises ValueError that names the images that cannot be read, unless
-    `skip_bad_images`, ValueError for a disk that is too small, and OSError for one that turns out to be full.
+    that is damaged is put aside and made again; one that lacks images which another Pillow could not read is made
+    again. Raises ValueError that names the images that cannot be read, unless `skip_bad_images`, ValueError for a disk
+    that is too small, and OSError for one that turns out to be full.
     """
     file = cache / f"{cache_name(layout.source.name, identity)}{size}px.npy"
     with _lease(file).held(lambda: False):
@@ -73,12 +74,12 @@ def known_unread(layout: Layout, identity: str, cache: Path) -> dict[str, str]:
     """The images that could not be read when the data was decoded into `cache`; none where that is not known."""
     for notes in cache.glob(f"{glob.escape(cache_name(layout.source.name, identity))}*{NOTES}"):
         try:
-            bad = _bad(checked.read_notes(notes))
+            facts = checked.read_notes(notes)
         except checked.Damaged:
             continue
-        return {
-            where: why for where, why in unreadable(layout, bad).items() if where not in layout.source.left_out.broken
-        }
+        if not _outdated(facts):
+            unread, broken = unreadable(layout, _bad(facts)), layout.source.left_out.broken
+            return {where: why for where, why in unread.items() if where not in broken}
     return {}
 
 
@@ -109,12 +110,15 @@ def _listed(unread: Mapping[str, str]) -> str:
 
 
 def _opened(layout: Layout, size: int, file: Path) -> Decoded | None:
-    """The file of an earlier time; None if there is none, or after putting a damaged one aside."""
+    """The file of an earlier time; None if there is none, if it is outdated, or after putting a damaged one aside."""
     notes = file.with_suffix(NOTES)
     if not (file.is_file() and notes.is_file()):
         return None
     try:
         facts = checked.read_notes(notes)
+        if _outdated(facts):
+            log.info("%s lacks images that this %s may be able to read; it is made again.", file, reader())
+            return None
         images = checked.open_array(file, (decoded_bytes(layout, size) // (3 * size * size), 3, size, size), facts)
         return Decoded(images, _bad(facts), tuple(facts["mean"]), tuple(facts["std"]))
     except checked.Damaged as damage:
@@ -122,6 +126,11 @@ def _opened(layout: Layout, size: int, file: Path) -> Decoded | None:
         for one in (file, notes):
             os.replace(one, f"{one}.damaged")
         return None
+
+
+def _outdated(facts: Mapping[str, Any]) -> bool:
+    """Whether there are images that another build of Pillow could not read."""
+    return any(facts["bad"].values()) and facts.get("reader") != reader()
 
 
 def _bad(facts: Mapping[str, Any]) -> Bad:
@@ -147,7 +156,7 @@ def _made(layout: Layout, size: int, file: Path, skip_bad_images: bool) -> Decod
             refuse(unread, count)
         mean, std = measure(images.__getitem__, seen, size)
         images.flush()
-        _publish(partial, file, images, {"bad": bad, "mean": mean, "std": std})
+        _publish(partial, file, images, {"bad": bad, "mean": mean, "std": std, "reader": reader()})
     except OSError as error:
         raise OSError(error.errno, f"The image cache {file} cannot be written: {error.strerror or error}.") from error
     finally:

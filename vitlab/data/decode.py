@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import __version__ as pillow
 
 from vitlab.errors import reason
 
@@ -66,6 +67,11 @@ def formats() -> tuple[str, ...]:
     """Those of `FORMATS` that this build of Pillow reads."""
     Image.init()
     return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+def reader() -> str:
+    """What decodes images here, in words: those that it cannot read, another one may."""
+    return f"Pillow {pillow} of {' '.join(formats())}"
 
 
 @contextmanager
