@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from functools import cache
 from pathlib import Path
@@ -28,6 +28,7 @@ class Card:
 
     `splits` maps our names (train, validation, test) to those of the hub; a split that is not there is carved out:
     `test_fraction` of everything, then `validation_fraction` of what is left. `sizes` are those after the carving.
+    `copy_classes` are the numbers of classes of local copies that leave some out.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Card:
     std: tuple[float, float, float] | None = None
     validation_fraction: float = 0.1
     test_fraction: float = 0.2
+    copy_classes: tuple[int, ...] = ()
     note: str = field(default="", compare=False)
 
 
@@ -75,6 +77,21 @@ def matching_card(folder: str) -> Card | None:
     """The card that a local folder's name stands for: `cifar10`, and `eurosat_64` (a copy at 64 px) for `eurosat`."""
     name = folder.lower().replace("-", "_")
     return cards().get(name) or cards().get(re.sub(r"_\d+$", "", name))
+
+
+def card_fits(card: Card, classes: Sequence[str]) -> bool:
+    """Whether a local copy of the card's set may have these classes: as many, and the same names where both have words.
+
+    Spaces, punctuation and case make no difference.
+    """
+    if len(classes) not in (card.num_classes, *card.copy_classes):
+        return False
+    known, theirs = ({re.sub(r"[\W_]", "", name.lower()) for name in names} for names in (card.classes or (), classes))
+    return _all_numbers(known) or _all_numbers(theirs) or theirs <= known
+
+
+def _all_numbers(names: Collection[str]) -> bool:
+    return all(name.isdecimal() for name in names)
 
 
 def group_of(name: str) -> str:

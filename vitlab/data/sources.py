@@ -12,12 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from vitlab.data.cards import Card, cards, get_card, matching_card
+from vitlab.data.cards import Card, card_fits, cards, get_card, matching_card
 from vitlab.data.encoded import MemoryRows, Rows
 from vitlab.data.folders import class_folders
 from vitlab.data.walk import LeftOut, files_with, shown
 from vitlab.data.words import parted
 from vitlab.errors import suggest
+
+BUNDLED = "digits"  # the card whose images scikit-learn brings along: no folder is a copy of them
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +46,7 @@ def find_source(source: str, downloads: Path | None = None) -> Source | Card:
     """
     if source in cards():
         card = get_card(source)
-        if card.name == "digits":
+        if card.name == BUNDLED:
             return _digits(card)
         if card.hub is None:
             raise ValueError(f"{card.title} is not on the hub. Give the path of a local copy instead of {source!r}.")
@@ -59,7 +61,7 @@ def _existing(source: str) -> Path:
     except (OSError, RuntimeError, ValueError) as error:  # a name too long, no such user, a zero byte
         raise ValueError(f"{shown(source[:80])} is no path: {error}.") from None
     if not exists:
-        if "/" in source and (card := matching_card(path.name)):
+        if "/" in source and (card := _card_of(path)):
             hub = (
                 f", or give --data {card.name} for the hub's images: the same study with other pixels"
                 if card.hub
@@ -99,15 +101,24 @@ def _from_hub(card: Card, downloads: Path) -> Source:
     return Source(card.name, card, _names(card, classes), rows)
 
 
+def _card_of(folder: Path) -> Card | None:
+    """The card whose set `folder` is a copy of, by its name."""
+    card = matching_card(folder.name)
+    return card if card and card.name != BUNDLED else None
+
+
 def _from_folder(path: Path) -> Source:
-    card, name = matching_card(path.resolve().name), short_name(path.resolve().name)
+    """The data set in a folder; its name stands for a card where the classes are those of the card."""
+    card, name = _card_of(path.resolve()), short_name(path.resolve().name)
     if parquet := files_with(".parquet", path):
         from vitlab.data.parquet import parquet_rows
 
         classes, rows = parquet_rows(path, parquet, card)
+        if card and not card_fits(card, classes):
+            card, (classes, rows) = None, parquet_rows(path, parquet, None)  # the card chose columns and splits too
         return Source(name, card, _names(card, classes), rows)
     found = class_folders(path)
-    card = card if card and card.num_classes == len(found.classes) else None
+    card = card if card and card_fits(card, found.classes) else None
     return Source(name, card, found.classes, found.rows, found.left_out, found.origins)
 
 
