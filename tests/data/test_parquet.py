@@ -1,4 +1,4 @@
-"""Tables as people have them: splits by the names of files, and labels that are missing."""
+"""Tables as people have them: splits by the names of files, missing labels, images of any Arrow type."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from pathlib import Path
 import pyarrow as arrow
 import pyarrow.parquet as parquet
 import pytest
+import torch
 
 from tests.data.copies import write_parquet
-from vitlab.data import describe
+from vitlab.data import describe, load_data
 
 
 def described(root: Path, *files: str) -> dict[str, tuple[int, bool]]:
@@ -67,3 +68,29 @@ def test_images_without_a_label_are_refused(kind: str, tmp_path: Path) -> None:
     parquet.write_table(parquet.read_table(file).set_column(1, "label", GAPS[kind]), file)
     with pytest.raises(ValueError, match="The train split of .*set has no labels, or images without one"):
         describe(str(tmp_path / "set"))
+
+
+IMAGES = {
+    "struct": arrow.struct([("bytes", arrow.binary()), ("path", arrow.string())]),
+    "struct of bytes": arrow.struct([("bytes", arrow.binary())]),
+    "struct of large bytes": arrow.struct([("path", arrow.large_string()), ("bytes", arrow.large_binary())]),
+    "bytes": arrow.binary(),
+    "large bytes": arrow.large_binary(),
+}
+
+
+@pytest.mark.parametrize("kind", IMAGES)
+def test_images_of_any_arrow_type_stream(kind: str, tmp_path: Path) -> None:
+    file = tmp_path / "set" / "train.parquet"
+    write_parquet(file, 30, None, 0, image="image")
+    table = parquet.read_table(file)
+    images = table["image"].to_pylist()
+    plain = not arrow.types.is_struct(IMAGES[kind])
+    column = arrow.array([image["bytes"] for image in images] if plain else images, IMAGES[kind])
+    parquet.write_table(table.set_column(0, "image", column), file)
+    memory, stream = (
+        load_data(str(tmp_path / "set"), cache=tmp_path / "cache", memory_fraction=share) for share in (0.5, 0.0)
+    )
+    assert stream.train.streaming and stream.fingerprint == memory.fingerprint
+    every = torch.arange(len(memory.train))
+    assert torch.equal(stream.train.images(every), memory.train.images(every))

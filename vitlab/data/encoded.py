@@ -121,7 +121,7 @@ class FileRows:
 
 @dataclass(frozen=True, eq=False)
 class ParquetRows:
-    """The rows of parquet files, one after the other, with the images as structs of bytes and path."""
+    """The rows of parquet files, one after the other, with the images as bytes or as structs of bytes and path."""
 
     labels: Indices
     files: Sequence[Path]
@@ -132,15 +132,18 @@ class ParquetRows:
             yield from _parquet_images(file, self.image)
 
     def readable(self, downloads: Path) -> ArrowRows:
-        from datasets import Features, Image, Value, load_dataset
+        import pyarrow as arrow
+        import pyarrow.parquet as parquet
+        from datasets import Features, Image, load_dataset
         from pyarrow.dataset import ParquetFragmentScanOptions
 
+        images = arrow.schema([parquet.read_schema(self.files[0]).field(self.image)])
         table = load_dataset(
             "parquet",
             data_files={"rows": [str(file) for file in self.files]},
             split="rows",
             columns=[self.image],
-            features=Features({self.image: {"bytes": Value("binary"), "path": Value("string")}}),
+            features=Features.from_arrow_schema(images),
             cache_dir=str(downloads),
             fragment_scan_options=ParquetFragmentScanOptions(pre_buffer=False),
         )
