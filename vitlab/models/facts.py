@@ -46,11 +46,18 @@ def _record(path: Path) -> dict[str, Any]:
 
 def _huggingface(folder: Path) -> dict[str, Any]:
     facts: dict[str, Any] = {}
+    config = json.loads((folder / "config.json").read_text())
     preparation = folder / "preprocessor_config.json"
     if preparation.is_file():
-        found = json.loads(preparation.read_text())
-        facts |= {ours: tuple(found[name]) for ours, name in (("mean", "image_mean"), ("std", "image_std"))}
-    labels = json.loads((folder / "config.json").read_text()).get("id2label")
-    if labels:
+        facts |= _pixels(json.loads(preparation.read_text()), config.get("num_channels", 3))
+    if labels := config.get("id2label"):
         facts["classes"] = tuple(labels[key] for key in sorted(labels, key=int))
     return facts
+
+
+def _pixels(preparation: dict[str, Any], channels: int) -> dict[str, Any]:
+    """`mean` and `std` as far as they are told; those of pixels that stay as they are where nothing is normalised."""
+    if preparation.get("do_normalize") is False:
+        return {"mean": (0.0,) * channels, "std": (1.0,) * channels}
+    given = {"mean": preparation.get("image_mean"), "std": preparation.get("image_std")}
+    return {name: tuple(values) for name, values in given.items() if values is not None}
