@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,10 @@ from torch import Generator, Tensor
 
 from vitlab.data import augment, trivial
 from vitlab.data.augment import Samples, apply_augmentations
+from vitlab.runs.execute import prepare
+from vitlab.runs.place import Place
+from vitlab.runs.run import Data, Run
+from vitlab.tasks.settings import Recipe
 
 
 def batch(count: int = 6, size: int = 16) -> Tensor:
@@ -117,3 +123,20 @@ def test_trivial_translation_moves_by_the_strength() -> None:
 def test_an_unknown_name_gets_the_nearest() -> None:
     with pytest.raises(ValueError, match="'mixupp'.*Did you mean 'mixup'"):
         run("mixupp", batch())
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+@pytest.mark.parametrize("name", augment.augmentations())
+def test_tiny_images_are_augmented_or_refused_in_words(name: str, size: int) -> None:
+    images = batch(count=200, size=size)
+    if size < {"crop": 2, "shift": 2, "trivial": 3}.get(name, 1):
+        with pytest.raises(ValueError, match=rf"'{name}' needs images of . px.* have {size} px; leave it out of --aug"):
+            run(name, images)
+    else:
+        assert run(name, images).images.shape == images.shape
+
+
+def test_they_are_refused_before_an_image_is_read(tmp_path: Path) -> None:
+    run = Run("ViT-Pico/1", Data("digits", image_size=1), Recipe(augment=("flip", "crop")))
+    with pytest.raises(ValueError, match="'crop' needs images of 2 px"):
+        prepare([run], Place(tmp_path, tmp_path / "cache"), read=False)

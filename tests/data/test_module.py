@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -135,3 +136,8 @@ def test_pixels_before_normalisation_come_back(digits: ImageData) -> None:
 def test_impossible_settings_are_refused(digits: ImageData, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         module(digits, **settings)
+
+
+def test_augmentations_of_tiny_images_are_refused(digits: ImageData) -> None:
+    with pytest.raises(ValueError, match="'trivial' needs images of 3 px or more, and these have 2 px"):
+        module(replace(digits, image_size=2), augment=("flip", "trivial"))

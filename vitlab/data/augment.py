@@ -30,18 +30,23 @@ def augmentations() -> list[str]:
     return list(REGISTRY)
 
 
-def check_augmentations(names: Sequence[str]) -> None:
-    """Raise ValueError, with the nearest name, for an augmentation that there is not."""
+def check_augmentations(names: Sequence[str], image_size: int) -> None:
+    """Raise ValueError for an augmentation that there is not, with the nearest name, and for too few pixels for one."""
     for name in names:
         if name not in REGISTRY:
             raise ValueError(
                 f"Unknown augmentation {name!r}; there are {', '.join(REGISTRY)}.{suggest(name, REGISTRY)}"
             )
+        if image_size < (least := LEAST_PIXELS.get(name, 1)):
+            raise ValueError(
+                f"The augmentation {name!r} needs images of {least} px or more, and these have {image_size} px; leave "
+                "it out of --augment, or give a larger --image_size."
+            )
 
 
 def apply_augmentations(samples: Samples, names: Sequence[str], num_classes: int, generator: Generator) -> Samples:
-    """Apply the augmentations called `names` in turn. Raises ValueError for an unknown name."""
-    check_augmentations(names)
+    """Apply the augmentations called `names` in turn. Raises ValueError as `check_augmentations` does."""
+    check_augmentations(names, samples.images.shape[-1])
     for name in names:
         samples = REGISTRY[name](samples, num_classes, generator)
     return samples
@@ -178,6 +183,7 @@ REGISTRY: dict[str, Augmentation] = {
     "cutmix": cutmix,
     "trivial": trivial,
 }
+LEAST_PIXELS = {"crop": 2, "shift": 2, "trivial": 3}  # a side: to move by one, and for a kernel of 3 x 3
 
 
 def _displace(images: Tensor, generator: Generator, *, reflect: bool) -> Tensor:

@@ -44,7 +44,7 @@ class DataModule(LightningDataModule):
         workers: int | None = None,
     ) -> None:
         super().__init__()
-        check_augmentations(augment)
+        check_augmentations(augment, data.image_size)
         for what, value in {"Batch size": batch_size, "Steps per round": steps_per_round}.items():
             if value < 1:
                 raise ValueError(f"{what} {value} is too small; give a whole number from 1 on.")

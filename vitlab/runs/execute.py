@@ -203,7 +203,7 @@ _info = lru_cache(maxsize=16)(describe)
 
 
 def _cost(run: Run, images: _Set) -> float:
-    check_augmentations(run.recipe.augment)
+    check_augmentations(run.recipe.augment, images.image_size)
     if isinstance(run.task, Floors):
         from vitlab.runs.floors import floor_flops
 
