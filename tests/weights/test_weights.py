@@ -15,7 +15,7 @@ from vitlab.runs.execute import execute
 from vitlab.runs.place import Listener, Place
 from vitlab.runs.run import Data, Run
 from vitlab.tasks.settings import Recipe
-from vitlab.weights import FOLDER, find, shipped
+from vitlab.weights import FOLDER, find, fingerprint, shipped
 from vitlab.weights.__main__ import ship
 
 LARGEST = 3 * 2**20  # bytes
@@ -59,6 +59,37 @@ def test_timm_makes_them_under_its_own_names(name):
 def test_a_name_that_there_is_not_is_answered_with_those_that_there_are():
     with pytest.raises(ValueError, match=r"comes with no weights 'vitlab/none'; there are .*tiny_imagenet"):
         load("vitlab/none")
+
+
+@pytest.mark.parametrize(
+    ("weights", "others"),
+    [("model.safetensors", "pytorch_model.bin"), ("pytorch_model-00001-of-00002.bin", "optimizer.pt")],
+)
+def test_of_a_hugging_face_folder_what_is_read_counts(weights, others, tmp_path):
+    read = ("config.json", "preprocessor_config.json", weights)
+    for name in (*read, others, "README.md"):
+        (tmp_path / name).write_text("as it was")
+    found = [fingerprint(tmp_path)]
+    for name in (others, "README.md"):
+        (tmp_path / name).write_text("changed since")
+    (tmp_path / ".gitattributes").touch()
+    assert fingerprint(tmp_path) == found[0]
+    for name in read:
+        (tmp_path / name).write_text("changed since")
+        found.append(fingerprint(tmp_path))
+    assert len(set(found)) == len(found)
+
+
+def test_of_a_runs_folder_its_weights_count(tmp_path):
+    for name in ("model.safetensors", "run.json", "log.csv"):
+        (tmp_path / name).write_text("as it was")
+    before = fingerprint(tmp_path)
+    assert before == fingerprint(tmp_path / "model.safetensors")
+    (tmp_path / "run.json").write_text("changed since")
+    (tmp_path / "log.csv").unlink()
+    assert fingerprint(tmp_path) == before
+    (tmp_path / "model.safetensors").write_text("changed since")
+    assert fingerprint(tmp_path) != before
 
 
 def test_a_run_is_shipped_with_what_made_it(trained, tmp_path):

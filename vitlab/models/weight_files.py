@@ -19,7 +19,7 @@ from vitlab.models.config import Settings
 from vitlab.models.names import canonical, detect
 from vitlab.models.trust import read_record, settings_from
 from vitlab.typed import misfit
-from vitlab.weights import find
+from vitlab.weights import find, shards
 
 Source = str | Path | Mapping[str, Tensor]
 
@@ -160,7 +160,7 @@ def read_torch(path: Path) -> dict[str, Tensor]:
 def read_huggingface(folder: Path) -> Found:
     """A directory that `save_pretrained` wrote; ValueError if config or weights are missing or not a ViT's."""
     config = huggingface_config(folder)
-    files = sorted(folder.glob("model*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
+    files = shards(folder)
     if config.get("model_type") != "vit" or not files:
         raise ValueError(
             f"{folder} holds model_type {config.get('model_type')!r} and {len(files)} weight files, not a ViT"

@@ -35,15 +35,29 @@ def find(source: str | Path) -> Path:
 
 
 def fingerprint(source: str | Path) -> str:
-    """16 hexadecimal digits for the content of a weight file, or of the files in a folder; empty for a mere name.
+    """16 hexadecimal digits for the content of a weight file, or of what is read of a folder; empty for a mere name.
 
     What comes with vitlab or with timm is known by its name, and a name's weights do not change.
     """
     path = find(source)
     if not path.exists() or path.parent == FOLDER:
         return ""
-    files = sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
+    files = _read_of(path) if path.is_dir() else [path]
     return _digest(tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files))
+
+
+def shards(folder: Path) -> list[Path]:
+    """The weight files of a Hugging Face folder: those of safetensors, else those of torch."""
+    return sorted(folder.glob("model*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
+
+
+def _read_of(folder: Path) -> list[Path]:
+    """The files in a Hugging Face folder, or in that of a run, on which the model and its pixels depend."""
+    if not (folder / "config.json").exists():
+        files = [folder / "model.safetensors"]
+    else:
+        files = [folder / "config.json", folder / "preprocessor_config.json", *shards(folder)]
+    return sorted(file for file in files if file.is_file())
 
 
 @cache
