@@ -108,6 +108,17 @@ def test_a_single_seed_and_few_images_stand_before_the_answer(done):
     ]
 
 
+def test_rows_of_an_earlier_plan_hide_no_warning(done, folder, tmp_path):
+    """Two more seeds are told apart from luck; asked for one alone again, the two that stay in the file are not."""
+    shutil.copytree(done, tmp_path / "copy")
+    places = ("--results", tmp_path / "copy" / "results", "--runs", tmp_path / "copy" / "runs")
+    path = evidence(tmp_path / "copy") / "evidence.md"
+    for seeds, warned in ((3, False), (1, True)):
+        assert study("--data", folder, *SHORT, "--seeds", seeds, *places) == 0
+        assert ("no trend is claimed" in path.read_text()) == warned
+    assert read_rows(path.parent)["seed"].nunique() == 3
+
+
 def test_a_run_remembers_where_its_images_are(done, tmp_path, monkeypatch):
     run = read_rows(evidence(done))["run"].iloc[0]
     monkeypatch.chdir(tmp_path)

@@ -72,6 +72,13 @@ def test_evidence_never_shrinks_though_a_plan_asks_for_less_and_that_is_said(tmp
     assert set(read_rows(tmp_path / "one" / "digits")["run"]) == {"a", "b", "c"}
 
 
+def test_the_seeds_of_the_page_are_those_of_the_plan_s_runs(tmp_path):
+    made = study("one", "a.b", 0.01)
+    for runs, seeds in ((["a", "b", "c"], [0, 1, 2]), (["b"], [0])):
+        folder = written(tmp_path, made, runs).folder
+        assert json.loads((folder / "provenance.json").read_text())["rows"]["seed"] == seeds
+
+
 def test_damaged_evidence_beside_it_costs_nothing_and_is_named(tmp_path, capsys):
     written(tmp_path, study("two", "c.d", 0.2), ["a", "b"])
     (tmp_path / "two" / "digits" / "evidence.json").write_text('{"verdicts": 3')

@@ -173,6 +173,11 @@ def rows_by_run(rows: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
+def planned(rows: pd.DataFrame, plan: Collection[str]) -> pd.DataFrame:
+    """The rows of a plan's runs, of which it has the ids; all of them without a plan."""
+    return rows[rows["run"].isin(plan)] if plan else rows
+
+
 def drawable(rows: pd.DataFrame, plan: Collection[str] = ()) -> pd.DataFrame:
     """The finished rows of a plan's runs, with every column of results that evidence may ask for, and those of `init`.
 
@@ -181,7 +186,7 @@ def drawable(rows: pd.DataFrame, plan: Collection[str] = ()) -> pd.DataFrame:
     rows = rows[rows["status"] == "finished"]
     if "task.kind" not in rows.columns:
         return rows
-    rows = rows[rows["run"].isin(plan)] if plan else rows
+    rows = planned(rows, plan)
     text = rows.select_dtypes("str")  # each an array of its own; as objects they are one, filtered at once
     rows = pd.concat([rows.drop(columns=text.columns), text.astype(object)], axis=1)[rows.columns]
     named = [name for name in FIRST if not name.endswith(".")]

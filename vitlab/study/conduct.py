@@ -21,7 +21,7 @@ from vitlab.runs.launch import Launcher
 from vitlab.runs.local import LocalEngine
 from vitlab.runs.place import Place, Prepared
 from vitlab.runs.run import Run, build
-from vitlab.runs.stored import read_rows, rows_by_run, rows_file
+from vitlab.runs.stored import planned, read_rows, rows_by_run, rows_file
 from vitlab.runs.tracking import Tracker
 from vitlab.study import cautions
 from vitlab.study.command_line import Execution, seconds
@@ -125,7 +125,7 @@ def conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[str
         if any(row["status"] == "finished" for row in rows):
             table = together(stored(folder, how), rows, study.name)  # others may have written there meanwhile
             record = recorded(study, settings, plan, arguments, table)
-            record |= {"cautions": said} if (said := cautions.after(known.info, table)) else {}
+            record |= {"cautions": said} if (said := cautions.after(known.info, planned(table, record["plan"]))) else {}
             written = conclude(study, settings, folder, table, record, pictures(study, settings, work))
             tracker.evidence(folder, sorted({str(row["data.name"]) for row in rows if "data.name" in row}))
             finished(written, how)

@@ -94,13 +94,15 @@ def made(
     pictures: Mapping[str, Figure],
 ) -> tuple[Evidence, dict[str, bytes]]:
     """The evidence of `rows`, not decided yet; and the files that `folder` is to hold: rows, provenance, figures."""
+    counted = drawable(rows, record.get("plan", ()))
     try:
-        drawn = study.draw(drawable(rows, record.get("plan", ())), settings)
+        drawn = study.draw(counted, settings)
     except NothingToShow:
         drawn = Evidence(summary="Too few runs have finished to compare anything.")
     drawn = replace(drawn, summary=" ".join([*record.get("cautions", []), drawn.summary]).strip())
     text = to_csv(rows)
     about = {**record["rows"], "count": len(rows), "checksum": checksum(text)}
+    about |= {"seed": sorted(set(counted["seed"].dropna().tolist()))} if "seed" in counted else {}
     record = {**record, **study.about(), "command": portable(record["command"]), "rows": about}
     files = _figures(drawn, pictures)
     name, content = rows_content(folder, text)
