@@ -212,6 +212,20 @@ def test_given_weights_and_a_file_become_a_page(tmp_path):
     assert set(rows["init"]) == {str(source)} and set(rows["stage"]) == {"snapshot", "selected"}
 
 
+def test_weights_that_were_opened_beside_the_first_before_are_not_averaged_with_it(tmp_path):
+    (tmp_path / "other").mkdir()
+    first, other = weights(tmp_path, "ViT-Pico/8"), weights(tmp_path / "other", "ViT-Pico/8", (32, 48))
+    places = ("--name", "x", "--results", tmp_path, "--runs", tmp_path / "runs", "--wandb", "off")
+    path = tmp_path / "inspection" / "x" / "evidence.json"
+    alone = []
+    for sources in ((first,), (first, other), (first,)):
+        assert inspect("--checkpoint", *sources, *places) == 0
+        alone.append(Evidence.loads(path.read_text()))
+    assert alone[0].to_json() == alone[2].to_json() != alone[1].to_json()
+    assert set(read_rows(path.parent)["init"]) == {str(first), str(other)}, "its rows stay in the file"
+    assert inspect("--redraw", *places) == 0 and Evidence.loads(path.read_text()).to_json() == alone[0].to_json()
+
+
 @pytest.mark.parametrize(
     ("source", "image", "message"),
     [

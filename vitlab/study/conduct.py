@@ -124,7 +124,7 @@ def conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[str
         rows = measured + [row for run in work.every for row in work.rows(run)]
         if any(row["status"] == "finished" for row in rows):
             table = together(stored(folder, how), rows, study.name)  # others may have written there meanwhile
-            record = recorded(study, settings, plan, arguments, table)
+            record = recorded(study, settings, plan, arguments, table, measured)
             record |= {"cautions": said} if (said := cautions.after(known.info, planned(table, record["plan"]))) else {}
             written = conclude(study, settings, folder, table, record, pictures(study, settings, work))
             tracker.evidence(folder, sorted({str(row["data.name"]) for row in rows if "data.name" in row}))

@@ -111,12 +111,21 @@ def made(
 
 
 def recorded(
-    study: Study, settings: Any, plan: Sequence[Run], arguments: Sequence[str], rows: pd.DataFrame
+    study: Study,
+    settings: Any,
+    plan: Sequence[Run],
+    arguments: Sequence[str],
+    rows: pd.DataFrame,
+    measured: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
-    """What `provenance.json` says: who asked for what, which runs were meant, who made the rows."""
+    """What `provenance.json` says: who asked for what, which runs were meant, who made the rows.
+
+    Meant are the plan's runs, and those whose rows were just `measured`: what an earlier call measured is not drawn
+    with them.
+    """
     command = [*program(study.name), *arguments]
-    ids = list(dict.fromkeys(link.id for run in plan for link in run.chain()))
-    return {**study.about(), **provenance(plain(settings), command, rows), "plan": ids}
+    ids = [link.id for run in plan for link in run.chain()] + [row["run"] for row in measured if "run" in row]
+    return {**study.about(), **provenance(plain(settings), command, rows), "plan": list(dict.fromkeys(ids))}
 
 
 def together(old: pd.DataFrame | None, rows: Sequence[Mapping[str, Any]], study: str) -> pd.DataFrame:
