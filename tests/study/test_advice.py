@@ -109,6 +109,8 @@ def test_validation_chooses_and_test_is_reported() -> None:
     table.loc[of_vit, "score"] += 0.2
     assert chosen(table[table["train_images"] == 1600]) == VIT
     assert f"take {VIT}: {100 * CURVES[VIT].accuracy(1600):.0f}" in advised(table).summary
+    assert f"chosen on validation; {CNN} is ahead of it in test." in advised(table).summary
+    assert "ahead of it in test" not in advised(rows()).summary
 
 
 def test_it_is_kept_as_evidence() -> None:

@@ -108,7 +108,7 @@ def _share(interval: Interval) -> str:
 
 
 def _take(known: _Known) -> str:
-    """Which model, with its accuracy, and those that are not told apart from it."""
+    """Which model, with its accuracy, those that are not told apart from it, and those that are ahead of it."""
     best, last = known.best, known.at(known.largest)
     test = last[last["split"] == "test"]
     images = f"{known.largest:,}" + (f" of the {known.every:,}" if known.largest < known.every else "")
@@ -120,14 +120,20 @@ def _take(known: _Known) -> str:
         return f"{said[0]}, chosen on validation; one seed tells no models apart."
     apart = "it is" if len(tied) == 1 else "they are"
     said += [f"{_listed(tied)} may be as good: {apart} not told apart from it"] if tied else []
+    ahead = [name for name, lead in _leads(known).items() if lead.high < 0]
+    said += [f"{_listed(ahead)} {'is' if len(ahead) == 1 else 'are'} ahead of it in test"] if ahead else []
     return "; ".join([f"{said[0]}, chosen on validation", *said[1:]]) + "."
 
 
 def _tied(known: _Known) -> list[str]:
     """The arms that are not told apart from the best one."""
-    last = known.at(known.largest)
-    others = [name for name in in_order(last["model"]) if name != known.best]
-    return [name for name in others if not _lead(known, known.best, name, known.largest).excludes(0)]
+    return [name for name, lead in _leads(known).items() if not lead.excludes(0)]
+
+
+def _leads(known: _Known) -> dict[str, Interval]:
+    """How far the best arm is ahead of each other one in test."""
+    others = [name for name in in_order(known.at(known.largest)["model"]) if name != known.best]
+    return {name: _lead(known, known.best, name, known.largest) for name in others}
 
 
 def _listed(names: Sequence[str]) -> str:
