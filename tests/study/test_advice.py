@@ -76,6 +76,8 @@ def test_a_model_that_is_not_ahead_of_pixels_is_said_so() -> None:
     assert "The nearest neighbour on pixels is ahead of the model" in behind and "train longer" in behind
     assert "The nearest neighbour on pixels may be as good as the model" in beside
     assert "The nearest neighbour" not in advised(rows()).summary
+    alone = advised(rows(seeds=1, floors={"nearest neighbour on pixels": 0.1})).summary
+    assert "nearest neighbour on pixels 10.0%." in alone and "The nearest neighbour" not in alone, "one seed tells none"
     without = advised(rows(floors={})).summary
     assert "Without a model" not in without and without.startswith("With 1,600 training images"), "all are not known"
 

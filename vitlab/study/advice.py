@@ -8,6 +8,7 @@ is said of it was measured on the test split.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -156,8 +157,8 @@ def _floors(known: _Known) -> str:
 
 
 def _beside(floor: str, lead: Interval) -> str:
-    """Whether a model with this lead over a floor is ahead of it."""
-    if lead.low > 0:
+    """Whether a model with this lead over a floor is ahead of it; nothing where one seed gives no interval."""
+    if math.isnan(lead.low) or lead.low > 0:
         return ""
     if lead.high < 0:
         return f" The {floor} is ahead of the model, which has not learnt what pixels alone tell: train longer."
