@@ -23,7 +23,7 @@ ALONE = Interval(0.5, math.nan, math.nan, 1)
         (Interval(0.56, 0.4, 0.72, 3), True),
         (Interval(0.54, 0.53, 0.55, 3), True),
         (Interval(0.54, math.nan, math.nan, 1), False),
-        (MISSING, False),
+        (MISSING, True),  # it came, or went
     ],
 )
 def test_a_mean_has_changed_outside_of_either_interval(new: Interval, changed: bool) -> None:
@@ -32,6 +32,7 @@ def test_a_mean_has_changed_outside_of_either_interval(new: Interval, changed: b
 
 def test_without_intervals_any_difference_counts() -> None:
     assert beyond(ALONE, replace(ALONE, mean=0.51)) and not beyond(ALONE, ALONE) and not beyond(MISSING, MISSING)
+    assert beyond(ALONE, MISSING) and beyond(MISSING, ALONE)
 
 
 def evidence(interval: Interval = OLD, outcome: str = "holds", cells: tuple = (OLD, 3, "a", math.nan)) -> Evidence:

@@ -37,8 +37,13 @@ def changes(before: Mapping[str, Evidence], after: Mapping[str, Evidence]) -> It
 
 
 def beyond(old: Interval, new: Interval) -> bool:
-    """Whether one of two means lies outside of the other's interval; without intervals, whether they differ."""
-    if old.mean == new.mean or (math.isnan(old.mean) and math.isnan(new.mean)):
+    """Whether one of two means lies outside of the other's interval; without intervals, whether they differ.
+
+    A mean that only one of them has came or went, which is a change.
+    """
+    if math.isnan(old.mean) or math.isnan(new.mean):
+        return math.isnan(old.mean) != math.isnan(new.mean)
+    if old.mean == new.mean:
         return False
     known = [(one, other) for one, other in ((old, new), (new, old)) if not math.isnan(one.low)]
     return any(one.excludes(other.mean) for one, other in known) if known else True
