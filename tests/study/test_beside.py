@@ -81,6 +81,15 @@ def test_weights_have_short_names():
     assert list(short_names(alike).values()) == ["in21k/B_16", "in1k/B_16", "S_16"]
 
 
+def test_names_grow_until_weights_differ():
+    named = {"/a/w/best.pt": "a/w/best", "/b/w/best.pt": "b/w/best", "/a/v/best.pt": "v/best"}
+    assert short_names(named) == named
+    runs = {"a/0123/model.safetensors": "a/0123", "b/0123/model.safetensors": "b/0123"}
+    assert short_names(runs) == runs
+    kinds = {"a/best.pt": "a/best.pt", "a/best.npz": "a/best.npz", "best": "best"}
+    assert short_names(kinds) == kinds, "folders alone do not tell them apart"
+
+
 @pytest.mark.parametrize("study", ["data_scaling", "tuning"])
 def test_rates_of_a_family_that_there_is_not_are_refused(study, tmp_path, capsys):
     words = ["--rates_by_family", "Vit", *["0.1"] * 4, "--rates", *["0.1"] * 4, "--dry_run", "--runs", str(tmp_path)]

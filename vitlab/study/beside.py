@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from vitlab.report.families import family
 from vitlab.runs.run import Run
+from vitlab.runs.store import WEIGHTS
 from vitlab.study.plan import RATE, best_rate, grid
 from vitlab.study.settings import Sized, check_families, data_of
 from vitlab.tasks.settings import Floors, LinearProbe, Recipe
@@ -102,7 +103,7 @@ def start_of(source: str) -> tuple[Run, int]:
         size = _timm_size(where)
         return Run(_told(name, source), Data(""), init=where), size
     made = settings_of(load(name, where) if name else load(where))
-    where = str(path / "model.safetensors") if (path / "run.json").exists() else where
+    where = str(path / WEIGHTS) if (path / "run.json").exists() else where
     options = sorted((key, value) for key, value in made.overrides.items() if key != "head")
     start = Run(made.name, Data(""), init=where, options=tuple(options), init_fingerprint=fingerprint(where))
     return start, made.image_size[0]
@@ -154,15 +155,23 @@ def _words(rows: pd.DataFrame, words: Mapping[str, str], how: str) -> pd.Series:
 
 
 def short_names(inits: Iterable[str]) -> dict[str, str]:
-    """What to call each of several weights: its short name, after its folder's where another one has the same."""
-    short = {init: short_name(init) for init in inits}
-    shared = {name for name, count in Counter(short.values()).items() if count > 1}
-    return {init: f"{Path(init).parent.name}/{name}" if name in shared else name for init, name in short.items()}
+    """What to call each of several weights: its short name, after as many of its folders as tell it from the others."""
+    names = {init: _ever_longer(init) for init in inits}
+    taken = Counter(name for longer in names.values() for name in set(longer))
+    return {init: next((name for name in longer if taken[name] == 1), init) for init, longer in names.items()}
+
+
+def _ever_longer(init: str) -> list[str]:
+    """`best`, `w/best`, `a/w/best` and `/a/w/best.pt`."""
+    path, name = Path(init), short_name(init)
+    inside = path.parent.parent if path.name == WEIGHTS else path.parent
+    folders = [part for part in inside.parts if part != inside.anchor]
+    return [*("/".join([*folders[len(folders) - n :], name]) for n in range(len(folders) + 1)), init]
 
 
 def short_name(init: str) -> str:
     """What to call weights: their file without its ending, the folder of a run, or timm's name."""
     path = Path(init)
-    if path.name == "model.safetensors":
+    if path.name == WEIGHTS:
         return path.parent.name
     return path.stem if path.suffix in (".npz", ".safetensors", ".ckpt", ".pt", ".pth", ".bin") else path.name
