@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vitlab.claims.interval import Interval, accuracy_interval
+from vitlab.claims.interval import Interval, accuracy_interval, mean_interval
 from vitlab.runs.remaking import Rows, Stored, made_again, same_numbers, same_place, score, stored_runs
 from vitlab.runs.stored import rows_folders
 from vitlab.study.command_line import Execution, seconds
@@ -141,7 +141,10 @@ def compared(one: Stored, again: Rows) -> dict[str, Any]:
 
 def interval(row: Mapping[str, Any]) -> Interval:
     """The stored 95% interval over the seeds of a row's setting."""
-    return accuracy_interval([float(word) for word in str(row["seeds"]).split()], images=float(row["images"]))
+    scores = [float(word) for word in str(row["seeds"]).split()]
+    if min(scores) < 0:  # R² of predicted patches, which is no accuracy
+        return mean_interval(scores)
+    return accuracy_interval(scores, images=float(row["images"]))
 
 
 def judged(row: Mapping[str, Any]) -> str:

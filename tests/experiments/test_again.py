@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from experiments import again, data_scaling
+from vitlab.claims.interval import mean_interval
 from vitlab.runs.remaking import Stored, same_numbers, same_place, sources, stored_runs
 from vitlab.runs.run import Data, Run
 from vitlab.runs.stored import read_rows
@@ -168,3 +169,10 @@ def test_elsewhere_the_interval_of_the_seeds_judges_and_one_seed_cannot():
     assert judged(0.9, 0.5, 0.51, 0.49) == "no"
     assert judged(0.2, 0.5) == "cannot be judged"
     assert judged(math.nan, 0.5, reason="diverged") == "no"
+    assert judged(-0.21, -0.2, -0.3, -0.1) == "within the interval"
+    assert judged(-0.9, -0.2, -0.21, -0.19) == "no"
+
+
+def test_the_interval_of_scores_below_zero_is_not_cut():
+    found = again.interval({"seeds": "-0.2 -0.3 -0.1", "images": 360})
+    assert found == mean_interval([-0.2, -0.3, -0.1]) and found.low < found.mean < found.high < 0.1
