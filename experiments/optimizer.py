@@ -118,6 +118,7 @@ def probed(rows: pd.DataFrame, trained: pd.DataFrame) -> pd.DataFrame:
     of_run = trained.drop_duplicates("run").set_index("run")[told]
     few = rows[(rows["task.kind"] == "few_shot") & rows["init"].notna()]
     found = few.drop(columns=told, errors="ignore").join(of_run, on="init", how="inner")
+    found = found.assign(run=found["init"])  # a pre-training that is probed on several sets is one
     found = found.assign(weights=found[ARM] + (", " + found["model"] if found["model"].nunique() > 1 else ""))
     return pd.concat([found, found.assign(title=MEAN)]) if found["title"].nunique() > 1 else found
 

@@ -43,6 +43,15 @@ def test_untrained_weights_that_are_as_good_are_a_failed_precondition(as_if_made
     assert verdict.outcome == "cannot be tested here" and "untrained" in verdict.failed[0]
 
 
+def test_a_pre_training_that_was_cut_short_is_counted_once_whatever_it_is_probed_on(as_if_made):
+    rows = as_if_made(plan(SETTINGS), score)
+    trained = rows["task.kind"] == "classify"
+    rows.loc[trained, "best_step"] = rows.loc[trained, "steps"]
+    (verdict,) = STUDY.draw(rows, SETTINGS).verdicts
+    cut = [words for words in verdict.failed if "cut short" in words]
+    assert [words.rpartition("last in ")[2] for words in cut] == [f"{SETTINGS.seeds} of {SETTINGS.seeds} runs"] * 2
+
+
 def test_unequal_trials_and_no_downstream_set_are_refused():
     with pytest.raises(ValueError, match="as many rates"):
         plan(replace(SETTINGS, sgd_rates=(0.1,)))
