@@ -81,7 +81,7 @@ def plan(settings: FewShotStudy) -> list[Run]:
 def draw(rows: pd.DataFrame, settings: FewShotStudy) -> Evidence:
     """Accuracy by every measure, against shots, and the rank correlation of few-shot with fine-tuned accuracy."""
     from vitlab.report.build import curves, dots, pivot
-    from vitlab.report.captions import describe, means
+    from vitlab.report.captions import describe
     from vitlab.report.evidence import Evidence, Table
 
     scored = measured(rows)
@@ -100,10 +100,19 @@ def draw(rows: pd.DataFrame, settings: FewShotStudy) -> Evidence:
         title, xlabel = "Does few-shot accuracy predict fine-tuning?", f"{settings.proxy}-shot accuracy (%)"
         axes = {"title": title, "xlabel": xlabel, "ylabel": "fine-tuned accuracy (%)"}
         figures["correlation"] = dots(pairs, x="few_shot", y="score", panel="title", **axes)
-    best = few[(few["shots"] == settings.proxy) & (few["title"].eq(MEAN) | (scored["title"].nunique() < 2))]
-    several = f", {MEAN}" * (scored["title"].nunique() > 1)
-    summary = f"{settings.proxy}-shot accuracy{several}: {means(best)}." if len(best) else ""
-    return Evidence(verdicts(scored, settings.proxy) if len(pairs) else (), (table,), figures, summary)
+    judged = verdicts(scored, settings.proxy) if len(pairs) else ()
+    return Evidence(judged, (table,), figures, summary(few, settings.proxy))
+
+
+def summary(few: pd.DataFrame, proxy: int) -> str:
+    """The accuracy of each model over the sets, as the table has it, from its few-shot rows and those of the mean."""
+    from vitlab.report.averaging import averaged
+    from vitlab.report.captions import means
+
+    several = few["title"].nunique() > 1
+    best = few[(few["shots"] == proxy) & (few["title"].eq(MEAN) | (not several))]
+    whole = averaged(best, ["model"], "score") if len(best) else best  # without the seeds that lack a set
+    return f"{proxy}-shot accuracy{f', {MEAN}' * several}: {means(whole)}." if len(whole) else ""
 
 
 def measured(rows: pd.DataFrame) -> pd.DataFrame:

@@ -11,10 +11,10 @@ from experiments.few_shot import LEAST, PRESETS, STUDY, both_measures, measured,
 from vitlab.models import create, save_checkpoint
 from vitlab.runs.rows import flat, run_of
 from vitlab.runs.run import Data, Run
-from vitlab.runs.stored import read_rows
+from vitlab.runs.stored import drawable, read_rows
 from vitlab.study.command_line import parse
 from vitlab.study.study import main
-from vitlab.study.upstream import fine_tuned
+from vitlab.study.upstream import MEAN, fine_tuned
 from vitlab.tasks.settings import Classify, FewShot, LinearProbe, NearestNeighbours
 
 LOCAL = ("tiny_imagenet", "tiny_imagenet_cpu", "weights_cpu")  # these need paths of local copies to be planned
@@ -153,6 +153,16 @@ def test_draws_of_a_seed_count_once_and_untrained_weights_have_a_name_of_their_o
     assert len(few) == 4 * 3 * 2
     pairs = both_measures(scored, 5)
     assert len(pairs) == 2 * 3 * 2 and set(pairs[pairs["model"] == "b"]["few_shot"].round(6)) == {0.56}
+
+
+def test_the_sentence_and_the_table_leave_out_the_seeds_that_lack_a_set():
+    rows = made_rows("ab")
+    few = rows["task.kind"] == "few_shot"
+    rows.loc[few & (rows["seed"] == 2) & (rows["model"] == "a"), "score"] = 0.9
+    stopped = rows[~((rows["seed"] == 2) & (rows["data.name"] == "y"))]
+    found = STUDY.draw(drawable(stopped.assign(status="finished")), PRESETS["quick"])
+    assert found.tables[0].frame.loc[(MEAN, "a"), "5-shot"].mean == pytest.approx(0.51)
+    assert found.summary == "5-shot accuracy, mean of the sets: a 51.0, b 56.0 %."
 
 
 @pytest.mark.parametrize("agree", (1.0, -1.0))
