@@ -41,6 +41,17 @@ def test_a_gap_pairs_seeds_at_one_size(scaling) -> None:
     assert points[1] == pytest.approx(1 / (1 + math.e) - 1 / (1 + math.exp(2.1)))
 
 
+def test_a_gap_is_of_the_sets_that_both_arms_have() -> None:
+    """Set b is 0.3 easier: an arm that lacks it would seem worse by that."""
+    scores = [("A", "a", 0.5), ("A", "b", 0.8), ("B", "a", 0.4)]
+    keys = ["model", "data.name", "score"]
+    rows = pd.concat([pd.DataFrame(scores, columns=keys).assign(seed=seed) for seed in (0, 1)])
+    assert gap(rows, "A", "B") == pytest.approx({0: 0.1, 1: 0.1})
+    assert gap(rows.drop(columns="data.name"), "A", "B") == pytest.approx({0: 0.25, 1: 0.25})
+    apart = rows[(rows["model"] == "B") | (rows["data.name"] == "b")]
+    assert gap(apart, "A", "B") == {}, "they share no set"
+
+
 def test_an_arm_without_rows_is_named(scaling) -> None:
     with pytest.raises(ValueError, match="model = 'MLP'; there is ResNet, ViT"):
         arm(scaling, "MLP")

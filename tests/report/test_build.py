@@ -78,6 +78,17 @@ def test_unknown_columns_and_no_rows_are_said(rows) -> None:
         curves(rows().assign(score=math.nan), x="train_images", **LABELS)
 
 
+def test_a_gap_is_of_the_sets_that_both_have_at_each_point() -> None:
+    scores = [("A", 1, "a", 0.5), ("A", 1, "b", 0.8), ("B", 1, "a", 0.4)]
+    scores += [("A", 2, "a", 0.6), ("A", 2, "b", 0.9), ("B", 2, "a", 0.5), ("B", 2, "b", 0.5)]
+    table = pd.DataFrame(scores, columns=["model", "n", "data.name", "score"])
+    table = pd.concat([table.assign(seed=seed) for seed in (0, 1)])
+    row = gap_row(table, "A", "B", "n").iloc[0]
+    assert row[1].mean == pytest.approx(0.1) and row[2].mean == pytest.approx(0.25)
+    apart = table[(table["n"] == 1) & ((table["model"] == "B") | (table["data.name"] == "b"))]
+    assert gap_row(apart, "A", "B", "n").empty, "they share no set"
+
+
 def test_gap_is_paired_by_seed_and_leaves_holes(rows) -> None:
     table = rows(noise=0.0)
     table["score"] += table.seed * 0.05  # what seeds share cancels

@@ -78,6 +78,14 @@ def per_seed(rows: pd.DataFrame, value: str = "score") -> dict[int, float]:
     return means(rows, ["seed"], value).dropna().to_dict()
 
 
+def in_both(keys: Sequence[str], first: pd.DataFrame, second: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The rows of two arms with the combinations of `keys` that both have; all of them where a column is missing."""
+    if not {*keys} <= {*first.columns} & {*second.columns}:
+        return first, second
+    one, other = (arm.set_index(list(keys)).index for arm in (first, second))
+    return first[one.isin(other)], second[other.isin(one)]
+
+
 def gap(
     rows: pd.DataFrame,
     a: Any,
@@ -87,8 +95,12 @@ def gap(
     value: str = "score",
     by: str = "model",
 ) -> dict[int, float]:
-    """`value` of arm `a` minus that of arm `b`, for each seed that both have (see `arm` for `by` and `at`)."""
-    first, second = (per_seed(arm(rows, name, by=by, at=at), value) for name in (a, b))
+    """`value` of arm `a` minus that of arm `b`, for each seed that both have (see `arm` for `by` and `at`).
+
+    Only on the data sets that both arms have: else the gap would be one between sets.
+    """
+    arms = [arm(rows, name, by=by, at=at) for name in (a, b)]
+    first, second = (per_seed(own, value) for own in in_both([SETS], *arms))
     return paired(first, second)
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 from pandas.core.groupby import DataFrameGroupBy
 
 from vitlab.claims.interval import Interval, mean_interval
-from vitlab.claims.statistics import SETS, sampling_error
+from vitlab.claims.statistics import SETS, in_both, sampling_error
 from vitlab.report.evidence import Point
 from vitlab.report.families import in_order
 from vitlab.report.plain import NothingToShow, number
@@ -122,7 +122,7 @@ def gap_points(
     unit: Sequence[str] = SEED,
     accuracy: bool = True,
 ) -> tuple[Point, ...]:
-    """`first` - `second` (values of column `by`) for each `x`, over the units that both have.
+    """`first` - `second` (values of column `by`) for each `x`, over the units and data sets that both have.
 
     Raises ValueError if one of the two has no rows.
     """
@@ -133,6 +133,9 @@ def gap_points(
                 f"There are no rows of {name!r}; there are rows of {', '.join(map(str, set(rows[by])))}."
             )
     arms = [_needed(rows[rows[by] == name], x, *unit, value) for name in (first, second)]
+    arms = list(in_both([x, SETS], *arms))
+    if any(arm.empty for arm in arms):
+        return ()
     one, other = (averaged(arm, [x], value, unit) for arm in arms)
     both = one.merge(other, on=list(dict.fromkeys([x, *unit])), suffixes=("", " of second"))
     both[value] -= both[f"{value} of second"]
