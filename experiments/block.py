@@ -73,7 +73,7 @@ def draw(rows: pd.DataFrame, settings: Block) -> Evidence:
     from vitlab.report.evidence import Evidence
 
     trained = settings.named(rows, ARMS, aside=(DEPTH,))
-    if trained.empty:
+    if not trained["split"].eq("test").any():
         return Evidence()
     trained = trained.assign(layers=trained[DEPTH].astype(int)).sort_values(["model", LAYERS], kind="stable")
     test = trained[trained["split"] == "test"]
@@ -94,15 +94,16 @@ def draw(rows: pd.DataFrame, settings: Block) -> Evidence:
         log_x=True,
         same_y=True,
     )
-    tables = (rate_table("rates", trained, by=BY, caption=caption), trains(test))
+    tables = (rate_table("rates", trained, by=BY, caption=caption), trains(trained))
     return Evidence(verdicts(trained), tables, {"figure": figure})
 
 
-def trains(test: pd.DataFrame) -> Table:
-    """How many runs of each block learn anything at each rate."""
+def trains(trained: pd.DataFrame) -> Table:
+    """How many runs of each block learn anything at each rate; those that diverged have no score and do not."""
     from vitlab.report.evidence import Table
 
-    learned = test.assign(learned=test["score"] - 1 / test["classes"] >= LEAST)
+    runs = trained[trained["split"].ne("validation")]
+    learned = runs.assign(learned=runs["score"] - 1 / runs["classes"] >= LEAST)
     counts = learned.groupby([*BY, RATE], sort=False)["learned"].agg(["sum", "count"])
     cells = counts.apply("{0[sum]} of {0[count]}".format, axis=1).unstack(RATE).sort_index(axis=1).fillna("–")
     caption = f"Runs that train: test accuracy {100 * LEAST:.0f} points above chance or more."
@@ -130,6 +131,7 @@ STUDY = Study(
     plan=plan,
     draw=draw,
     claims=(BLOCK,),
+    diverged=True,
 )
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
 """The deck's block: both at the same rates, a verdict for each depth, and how many runs train at all."""
 
+import math
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 
 from experiments.block import PRESETS, STUDY, plan
 from vitlab.claims.rule import decide
+from vitlab.runs.stored import drawable
 
 SETTINGS = replace(PRESETS["quick"], depths=(2, 6), rates=(0.001, 0.003, 0.01))
 
@@ -38,6 +41,22 @@ def test_every_depth_has_its_verdict_and_runs_that_train_are_counted(as_if_made)
         "ViT-Pico/2, 6 layers",
     ]
     assert dict(found.figures["figure"].panels[0][0].references) == {"chance": 0.1}
+
+
+def test_runs_that_diverged_count_as_runs_that_do_not_train(as_if_made):
+    runs = plan(SETTINGS)
+    rows, lost = as_if_made(runs, score), {run.id for run in runs if post(run) and run.recipe.lr == 0.01 and run.seed}
+    gone = rows["run"].isin(lost)
+    failed = rows[gone & (rows["split"] == "test")].assign(status="failed", failure="certain")
+    failed = failed.assign(split=None, score=math.nan, classes=math.nan, title=None)
+    killed = rows[(rows["seed"] == 3) & ~gone & (rows["split"] == "test")].assign(status="failed", failure="killed")
+    left = pd.concat([rows[~gone & (rows["seed"] < 3)], failed, killed]).filter(regex=r"^(?!init\.)")
+    found = STUDY.draw(drawable(left, diverged=STUDY.diverged), SETTINGS)
+    assert found.tables[1].frame["rate 0.01"].tolist() == ["3 of 3", "1 of 4", "3 of 3", "0 of 4"]
+    assert found.tables[1].frame["rate 0.003"].tolist() == ["3 of 3"] * 4, "who was killed has not diverged"
+    without = STUDY.draw(drawable(left), SETTINGS)
+    assert without.tables[0].text() == found.tables[0].text() and without.verdicts == found.verdicts
+    assert not STUDY.draw(drawable(left[left["status"] == "failed"], diverged=True), SETTINGS).tables
 
 
 def test_post_norm_ahead_speaks_against_the_claim(as_if_made):

@@ -178,12 +178,14 @@ def planned(rows: pd.DataFrame, plan: Collection[str]) -> pd.DataFrame:
     return rows[rows["run"].isin(plan)] if plan else rows
 
 
-def drawable(rows: pd.DataFrame, plan: Collection[str] = ()) -> pd.DataFrame:
+def drawable(rows: pd.DataFrame, plan: Collection[str] = (), *, diverged: bool = False) -> pd.DataFrame:
     """The finished rows of a plan's runs, with every column of results that evidence may ask for, and those of `init`.
 
-    Without a plan, all finished rows; rows that are not of runs are left as they are.
+    Without a plan, all finished rows; rows that are not of runs are left as they are. With `diverged` also those of
+    runs that fail however often they are tried, which have no split and no score.
     """
-    rows = rows[rows["status"] == "finished"]
+    kept = rows["status"] == "finished"
+    rows = rows[kept | (rows["failure"] == "certain")] if diverged and "failure" in rows.columns else rows[kept]
     if "task.kind" not in rows.columns:
         return rows
     rows = planned(rows, plan)

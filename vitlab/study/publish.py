@@ -94,7 +94,7 @@ def made(
     pictures: Mapping[str, Figure],
 ) -> tuple[Evidence, dict[str, bytes]]:
     """The evidence of `rows`, not decided yet; and the files that `folder` is to hold: rows, provenance, figures."""
-    counted = drawable(rows, record.get("plan", ()))
+    counted = drawable(rows, record.get("plan", ()), diverged=study.diverged)
     try:
         drawn = study.draw(counted, settings)
     except NothingToShow:

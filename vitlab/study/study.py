@@ -51,7 +51,8 @@ class Study:
     which has rows alone, leaves them as they are. `wrong(measured)` says whether they are not as they should be,
     which is exit code 1. `shown` names the settings that the evidence alone depends on. `protocol` says what is done
     and how, as the study's module does. `photographs`: the recipe for images that nobody has studied yet, whose other
-    settings then come from them (`vitlab.study.own_data`).
+    settings then come from them (`vitlab.study.own_data`). `diverged`: whether `draw` takes the rows of runs that
+    diverged too, as `vitlab.runs.stored.drawable` gives them.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Study:
     shown: frozenset[str] = frozenset()
     protocol: str = ""
     photographs: Photographs | None = None
+    diverged: bool = False
 
     def about(self) -> dict[str, str]:
         """What its evidence records of the study itself."""
