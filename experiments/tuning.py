@@ -9,6 +9,7 @@ what was tried says that the grid was too narrow.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -111,20 +112,42 @@ def draw(rows: pd.DataFrame, settings: Tuning) -> Evidence:
         log_x=True,
     )
     best = chosen(rows)
-    rates = ", ".join(f"{model} {rate:g}" for model, rate in best.frame["rate"].items())
-    summary = f"Chosen by mean validation accuracy: {rates}; {best.frame['trials'].max()} trials for each model."
-    return Evidence((), (best, Table("trials", cells, caption)), {"figure": figure}, summary)
+    return Evidence((), (best, Table("trials", cells, caption)), {"figure": figure}, summary(best.frame))
 
 
 def chosen(rows: pd.DataFrame) -> Table:
     """The rate of each model whose validation accuracy, averaged over train sizes and seeds, is highest."""
     from vitlab.report.evidence import Table
 
-    best = best_rate(rows, ["model"]).drop_duplicates("model").set_index("model")
-    trials = rows[rows["split"] == "validation"].groupby("model").size()
-    frame = best[[RATE]].rename(columns={RATE: "rate"}).assign(trials=trials)
+    trials = compared(rows)
+    best = best_rate(trials, ["model"])
+    hopeless = best.loc[best["score"] == -math.inf, "model"]  # every rate diverged somewhere
+    best = best[~best["model"].isin(hopeless)].drop_duplicates("model").set_index("model")
+    frame = best[[RATE]].rename(columns={RATE: "rate"}).assign(trials=trials.groupby("model").size())
     frame["at the edge of those tried"] = best["at_edge"].map({True: "yes", False: "no"})
     return Table("chosen", frame, "The rate with the best mean validation accuracy, over sizes and seeds.")
+
+
+def compared(rows: pd.DataFrame) -> pd.DataFrame:
+    """The trials of each model with the seeds and train sizes that all of its rates have; a diverged one is the worst.
+
+    A study that was stopped has one size more of the first rates: their means would be of other things.
+    """
+    diverged = rows["status"] == "failed"
+    trials = rows.assign(split="validation", score=rows["score"].mask(diverged, -math.inf))
+    trials = trials[diverged | (rows["split"] == "validation")]
+    tried = trials.groupby(["model", "seed", "data.train_size"], dropna=False)[RATE].transform("nunique")
+    return trials[tried == trials.groupby("model")[RATE].transform("nunique")]
+
+
+def summary(best: pd.DataFrame) -> str:
+    """The rate of each model, and how many trials chose it."""
+    rates = ", ".join(f"{model} {rate:g}" for model, rate in best["rate"].items())
+    counts = best["trials"]
+    if counts.nunique() == 1:
+        return f"Chosen by mean validation accuracy: {rates}; {counts.iloc[0]} trials for each model."
+    each = ", ".join(f"{model} {count}" for model, count in counts.items())
+    return f"Chosen by mean validation accuracy: {rates}; trials: {each}." if each else "No rate can be chosen yet."
 
 
 def folder(settings: Tuning) -> str:
@@ -141,6 +164,7 @@ STUDY = Study(
     plan=plan,
     draw=draw,
     folder=folder,
+    diverged=True,
 )
 
 if __name__ == "__main__":

@@ -79,6 +79,18 @@ def test_the_seeds_of_the_page_are_those_of_the_plan_s_runs(tmp_path):
         assert json.loads((folder / "provenance.json").read_text())["rows"]["seed"] == seeds
 
 
+@pytest.mark.parametrize("diverged", [True, False])
+def test_a_study_that_asks_for_them_draws_the_rows_of_runs_that_diverged(tmp_path, diverged):
+    rows = pd.DataFrame({"run": ["a", "b", "c"], "status": ["finished", "failed", "failed"], "task.kind": "classify"})
+    rows = rows.assign(study="one", failure=[None, "certain", "killed"], seed=range(3), init=None)
+    seen = []
+    made = replace(
+        study("one", "a.b", 0.01), diverged=diverged, draw=lambda rows, _: seen.extend(rows["run"]) or Evidence()
+    )
+    conclude(made, Settings(), tmp_path / "one" / "digits", rows, recorded(made, Settings(), [], [], rows))
+    assert seen == ["a", "b"][: 1 + diverged]
+
+
 def test_damaged_evidence_beside_it_costs_nothing_and_is_named(tmp_path, capsys):
     written(tmp_path, study("two", "c.d", 0.2), ["a", "b"])
     (tmp_path / "two" / "digits" / "evidence.json").write_text('{"verdicts": 3')
