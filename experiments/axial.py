@@ -5,7 +5,7 @@
 
 An axial layer is two blocks, attention along the rows of the token grid and then along its columns, each with an MLP of
 its own. So as many layers take twice the compute, and half as many take the same. The paper finds axial models ahead
-"but at the cost of more compute"; whether that is the attention or the compute, only equal compute can tell. All arms
+at the cost of more compute; whether that is the attention or the compute, only equal compute can tell. All arms
 pool by the mean, since a class token has no place on the grid. Each tries the same rates and is judged at the one with
 the best mean validation accuracy; a best rate at the end of those tried decides nothing: widen `--rates`.
 

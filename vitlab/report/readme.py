@@ -19,12 +19,13 @@ compressed, as `rows.csv.gz`, which pandas reads as it is), `provenance.json` (s
 `--config` asks for the same again), and what is made of the rows: verdicts and tables (`evidence.md`, `evidence.json`)
 and figures. Intervals: 95%, over seeds. The same with interactive figures: [index.html](index.html), to be opened from
 a checkout. `python -m experiments.paper --redraw` makes this page from the rows; nothing in it is typed but the notes.
+Commands are as they were typed; presets may have changed since, and `--config` asks for the same today.
 What `images/` in the commands is says [data/](../data/README.md).
 """
 LEDGER = """## The ledger of claims
 
 What the paper claims, held against these runs. A claim *holds* or *does not hold* where its 95% interval over seeds,
-corrected for all claims on the same data set (Holm), says so; it is *undecided* where it does not, and *cannot be
+corrected (Holm) for all primary claims on the data set, a secondary one for all, says so; it is *undecided* where it does not, and *cannot be
 tested here* where what it takes is missing (a model above chance, a training that was not cut short, a tuned rate).
 – is a claim that nobody held against that data. Effects are in points of accuracy, in log-odds (of right against wrong:
 +0.7 doubles the odds) or in doublings (of compute). Pico, Nano and Micro are models of 0.1, 0.35 and 1.2 M parameters.
