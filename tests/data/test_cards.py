@@ -11,6 +11,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vitlab.data import cards as module
 from vitlab.data.cards import GROUPS, Card, cards, cards_folder, get_card, matching_card, read_card
 
 NEEDED = {
@@ -30,6 +31,18 @@ def test_a_card_is_whole(name: str) -> None:
     if "test" in card.splits and "validation" not in card.splits:
         pool = card.sizes["train"] + card.sizes["validation"]
         assert card.sizes["validation"] == -(-round(pool * card.validation_fraction, 6) // 1)
+
+
+@pytest.mark.parametrize("package", ["lib/python3.11/site-packages", "Python311/site-packages", "."])
+def test_an_installed_package_finds_the_cards_of_its_own_installation(package, tmp_path, monkeypatch) -> None:
+    """As pip lays files out with --user and --prefix, and with --target, where data is beside the package."""
+    file = tmp_path / package / "vitlab" / "data" / "cards.py"
+    monkeypatch.setattr(module, "__file__", str(file))
+    assert not cards_folder().is_relative_to(tmp_path)
+    there = tmp_path / "share" / "vitlab" / "data"
+    there.mkdir(parents=True)
+    (there / "digits.yaml").touch()
+    assert cards_folder() == there
 
 
 def test_the_cards_of_the_paper_are_there() -> None:

@@ -19,6 +19,7 @@ from vitlab.typed import misfit, shortened
 MAX_BYTES = 64 * 1024  # of a card
 MAX_SIDE = 4096  # pixels
 SPLITS = frozenset({"train", "validation", "test"})
+SHARED = Path("share", "vitlab", "data")  # of an installed wheel, as pyproject.toml says
 GROUPS = ("natural", "specialized", "structured")  # the groups of VTAB, arXiv 1910.04867
 
 
@@ -53,11 +54,12 @@ class Card:
 
 
 def cards_folder() -> Path:
-    """The checkout's `data/`, or where an installed wheel put its copy of it."""
-    checkout = Path(__file__).resolve().parents[2] / "data"
-    if (checkout / "digits.yaml").is_file():
-        return checkout
-    return Path(sysconfig.get_path("data")) / "share" / "vitlab" / "data"
+    """The checkout's `data/`, or where an installed wheel put its copy of it: `share/vitlab/data` beside or above the
+    package, which with `--user`, `--prefix` or `--target` is not where this Python has its own data.
+    """
+    above = Path(__file__).resolve().parents
+    installed = [folder / SHARED for folder in (*above[2:], Path(sysconfig.get_path("data")))]
+    return next((path for path in (above[2] / "data", *installed) if (path / "digits.yaml").is_file()), installed[-1])
 
 
 @cache
