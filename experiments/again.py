@@ -16,12 +16,13 @@ import math
 import random
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vitlab.claims.interval import Interval, accuracy_interval, mean_interval
+from vitlab.runs.place import Stopped
 from vitlab.runs.remaking import Rows, Stored, made_again, same_numbers, same_place, score, stored_runs
 from vitlab.runs.stored import rows_folders
 from vitlab.study.command_line import Execution, seconds
@@ -96,29 +97,26 @@ def folders(settings: Again, how: Execution) -> dict[str, list[Stored]]:
     return {name: runs for name, runs in found.items() if runs}
 
 
-def measure(settings: Again, how: Execution) -> list[dict[str, Any]]:
-    """Draw runs, say which, and make each anew: a row for each."""
+def measure(settings: Again, how: Execution) -> Iterator[dict[str, Any]]:
+    """Draw runs, say which, and make each anew: a row for each. Raises Stopped where it ends before the last."""
     end = time.time() + seconds(how.time_budget) if how.time_budget else math.inf
     drawn = draw_runs(settings, how)
     for one in drawn:
         took = f"{float(one.rows[0].get('wall_s', 0)):.0f} s without what it starts from"
         print(f"{one.folder}: {one.run}, stored {100 * one.scores[0]:.2f}%, {took}", flush=True)
     if how.dry_run:
-        return []
+        return
     from vitlab.runs.execute import pick_device
 
-    rows: list[dict[str, Any]] = []
     device = pick_device(how.device)
-    for one in drawn:
+    for done, one in enumerate(drawn):
         if time.time() > end:
-            print(f"The time is up: {len(rows)} of {len(drawn)} runs were made again.")
-            break
+            raise Stopped(f"The time is up: {done} of {len(drawn)} runs were made again.")
         if not (again := made_again(one, device)):
-            print(f"{one.run} was stopped.")
-            break
-        rows.append(compared(one, again))
-        print(f"{one.run}: agrees: {judged(rows[-1])}", flush=True)
-    return rows
+            raise Stopped(f"{one.run} was stopped.")
+        row = compared(one, again)
+        print(f"{one.run}: agrees: {judged(row)}", flush=True)
+        yield row
 
 
 def compared(one: Stored, again: Rows) -> dict[str, Any]:

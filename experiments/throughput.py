@@ -20,6 +20,7 @@ import itertools
 import math
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -161,7 +162,7 @@ def tasks(settings: Throughput, device: str, threads: int) -> tuple[list[Task], 
     ), settings.repeats
 
 
-def measure(settings: Throughput, how: Execution) -> list[dict[str, Any]]:
+def measure(settings: Throughput, how: Execution) -> Iterator[dict[str, Any]]:
     """A row for each measurement in each repetition; on a dry run only what they would be."""
     from vitlab.benchmark.rounds import rounds
     from vitlab.machine import cores
@@ -173,9 +174,9 @@ def measure(settings: Throughput, how: Execution) -> list[dict[str, Any]]:
     print(f"{times} of {len(chosen)} measurements, on {device} with {threads} threads.", flush=True)
     if how.dry_run:
         print("\n".join(what for what, _ in chosen))
-        return []
+        return
     deadline = time.time() + seconds(how.time_budget) if how.time_budget else math.inf
-    return list(rounds(chosen, repeats, device=device, threads=threads, deadline=deadline))
+    yield from rounds(chosen, repeats, device=device, threads=threads, deadline=deadline)
 
 
 def folder(settings: Throughput) -> str:

@@ -117,6 +117,11 @@ def test_a_mistake_is_one_message(results, words, said, capsys):
     assert said in capsys.readouterr().err
 
 
+def test_time_that_is_up_before_the_last_run_is_exit_code_3(results, capsys):
+    assert check(results, "--count", 2, "--draw_seed", 5, "--time_budget", "0.001s") == 3
+    assert "The time is up: 0 of 2 runs were made again." in capsys.readouterr().out
+
+
 def test_a_dry_run_says_what_is_drawn_and_a_redraw_needs_rows_alone(results, capsys):
     assert check(results, "--count", 2, "--dry_run", "--draw_seed", 7) == 0
     out = capsys.readouterr().out

@@ -81,6 +81,11 @@ def test_a_dry_run_says_what_would_be_measured(tmp_path, capsys):
     assert not (tmp_path / "results").exists()
 
 
+def test_time_that_is_up_before_the_last_measurement_is_exit_code_3(tmp_path, capsys):
+    assert measure(tmp_path, "--time_budget", "0.001s") == 3
+    assert "The time is up: 0 of 8 measurements were made." in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -7,10 +7,12 @@ import pytest
 
 from vitlab.runs.engine import Resources
 from vitlab.runs.local import LocalEngine
-from vitlab.runs.place import Place, Prepared
+from vitlab.runs.place import Place, Prepared, Stopped, WorkerDied
 from vitlab.runs.run import Data, Run
-from vitlab.study.conduct import Work, check_writable, other_images
+from vitlab.study.command_line import Execution
+from vitlab.study.conduct import Work, check_writable, measure, other_images
 from vitlab.study.engines import Machinery
+from vitlab.study.study import Study
 from vitlab.tasks.settings import FewShot
 
 FIRST = Run("ViT-Pico/4", Data("digits"))
@@ -55,3 +57,35 @@ def test_other_images_of_the_same_name_are_said(tmp_path):
     assert other_images(None, work, tmp_path) == other_images(old, work, tmp_path) == []
     (said,) = other_images(old[1:], work, tmp_path)
     assert "evidence of other images called photos" in said and "--name" in said
+
+
+def measuring(end: BaseException, rows: int) -> Study:
+    """A study that measures so many rows and then ends so."""
+
+    def measured(settings, how):
+        yield from ROWS * rows
+        raise end
+
+    return Study("a", "-", "Why?", {"quick": None}, draw=lambda rows, settings: None, measure=measured)
+
+
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [
+        (Stopped("The time is up."), 3),
+        (KeyboardInterrupt(), 3),
+        (ValueError("no memory"), 1),
+        (OSError("no disk"), 1),
+        (WorkerDied("no worker"), 1),
+    ],
+)
+def test_what_was_measured_before_an_early_end_is_kept_and_the_exit_code_says_the_end(end, code, capsys):
+    assert measure(measuring(end, 2), None, Execution()) == (ROWS * 2, code)
+    said = capsys.readouterr()
+    assert str(end) in (said.out if code == 3 else said.err)
+
+
+def test_what_cannot_be_measured_at_all_is_an_error_and_a_stop_before_the_first_is_none():
+    with pytest.raises(ValueError, match="no memory"):
+        measure(measuring(ValueError("no memory"), 0), None, Execution())
+    assert measure(measuring(Stopped("The time is up."), 0), None, Execution()) == ([], 3)

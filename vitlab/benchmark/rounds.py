@@ -18,6 +18,7 @@ from vitlab.benchmark.scripts import SIDE, Script
 from vitlab.benchmark.sweep import Sweep, growth_row, overhead_row, sweep_row
 from vitlab.machine import signature
 from vitlab.models import ViT, count, create
+from vitlab.runs.place import Stopped
 
 CROWDED = 0.3  # cores that other processes keep busy; more is worth a warning
 Row = dict[str, Any]
@@ -27,7 +28,8 @@ Task = tuple[str, Callable[[int], Row]]  # what it is, and its row in a repetiti
 def rounds(tasks: Sequence[Task], repeats: int, *, device: str, threads: int, deadline: float) -> Iterator[Row]:
     """A row for each task, repetition by repetition; before each it is seen whether other processes use the cores.
 
-    Nothing is begun after `deadline`, a time as time.time() gives it. Raises ValueError as the tasks do.
+    Nothing is begun after `deadline`, a time as time.time() gives it. Raises Stopped then, and ValueError as the tasks
+    do.
     """
     gpu = torch.cuda.get_device_name() if device == "cuda" else None
     signed = {"threads": threads, **signature(gpu)}
@@ -35,8 +37,7 @@ def rounds(tasks: Sequence[Task], repeats: int, *, device: str, threads: int, de
     for repeat in range(repeats):
         for what, task in tasks:
             if time.time() >= deadline:
-                print(f"The time is up: {done} of {repeats * len(tasks)} measurements were made.", flush=True)
-                return
+                raise Stopped(f"The time is up: {done} of {repeats * len(tasks)} measurements were made.")
             busy = busy_cores()
             if busy is not None and busy > CROWDED and warned < repeat:
                 warned = repeat

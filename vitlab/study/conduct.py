@@ -19,8 +19,9 @@ from vitlab.report.provenance import read_provenance
 from vitlab.runs.display import Display, duration, estimate
 from vitlab.runs.launch import Launcher
 from vitlab.runs.local import LocalEngine
-from vitlab.runs.place import Place, Prepared
+from vitlab.runs.place import Place, Prepared, Stopped, WorkerDied
 from vitlab.runs.run import Run, build
+from vitlab.runs.signals import ending
 from vitlab.runs.stored import planned, read_rows, rows_by_run, rows_file
 from vitlab.runs.tracking import Tracker
 from vitlab.study import cautions
@@ -114,9 +115,9 @@ def conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[str
     announce(console, work, known.seconds)
     if how.profile and not how.dry_run:
         return profile(work, how)
-    measured = study.measure(settings, how) if study.measure else []
+    measured, ended = measure(study, settings, how)
     if how.dry_run:
-        return 0
+        return ended
     with closing(tracker):
         failed = launch(work, tracker, console, deadline) if work.every else set()
         if work.every:
@@ -136,7 +137,28 @@ def conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[str
     left = [run for run in work.left() if run.id not in failed]
     if left:
         console.print(f"{len(left)} of {len(work.every)} runs are left; the same command goes on from here.")
-    return 1 if failed or study.wrong(measured) else 3 if left else 0
+    return 1 if failed or study.wrong(measured) else ended or (3 if left else 0)
+
+
+def measure(study: Study, settings: Any, how: Execution) -> tuple[Rows, int]:
+    """The rows that a study measures beside its runs, and the exit code of that; an error after the first, the time's
+    end and Ctrl-C cost none of those before.
+    """
+    rows: Rows = []
+    try:
+        for row in study.measure(settings, how) if study.measure else ():
+            rows.append(row)
+    except (Stopped, KeyboardInterrupt) as why:
+        print(str(why) or "Stopped.", flush=True)
+        return rows, 3
+    except (ValueError, OSError, WorkerDied) as error:
+        if ending.asked:  # what ended was ended by the signal
+            return rows, 3
+        if not rows:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return rows, 1
+    return rows, 0
 
 
 def check_writable(folder: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,13 +46,14 @@ class Study:
 
     `plan(settings)` lists the Runs and `draw(rows, settings)` makes the evidence of their finished rows, each with the
     columns of the run that it starts from (`init.data.name`); `folder(settings)` names the evidence in
-    `results/<study>/`. `measure(settings, how)` gives rows that are not of runs, and nothing on a dry run, of which it
-    says what would be done. `pictures(settings, store)` gives figures of what runs kept beside their rows; a redraw,
-    which has rows alone, leaves them as they are. `wrong(measured)` says whether they are not as they should be,
-    which is exit code 1. `shown` names the settings that the evidence alone depends on. `protocol` says what is done
-    and how, as the study's module does. `photographs`: the recipe for images that nobody has studied yet, whose other
-    settings then come from them (`vitlab.study.own_data`). `diverged`: whether `draw` takes the rows of runs that
-    diverged too, as `vitlab.runs.stored.drawable` gives them.
+    `results/<study>/`. `measure(settings, how)` gives rows that are not of runs, one after the other so that an end
+    before the last (it raises Stopped) costs none of them; nothing on a dry run, of which it says what would be done.
+    `pictures(settings, store)` gives figures of what runs kept beside their rows; a redraw, which has rows alone,
+    leaves them as they are. `wrong(measured)` says whether they are not as they should be, which is exit code 1.
+    `shown` names the settings that the evidence alone depends on. `protocol` says what is done and how, as the study's
+    module does. `photographs`: the recipe for images that nobody has studied yet, whose other settings then come from
+    them (`vitlab.study.own_data`). `diverged`: whether `draw` takes the rows of runs that diverged too, as
+    `vitlab.runs.stored.drawable` gives them.
     """
 
     name: str
@@ -63,7 +64,7 @@ class Study:
     plan: Callable[[Any], list[Run]] = lambda settings: []
     claims: tuple[Claim, ...] = ()
     folder: Callable[[Any], str] = by_data
-    measure: Callable[[Any, Execution], list[dict[str, Any]]] | None = None
+    measure: Callable[[Any, Execution], Iterable[dict[str, Any]]] | None = None
     known: Callable[[Any], Mapping[str, list[dict[str, Any]]]] = lambda settings: {}
     pictures: Callable[[Any, Store], Mapping[str, Figure]] = lambda settings, store: {}
     wrong: Callable[[list[dict[str, Any]]], bool] = lambda measured: False
