@@ -110,12 +110,18 @@ def _local(word: str, images: Path) -> str:
 
 
 def parts(paper: Paper) -> list[Part]:
-    """The presets to conduct, in the order of the paper. Raises ValueError for a study that there is not."""
+    """The presets to conduct, in the order of the paper. A study of stored evidence is left out where that is not here,
+    unless it was asked for by name. Raises ValueError for a study that there is not.
+    """
     found = []
     for name, study in studies(paper.studies).items():
         for preset in (preset for preset in study.presets if is_of(paper.preset, preset)):
             words = ["--preset", preset, *local_data(study.presets[preset], paper.images)]
             settings, how = parse(name, study.question, study.presets, words)
+            evidence = Path(getattr(settings, "evidence", "."))
+            if paper.studies == NAMES and not evidence.is_dir():
+                print(f"{name} is left out: there is no folder {evidence} here to draw stored runs from.")
+                continue
             how = replace(
                 how,
                 **{name: getattr(paper, name) for name in ("results", "runs", "jobs", "device", "wandb", "export")},
@@ -185,8 +191,7 @@ def conduct_all(paper: Paper) -> int:
         except ValueError as error:
             print(f"error: {error}", file=sys.stderr)
             codes.append(WRONG)
-    left = sum(code == LEFT for code in codes)
-    print(f"\n{len(codes) - left} of {len(codes)} studies are done; the page is {paper.results / 'index.html'}.")
+    print(f"\n{codes.count(0)} of {len(codes)} studies are done; the page is {paper.results / 'index.html'}.")
     return next((code for code in (FAILED, WRONG, LEFT) if code in codes), 0)
 
 

@@ -81,6 +81,22 @@ def test_the_plan_is_said_with_its_hours_and_runs_of_several_count_once(tmp_path
     assert both[0].left == 27 and both[1].left == 0 and both[0].seconds > 0 == both[1].seconds
 
 
+def test_only_what_was_done_counts_as_done(tmp_path, capsys, monkeypatch):
+    codes = iter((0, 1, 2, 3))
+    monkeypatch.setattr("vitlab.study.conduct.conduct", lambda *_: next(codes))
+    words = ["--studies", "scratch", "head", "block", "shape", "--runs", tmp_path, "--results", tmp_path]
+    assert ended(paper.main, *words) == 1
+    assert "1 of 4 studies are done" in capsys.readouterr().out
+
+
+def test_stored_runs_are_made_again_only_where_there_are_any(tmp_path, capsys, monkeypatch):
+    assert "again" in {part.study.name for part in paper.parts(paper.Paper())} and not capsys.readouterr().out
+    monkeypatch.chdir(tmp_path)
+    assert "again" not in {part.study.name for part in paper.parts(paper.Paper())}
+    assert capsys.readouterr().out == "again is left out: there is no folder results here to draw stored runs from.\n"
+    assert [part.study.name for part in paper.parts(paper.Paper(studies=("again",)))] == ["again"]
+
+
 def test_an_unknown_study_is_refused(capsys):
     assert ended(paper.main, "--studies", "nope") == 2 and "data_scaling" in capsys.readouterr().err
 
