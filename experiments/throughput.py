@@ -140,6 +140,25 @@ def script(settings: Throughput, device: str, threads: int) -> Script:
     return Script(*shape, device, threads, settings.compile)
 
 
+def installed(scripts: tuple[str, ...]) -> tuple[str, ...]:
+    """The scripts whose packages are here; of all scripts, which is the default, the others are left out, and said.
+
+    Raises:
+        ValueError: if one of the others was asked for by name.
+    """
+    from vitlab.benchmark.peers import missing
+
+    lacking = {name: needed for name in scripts if (needed := missing(name))}
+    if not lacking:
+        return scripts
+    packages = " ".join(sorted(set().union(*lacking.values())))
+    names = " and ".join(map(repr, lacking))
+    if scripts != evidence.SCRIPTS:
+        raise ValueError(f"--scripts {names} cannot be measured here; leave it out, or pip install {packages}.")
+    print(f"{names} are left out: to measure them too, pip install {packages}.")
+    return tuple(name for name in scripts if name not in lacking)
+
+
 def tasks(settings: Throughput, device: str, threads: int) -> tuple[list[Task], int]:
     """What is measured in each repetition, and how many of these there are."""
     from vitlab.benchmark.models import Case
@@ -148,7 +167,7 @@ def tasks(settings: Throughput, device: str, threads: int) -> tuple[list[Task], 
 
     studied = Sweep(STUDIED, SWEPT, TRAIN_SIZES, settings.sweep_seeds, settings.sweep_steps, 64, 10)
     if settings.peers:
-        return peer_tasks(settings.scripts, script(settings, device, threads)), settings.script_repeats
+        return peer_tasks(installed(settings.scripts), script(settings, device, threads)), settings.script_repeats
     if settings.sweep:
         return sweep_tasks(studied), settings.sweep_repeats
     if settings.growth:

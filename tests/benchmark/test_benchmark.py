@@ -1,5 +1,6 @@
 """What is measured is of the right size, and a measurement leaves nothing behind."""
 
+import importlib
 import os
 
 import pytest
@@ -19,6 +20,10 @@ def refuse(word: str) -> None:
     raise ValueError(f"no {word}")
 
 
+def fetch(module: str) -> None:
+    importlib.import_module(module)
+
+
 def vanish() -> None:
     os._exit(9)
 
@@ -27,6 +32,8 @@ def test_a_function_alone_returns_fails_or_is_named_when_killed():
     assert alone(fill, 3) == 3 * 2**18
     with pytest.raises(ValueError, match="no way"):
         alone(refuse, "way")
+    with pytest.raises(ValueError, match="ModuleNotFoundError: No module named 'no_such_module'"):
+        alone(fetch, "no_such_module")
     with pytest.raises(ValueError, match="was killed"):
         alone(vanish)
 

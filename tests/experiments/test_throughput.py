@@ -81,6 +81,16 @@ def test_a_dry_run_says_what_would_be_measured(tmp_path, capsys):
     assert not (tmp_path / "results").exists()
 
 
+def test_scripts_whose_packages_are_not_here_are_left_out_unless_they_were_asked_for(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("vitlab.benchmark.peers.find_spec", lambda name: None)
+    assert measure(tmp_path, "--peers", "--dry_run") == 0
+    said = capsys.readouterr().out
+    assert "left out: to measure them too, pip install accelerate transformers." in said
+    assert "of 6 measurements" in said and "training script transformers" not in said
+    assert measure(tmp_path, "--peers", "--scripts", "vitlab", "transformers Trainer") == 2
+    assert "--scripts 'transformers Trainer' cannot be measured here; leave it out" in capsys.readouterr().err
+
+
 def test_time_that_is_up_before_the_last_measurement_is_exit_code_3(tmp_path, capsys):
     assert measure(tmp_path, "--time_budget", "0.001s") == 3
     assert "The time is up: 0 of 8 measurements were made." in capsys.readouterr().out

@@ -51,8 +51,9 @@ def _answer(pipe: Any, function: Callable[..., Any], arguments: tuple[Any, ...])
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
         pipe.send((function(*arguments), ""))
-    except (ValueError, RuntimeError) as error:  # torch's want of memory is a RuntimeError
-        pipe.send((None, str(error).strip() or type(error).__name__))
+    except Exception as error:  # of any kind, or it would pass for a killed process
+        told = isinstance(error, ValueError | RuntimeError)  # in words for people; torch's want of memory is one
+        pipe.send((None, ("" if told else f"{type(error).__name__}: ") + str(error).strip() or type(error).__name__))
 
 
 def busy_cores(seconds: float = 0.3) -> float | None:

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -218,6 +219,14 @@ FUNCTIONS: dict[str, Callable[[Script], float]] = {
     "timm": timm,
     "transformers Trainer": transformers,
 }
+
+
+NEEDED = {"transformers Trainer": ("transformers", "accelerate")}  # beside what vitlab itself depends on
+
+
+def missing(name: str) -> list[str]:
+    """The packages that the script called `name` needs and that are not installed."""
+    return [package for package in NEEDED.get(name.removesuffix(EXPLICIT), ()) if find_spec(package) is None]
 
 
 def images_per_s(name: str, script: Script) -> float:
