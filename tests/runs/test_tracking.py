@@ -87,6 +87,23 @@ def test_evidence_is_tables_of_numbers_pictures_verdicts_and_files(tracker, tmp_
         assert word.encode() in content, word
 
 
+def test_names_and_tags_that_wandb_refuses_are_rewritten(tracker, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("vitlab.runs.tracking.WAIT", 60.0)
+    many = f"digits@{','.join(map(str, range(30)))}"
+    run = Run(RUN.model, Data(many), RUN.recipe)
+    tracker.start(run, {})
+    tracker.finish(run, [{"run": run.id, "score": 0.5}], "finished")
+    place = tmp_path / "results" / "blätter+b@1,2"
+    write_all({place / "evidence.json": Evidence((), summary="So it is.").dumps().encode()})
+    tracker.evidence(place, [many])
+    tracker.close()
+    assert not caplog.records
+    (folder,) = tmp_path.glob("wandb/offline-run-*-data_scaling-bl_tter_b_1_2")
+    content = next(folder.glob("*.wandb")).read_bytes()
+    for word in ("data_scaling-bl_tter_b_1_2", "data_scaling/blätter+b@1,2", "evidence.json"):
+        assert word.encode() in content, word
+
+
 def test_the_config_is_the_whole_run():
     found = config(Run("ViT-Pico/4", Data("digits"), task=FewShot(), init=RUN, options=(("pooling", "gap"),)))
     assert found["recipe"]["lr"] == 1e-3 and found["data"]["subset_seed"] == 0 and found["seed"] == 0

@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import queue
+import re
 import signal
 import subprocess
 import sys
@@ -31,6 +32,7 @@ log = logging.getLogger("vitlab.tracking")
 MODES = ("offline", "online", "off")
 WAIT, WAIT_STOPPED = 10.0, 2.0  # seconds for W&B to finish when a study ends, and when it was asked to stop
 END = "end\n"
+NOT_IN_NAMES, TAG = r"[^a-zA-Z0-9_.-]", 64  # what W&B refuses: characters in artifacts' names, and longer tags
 
 
 class Tracker:
@@ -55,7 +57,7 @@ class Tracker:
         """Open the W&B run of `run`, with all of its settings as config."""
         task = task_name(run.task)
         about = {"name": str(run), "group": self._group([run.data.name]), "job_type": task, "config": config(run)}
-        self._tell("start", run.id, **about, tags=[self.study, run.data.name, run.model, task])
+        self._tell("start", run.id, **about, tags=_tags([self.study, run.data.name, run.model, task]))
 
     def round(self, run: Run, values: Mapping[str, Any]) -> None:
         """Log one point of the curves."""
@@ -68,9 +70,10 @@ class Tracker:
 
     def evidence(self, folder: Path, data: Sequence[str]) -> None:
         """Log the evidence in a folder, which is about these data sets, as a W&B run of its own that stays one."""
-        about = {"name": f"{self.study}/{folder.name}", "job_type": "evidence", "tags": [self.study, *data, "evidence"]}
-        written = str(folder.resolve())
-        self._tell("evidence", f"{self.study}-{folder.name}", **about, group=self._group(data[:1]), folder=written)
+        tags = _tags([self.study, *data, "evidence"])
+        about = {"name": f"{self.study}/{folder.name}", "job_type": "evidence", "tags": tags}
+        written, ours = str(folder.resolve()), re.sub(NOT_IN_NAMES, "_", f"{self.study}-{folder.name}")
+        self._tell("evidence", ours, **about, group=self._group(data[:1]), folder=written)
 
     @property
     def sync(self) -> str:
@@ -137,6 +140,11 @@ class Tracker:
         if said and self.mode != "off":
             self.mode = "off"
             log.warning("W&B failed and is off from here on: %s", said.strip())
+
+
+def _tags(words: Sequence[str]) -> list[str]:
+    """Words as W&B takes them for tags."""
+    return list(dict.fromkeys(word[:TAG] for word in words))
 
 
 def config(run: Run) -> dict[str, Any]:
