@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from vitlab.claims.claim import Claim
 from vitlab.errors import suggest
+from vitlab.report.families import family
 from vitlab.runs.rows import labelled
 from vitlab.runs.run import Run
 from vitlab.study.plan import changed, grid
@@ -38,14 +39,14 @@ SLIDES = Claim(
 
 @dataclass(frozen=True)
 class Scratch(Settings):
-    """Settings of the study; the model is the ViT of the first of --sizes."""
+    """Settings of the study, with one model."""
 
     coarse: int = 4
     """Patch size in pixels before the step "smaller patches"; --patch is that after it."""
     ladder: tuple[str, ...] = ()
     """Steps of the ladder to train; all by default."""
     models: tuple[str, ...] = ("ViT",)
-    """A ladder is climbed by a ViT."""
+    """The one ViT that climbs the ladder: ViT in the one of --sizes, or an exact name such as ViT-Ti/4."""
 
 
 CPU = replace(recipes.CIFAR_SHORT, steps=1000, lr=1e-3, warmup_steps=100, evaluations=5, augment=())
@@ -63,12 +64,22 @@ PRESETS = {
 
 
 def ladder(settings: Scratch) -> dict[str, Run]:
-    """Each step of the ladder by its name, as a Run of seed 0; a step keeps all changes of those before it."""
+    """Each step of the ladder by its name, as a Run of seed 0; a step keeps all changes of those before it.
+
+    Raises:
+        ValueError: for another model than one ViT.
+    """
+    names = settings.model_names()
+    if len(names) != 1 or family(names[0]) != "ViT":
+        raise ValueError(
+            f"The ladder is climbed by one ViT, and asked for are {', '.join(names) or 'none'}; give --models ViT with "
+            "one of --sizes, or one name such as ViT-Ti/4."
+        )
     (fine,) = settings.bare()
     full, clipped = settings.recipe, {"recipe.grad_clip": 1.0}
     plain = {"recipe.optimizer": "adam", "recipe.weight_decay": 0.0, "recipe.schedule": "constant"}
     plain |= {"recipe.warmup_steps": 0, "recipe.grad_clip": 0.0, "recipe.augment": ()}
-    steps = {"tutorial": changed(fine, {"model": f"ViT-{settings.sizes[0]}/{settings.coarse}", **plain})}
+    steps = {"tutorial": changed(fine, {"model": f"{fine.model.partition('/')[0]}/{settings.coarse}", **plain})}
     changes: dict[str, dict[str, Any]] = {
         "smaller patches": {"model": fine.model},
         "warm-up and cosine": {"recipe.schedule": "cosine", "recipe.warmup_steps": full.warmup_steps} | clipped,

@@ -19,6 +19,28 @@ def test_each_step_changes_something_and_keeps_the_budget():
         assert after.recipe.steps == before.recipe.steps and after.data == before.data
 
 
+@pytest.mark.parametrize(
+    ("asked", "models"),
+    [
+        ({}, {"ViT-Pico/4", "ViT-Pico/2"}),
+        ({"models": ("ViT-Nano/2",)}, {"ViT-Nano/4", "ViT-Nano/2"}),
+        ({"models": ("ViT-Ti/1",), "coarse": 8, "sizes": ("Pico", "Nano")}, {"ViT-Ti/8", "ViT-Ti/1"}),
+        ({"sizes": ("Nano",), "patch": 1}, {"ViT-Nano/4", "ViT-Nano/1"}),
+    ],
+)
+def test_one_model_climbs_the_ladder_and_only_its_patches_become_smaller(asked, models):
+    runs = scratch.plan(scratch.Scratch(**asked))
+    assert {one.model for one in runs} == models
+
+
+@pytest.mark.parametrize(
+    "asked", [{"models": ("ResNet",)}, {"models": ("ViT", "HybridViT")}, {"sizes": ("Pico", "Nano")}, {"models": ()}]
+)
+def test_all_but_one_vit_is_refused(asked):
+    with pytest.raises(ValueError, match="The ladder is climbed by one ViT, and asked for are .*; give --models ViT"):
+        scratch.plan(scratch.Scratch(**asked))
+
+
 def run(study, words, tmp_path) -> int:
     places = ["--wandb", "off", "--results", str(tmp_path / "results"), "--runs", str(tmp_path / "runs")]
     with pytest.raises(SystemExit) as end:
