@@ -17,6 +17,7 @@ from vitlab.claims.claim import Claim
 from vitlab.runs.place import WorkerDied
 from vitlab.runs.run import Run
 from vitlab.runs.signals import ending
+from vitlab.runs.store import WEIGHTS
 from vitlab.study.command_line import Execution, fail, parse
 from vitlab.study.own_data import Photographs
 
@@ -36,8 +37,12 @@ def by_data(settings: Any) -> str:
 
 
 def by_weights(source: str) -> str:
-    """The folder's name of evidence about given weights: theirs, in letters that every system takes."""
-    return re.sub(r"[^\w.-]+", "_", Path(source).name)
+    """The folder's name of evidence about given weights, in letters that every system takes: theirs, or their folder's
+    where all are called alike (in runs, and in Hugging Face's layout).
+    """
+    path = Path(source)
+    named = path.parent if path.name == WEIGHTS and path.parent.name else path
+    return re.sub(r"[^\w.-]+", "_", named.name)
 
 
 @dataclass(frozen=True)
