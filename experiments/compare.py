@@ -63,16 +63,17 @@ def _of_folder(folder: Path) -> dict[str, str]:
 
 
 def _of_revision(revision: str) -> Mapping[str, str]:
+    """The evidence in the revision's results/ of the folder that this runs in, which need not be the repository's."""
     try:
-        listed = _git("ls-tree", "-r", "--name-only", "--end-of-options", revision, "results/")
+        listed = _git("ls-tree", "-r", "-z", "--name-only", "--end-of-options", revision, "results/")  # -z: as they are
+        names = [name for name in listed.split("\0") if name.endswith("/evidence.json") and name.count("/") == 3]
+        return {name.split("/", 1)[1].rpartition("/")[0]: _git("show", f"{revision}:./{name}") for name in names}
     except (OSError, subprocess.CalledProcessError):
         raise ValueError(f"{revision!r} is no folder, and no git revision of the checkout here; give one.") from None
-    names = [name for name in listed.splitlines() if name.endswith("/evidence.json") and name.count("/") == 3]
-    return {name.split("/", 1)[1].rpartition("/")[0]: _git("show", f"{revision}:{name}") for name in names}
 
 
 def _git(*arguments: str) -> str:
-    return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout
+    return subprocess.run(["git", *arguments], capture_output=True, text=True, encoding="utf-8", check=True).stdout
 
 
 def compare(settings: Compare) -> int:

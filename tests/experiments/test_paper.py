@@ -143,3 +143,17 @@ def test_two_results_are_held_against_each_other(results, tmp_path, capsys, monk
     monkeypatch.chdir(tmp_path)
     assert ended(compare.main, "HEAD", results) == 1 and "One thing changed" in capsys.readouterr().out
     assert ended(compare.main, "nowhere", results) == 2 and "no git revision" in capsys.readouterr().err
+
+
+def test_a_revision_has_evidence_of_any_name_also_where_the_project_is_a_part_of_the_repository(
+    results, tmp_path, capsys, monkeypatch
+):
+    project = tmp_path / "studies"
+    for name in ("digits", "ziffern_groß"):
+        shutil.copytree(results / "data_scaling" / "digits", project / "results" / "data_scaling" / name)
+    me = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    for words in (["init", "-q"], ["add", "."], [*me, "commit", "-qm", "a"]):
+        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    monkeypatch.chdir(project)
+    assert set(compare.evidence_of("HEAD")) == {"data_scaling/digits", "data_scaling/ziffern_groß"}
+    assert ended(compare.main, "HEAD", "results") == 0 and "Nothing changed" in capsys.readouterr().out
