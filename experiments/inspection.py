@@ -187,6 +187,7 @@ STUDY = Study(
     claims=evidence.CLAIMS,
     folder=folder,
     pictures=pictures,
+    shown=frozenset(OPENING) - {"measured"},
 )
 
 if __name__ == "__main__":

@@ -62,6 +62,13 @@ def done(tmp_path_factory) -> Path:
     return folder
 
 
+def test_options_that_change_nothing_are_named_where_models_are_trained(tmp_path, capsys):
+    rates = "--models ViT --learning_rates.ViT 0.001 --lr 0.5 --images".split()
+    assert inspect(*SMALL.split(), *rates, "--dry_run", "--runs", tmp_path, "--results", tmp_path) == 0
+    said = capsys.readouterr().out
+    assert "--lr changes nothing here" in said and said.count("changes nothing") == 1
+
+
 def test_the_page_shows_every_picture_that_was_drawn(done):
     folder = done / "results" / "inspection" / "digits"
     shown = {Path(name).stem for name in re.findall(r'<img src="([^"]+)"', (folder / "index.html").read_text())}

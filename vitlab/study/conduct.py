@@ -197,7 +197,7 @@ def said_first(console: Console, study: Study, settings: Any, how: Execution, ar
     """The question, what was understood of the data, what was chosen for it, and what it cannot answer."""
     console.print(f"[bold]{study.question}[/]", highlight=False)
     known = understood(study, settings, how, arguments)
-    ignored = [] if study.measure else unused(study.plan, known.settings, options_given(arguments) - study.shown)
+    ignored = unused(study.plan, known.settings, options_given(arguments) - study.shown)
     for line in (*known.said, *cautions.before(known.info, known.settings), *ignored):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     return known

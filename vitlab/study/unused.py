@@ -16,10 +16,10 @@ from vitlab.runs.run import Run
 def unused(plan: Callable[[Any], list[Run]], settings: Any, given: Collection[str]) -> list[str]:
     """A warning for each option of `given`, as `options_given` names them, that `plan(settings)` does not depend on.
 
-    Nothing where the plan of `settings` itself cannot be had.
+    Nothing where the plan of `settings` itself cannot be had or is empty, since the study then measures by itself.
     """
     planned = _planned(plan, lambda: settings)
-    if planned is None:
+    if not planned:
         return []
     return [
         f"Warning: --{option} changes nothing here, since no run of this plan depends on it."
