@@ -34,6 +34,7 @@ def test_a_command_keeps_what_was_asked_for_and_not_where_one_machine_has_its_fi
         "1",
     ]
     assert portable(words) == ["python", "--seeds", "5", "--jobs", "1"]
+    assert portable(["python", "--time-budget", "9m", "--time-budget=9m", "--jobs", "1"]) == ["python", "--jobs", "1"]
     asked = ["python", "--results", "results", "--runs=runs", "--data", "/images", "--name", "a b"]
     assert portable(asked) == asked
 

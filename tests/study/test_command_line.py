@@ -39,6 +39,12 @@ def test_a_key_that_a_mapping_has_not_yet_is_an_option_too():
     }
 
 
+def test_a_key_may_follow_an_option_that_is_written_with_hyphens():
+    words = ["--steps-by-size.77", "9", "--learning-rates.ResNet-Pico=0.5", "--models", "ViT", "ResNet-Pico"]
+    settings, _ = parse("data_scaling", "", {"quick": DataScaling()}, words)
+    assert settings.steps_by_size == {77: 9} and settings.learning_rates == {"ResNet-Pico": 0.5}
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

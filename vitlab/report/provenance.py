@@ -61,7 +61,7 @@ def provenance(settings: Mapping[str, Any], command: Sequence[str], rows: pd.Dat
 
 def portable(command: Sequence[str]) -> list[str]:
     """A command without what is one machine's alone: when to pause, and stores at absolute paths."""
-    text = re.sub(r"\0--time_budget[\0=][^\0]*", "", "\0".join(map(str, command)))
+    text = re.sub(r"\0--time[-_]budget[\0=][^\0]*", "", "\0".join(map(str, command)))
     return re.sub(r"\0--(?:runs|results)[\0=]/[^\0]*", "", text).split("\0")
 
 

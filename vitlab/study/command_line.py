@@ -172,7 +172,8 @@ def _with_keys(start: Any, arguments: Sequence[str]) -> Any:
         before = getattr(start, f.name)
         if not isinstance(before, Mapping):
             continue
-        found = [re.match(rf"--{f.name}\.([^=]+)", word) for word in arguments]
+        option = f.name.replace("_", "[-_]")  # tyro takes either
+        found = [re.match(rf"--{option}\.([^=]+)", word) for word in arguments]
         if not (keys := {match[1] for match in found if match} - {str(key) for key in before}):
             continue
         key_type, value_type = get_args(get_type_hints(type(start))[f.name])
