@@ -1,5 +1,7 @@
 """What the command line's options mean for the machinery: pure arithmetic, and one message for what cannot be."""
 
+from dataclasses import replace
+
 import pytest
 
 from vitlab.runs.local import LocalEngine
@@ -30,6 +32,14 @@ def test_a_machine_is_filled_and_its_cores_are_shared(how, known, runs, jobs, th
     assert isinstance(engine, LocalEngine)
     assert (made.jobs, engine.jobs, engine.resources.cpus) == (jobs, jobs, threads)
     assert engine.resources.processes == how.get("devices", 1) and engine.cards == known.cards
+
+
+def test_a_training_on_more_gpus_than_there_are_is_refused_and_may_be_planned():
+    asked, one = Execution(devices=2), Prepared("cuda", {}, ("0",))
+    with pytest.raises(ValueError, match="--devices is 2, and the GPUs here are 1: .* Give at most 1, or --device"):
+        engines.machinery(asked, one, 9, 8)
+    assert engines.machinery(replace(asked, dry_run=True), one, 9, 8).resources.processes == 2
+    assert engines.machinery(asked, CPU, 9, 8).resources.processes == 2
 
 
 def test_a_cluster_computes_where_its_gpus_are_and_not_where_the_study_is():

@@ -66,9 +66,15 @@ def device_here(how: Execution) -> str:
 def machinery(how: Execution, known: Prepared, runs: int, cores: int) -> Machinery:
     """What executes `runs` runs as `how` asks, here with `cores`; nothing is started before its `engine()` is called.
 
-    Auto depends on the plan and not on what is done, as threads alter last bits.
+    Auto depends on the plan and not on what is done, as threads alter last bits. Raises ValueError for a training on
+    more GPUs than there are here; a dry run may plan for a larger machine.
     """
     if how.launcher == "local":
+        if known.device == "cuda" and how.devices > len(known.cards) and not how.dry_run:
+            raise ValueError(
+                f"--devices is {how.devices}, and the GPUs here are {len(known.cards)}: each process needs its own. "
+                f"Give at most {len(known.cards)}, or --device cpu."
+            )
         slots = len(known.cards) if known.device == "cuda" else cores
         jobs = max(1, min(slots // how.devices, runs)) if how.jobs == "auto" else int(how.jobs)
         resources = Resources(how.cpus_per_run or max(1, cores // (jobs * how.devices)), devices=how.devices)
