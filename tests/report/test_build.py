@@ -163,6 +163,29 @@ def test_one_size_names_models_with_parameters(rows) -> None:
     assert upper[0].title == "" and lower[0].title == "gap: ViT-Micro/4 − ResNet-Micro"
 
 
+TWO_PATCHES = {"ViT-Micro/2": (1_210_000, 0.36, 0.15), "ViT-Micro/4": (1_201_034, 0.33, 0.16)}
+
+
+@pytest.mark.parametrize("also", [{}, {"ViT-Nano/4": (350_000, 0.3, 0.14), "ResNet-Nano": (360_000, 0.44, 0.23)}])
+def test_two_patch_sizes_of_one_size_are_two_curves_with_a_gap_each(rows, also) -> None:
+    table = rows(models={**TWO_PATCHES, "ResNet-Micro": (1_250_000, 0.48, 0.26), **also})
+    upper, lower = curves_and_gaps(table, x="train_images", **LABELS).panels
+    means = table.groupby(["model", "train_images"])["score"].mean()
+    for series, model in zip(upper[-1].series, ("ViT-Micro/2", "ViT-Micro/4", "ResNet-Micro"), strict=True):
+        assert [point.interval.mean for point in series.points] == pytest.approx(means[model].to_numpy())
+    names = [series.name.split(" (")[0] for series in upper[-1].series]
+    assert names == ["ViT-Micro/2", "ViT-Micro/4", "ResNet" if also else "ResNet-Micro"]
+    assert [series.name for series in lower[-1].series] == [f"{name} − ResNet-Micro" for name in TWO_PATCHES]
+    assert lower[-1].title == "gap: ViT − ResNet"
+    assert not also or [series.name for series in upper[0].series] == ["ViT", "ResNet"]
+
+
+def test_gaps_of_several_kinds_are_named_in_full(rows, two_sizes) -> None:
+    pairs = [("ViT-Nano/4", "ResNet-Nano"), ("HybridViT-Micro/4", "ResNet-Micro")]
+    panel = gap_panel(rows(models=two_sizes), pairs, x="train_images")
+    assert panel.title == "gap" and [series.name for series in panel.series] == [" − ".join(pair) for pair in pairs]
+
+
 def test_sizes_without_a_pair_or_with_one_across_share_a_panel(rows, two_sizes) -> None:
     table = rows(models=two_sizes)
     across = [("ViT-Nano/4", "ResNet-Nano"), ("ViT-Micro/4", "ResNet-Nano")]

@@ -23,7 +23,7 @@ from vitlab.claims.interval import MISSING
 from vitlab.report.averaging import SEED, averaged, check, dot_points, gap_points, interval, ordered, points
 from vitlab.report.captions import cost, millions, seeds_line, with_parameters
 from vitlab.report.evidence import Chart, Panel, Series, Table
-from vitlab.report.families import family, in_order, matched_pairs, size
+from vitlab.report.families import by_family, family, in_order, matched_pairs, size
 from vitlab.report.plain import number
 
 Pairs = Sequence[tuple[str, str]]
@@ -173,12 +173,13 @@ def curves_and_gaps(
     upper, lower = [], []
     for heading, shown in _columns(models, pairs):
         some = rows[rows["model"].isin(shown)]
-        named = {name: family(name) if heading else with_parameters(rows, name) for name in shown}
+        named = by_family(shown) if heading else {name: with_parameters(rows, name) for name in shown}
         lines = _series(some.replace({"model": named}), x, y, "model", list(named.values()), unit, True)
         upper.append(Panel(lines, f"{heading}, {millions(some)}" if heading else ""))
         own = [pair for pair in pairs if set(pair) <= set(shown)]
         if own:
-            lower.append(gap_panel(some, own, x=x, y=y, unit=unit, title=_difference(own, bool(heading))))
+            said = _difference([(named[one], named[other]) for one, other in own]) if heading else ""
+            lower.append(gap_panel(some, own, x=x, y=y, unit=unit, title=said))
     panels = (tuple(upper), tuple(lower)) if lower else (tuple(upper),)
     about = {"subtitle": seeds_line(rows, unit), "log_x": True, "same_y": True, **labels}
     return Chart(panels=panels, **about)  # type: ignore[arg-type]
@@ -197,11 +198,13 @@ def gap_panel(
 ) -> Panel:
     """The gap of each pair against `x`, to be put below a panel of curves; its title says what is subtracted."""
     found = []
-    for one, other in pairs:
-        same = len(pairs) > 1 and size(one) and size(one) == size(other)
-        name = size(one) if same else f"{one} − {other}"
+    sizes = [size(one) if size(one) == size(other) else "" for one, other in pairs]
+    alike = len(pairs) > 1 and len({(family(one), family(other)) for one, other in pairs}) == 1
+    for (one, other), scale in zip(pairs, sizes, strict=True):
+        # A size names a pair where it tells it from the others.
+        name = scale if alike and scale and sizes.count(scale) == 1 else f"{one} − {other}"
         found.append(Series(name, gap_points(rows, one, other, x, y, by=by, unit=unit, accuracy=accuracy)))
-    return Panel(tuple(found), title or _difference(pairs, len(pairs) > 1), "gap (points)", gap=True)
+    return Panel(tuple(found), title or _difference(pairs), "gap (points)", gap=True)
 
 
 def bars(
@@ -281,9 +284,10 @@ def _series(
     return tuple(Series(str(name), points(rows[rows[series] == name], x, y, unit, accuracy)) for name in chosen)
 
 
-def _difference(pairs: Pairs, by_family: bool) -> str:
-    """What is subtracted from what."""
-    return f"gap: {' − '.join(map(family, pairs[0]) if by_family else pairs[0])}"
+def _difference(pairs: Pairs) -> str:
+    """What is subtracted from what, where one thing can be said of all pairs."""
+    said = {" − ".join(map(family, pair) if len(pairs) > 1 else pair) for pair in pairs}
+    return f"gap: {said.pop()}" if len(said) == 1 else "gap"
 
 
 def _columns(models: Sequence[str], pairs: Pairs) -> list[tuple[str, list[str]]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 SIZES = ("Pico", "Nano", "Micro", "Mini", "Small", "Ti", "S", "B", "L", "H")
 
@@ -23,6 +23,12 @@ def size(model: str) -> str:
     """The part of a name that says its size (`Micro` of `ViT-Micro/4`, `50x1` of `R50x1`), or an empty string."""
     match = re.fullmatch(r"(?:.*ViT|ResNet)-([A-Za-z]+)(?:/\d+)?", model) or re.fullmatch(r"R(\d+x\d+).*", model)
     return match.group(1) if match else ""
+
+
+def by_family(models: Sequence[str]) -> dict[str, str]:
+    """What models of one size are called: their family, or their own name where another has that family too."""
+    families = [family(model) for model in models]
+    return {model: of if families.count(of) == 1 else model for model, of in zip(models, families, strict=True)}
 
 
 def in_order(models: Iterable[str]) -> list[str]:
