@@ -64,6 +64,13 @@ def test_a_run_is_mirrored_with_all_of_its_settings(tracker, tmp_path):
         assert word.encode() in content, word
 
 
+def test_curves_are_of_what_was_measured(tracker, monkeypatch):
+    told = []
+    monkeypatch.setattr(tracker, "_tell", lambda *_, **about: told.append(about))
+    tracker.round(RUN, {"kind": "round", "run": RUN.id, "step": 2, "share": 0.5, "seconds": 3.0, "train_loss": 0.1})
+    assert told == [{"values": {"seconds": 3.0, "train_loss": 0.1}, "step": 2}]
+
+
 def test_evidence_is_tables_of_numbers_pictures_verdicts_and_files(tracker, tmp_path, monkeypatch):
     monkeypatch.setattr("vitlab.runs.tracking.WAIT", 60.0)
     (verdict,) = decide([judge(Claim("data.few", "4.3", "ahead"), {0: 0.1, 1: 0.12}, data="Digits", subject="ViT")])

@@ -22,7 +22,6 @@ class Display:
 
     def __init__(self, console: Console, runs: Sequence[Run], flops: Mapping[str, float]) -> None:
         self.console, self.flops = console, flops
-        self.steps = {run.id: _steps(run) for run in runs}
         self.total = sum(flops[run.id] for run in runs) or 1.0
         self.done, self.partly, self.began = 0.0, dict[str, float](), time.monotonic()
         self.count, self.number = 0, len(runs)
@@ -39,9 +38,8 @@ class Display:
 
     def event(self, event: Mapping[str, Any]) -> None:
         """Take up what a worker reports."""
-        if event["kind"] == "round" and self.steps.get(event["run"]):
-            share = min(1.0, event["step"] / self.steps[event["run"]])
-            self.partly[event["run"]] = share * self.flops.get(event["run"], 0.0)
+        if event["kind"] == "round":
+            self.partly[event["run"]] = event["share"] * self.flops.get(event["run"], 0.0)
             self._draw()
 
     def ended(self, run: Run, outcome: Outcome) -> None:
@@ -61,11 +59,6 @@ class Display:
         elapsed = time.monotonic() - self.began
         left = f", about {duration(elapsed * (1 - share) / share)} left" if share > 0.02 else ""
         self.progress.update(self.bar, completed=share, description=f"{self.count}/{self.number} runs{left}")
-
-
-def _steps(run: Run) -> int:
-    rounds, steps = run.recipe.rounds(run.data.train_size or run.recipe.batch_size)
-    return rounds * steps
 
 
 def duration(seconds: float) -> str:

@@ -61,7 +61,8 @@ class Tracker:
 
     def round(self, run: Run, values: Mapping[str, Any]) -> None:
         """Log one point of the curves."""
-        curves = {name: value for name, value in values.items() if isinstance(value, int | float) and name != "step"}
+        numbers = {name: value for name, value in values.items() if isinstance(value, int | float)}
+        curves = {name: value for name, value in numbers.items() if name not in ("step", "share")}
         self._tell("round", run.id, values=curves, step=values["step"])
 
     def finish(self, run: Run, rows: list[dict[str, Any]], status: str) -> None:

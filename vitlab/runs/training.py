@@ -41,7 +41,7 @@ class Rounds(pl.Callback):
         self, run: Run, store: Store, listener: Listener, keeper: Keeper, metadata: dict[str, Any], rounds: int
     ) -> None:
         self.run, self.store, self.listener, self.keeper, self.metadata = run, store, listener, keeper, metadata
-        self.keep_at = {round((i + 1) * rounds / run.snapshots) for i in range(run.snapshots)}
+        self.rounds, self.keep_at = rounds, {round((i + 1) * rounds / run.snapshots) for i in range(run.snapshots)}
         self.curve: list[dict[str, float]] = []
         self.best, self.best_step, self.seconds, self.wall = -math.inf, 0, 0.0, 0.0
 
@@ -95,8 +95,9 @@ class Rounds(pl.Callback):
         if trainer.is_global_zero:
             content = trainer.strategy.checkpoint_io.content  # type: ignore[attr-defined]  # it is a `Kept`
             self.keeper.write(partial(self.store.put_round, self.run, files, content))
-        self.listener.report({"kind": "round", "run": self.run.id, "seconds": self.round_seconds, **self.curve[-1]})
-        if time.time() + 1.2 * round_s > self.listener.deadline and len(self.curve) < (trainer.max_epochs or 0):
+        about = {"seconds": self.round_seconds, "share": len(self.curve) / self.rounds}
+        self.listener.report({"kind": "round", "run": self.run.id, **about, **self.curve[-1]})
+        if time.time() + 1.2 * round_s > self.listener.deadline and len(self.curve) < self.rounds:
             raise Stopped
 
     def _files(self, module: pl.LightningModule, better: bool) -> dict[str, bytes]:
