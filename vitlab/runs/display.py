@@ -86,7 +86,10 @@ def outcome_line(run: Run, outcome: Outcome) -> str:
 def estimate(
     left: Sequence[Run], done: Mapping[Run, Sequence[Mapping[str, Any]]], prepared: Prepared, jobs: int
 ) -> tuple[float, str]:
-    """Seconds that the runs in `left` will take, and what that rests on: finished runs in `done`, else a usual rate."""
+    """Seconds that the runs in `left` will take, and what that rests on: finished runs in `done`, else a usual rate.
+
+    No number of `jobs` makes it shorter than the longest run with those that it waits for.
+    """
     rates: dict[str, list[float]] = {}
     for run, rows in done.items():
         seconds = next((row["wall_s"] for row in rows if row["status"] == "finished" and row.get("wall_s")), 0)
@@ -95,8 +98,9 @@ def estimate(
     usual = USUAL_RATE[prepared.device]
     mean = {model: sum(found) / len(found) for model, found in rates.items()}
     known = sum(mean.values()) / len(mean) if mean else usual
-    spent = sum(prepared.flops[run.id] / mean.get(run.model, known) for run in left)
+    spent = {run.id: prepared.flops[run.id] / mean.get(run.model, known) for run in left}
+    longest = max((sum(spent.get(link.id, 0.0) for link in run.chain()) for run in left), default=0.0)
     basis = (
         f"from {sum(map(len, rates.values()))} finished runs" if rates else f"at a usual {usual:.0e} FLOP/s a process"
     )
-    return spent / jobs, basis
+    return max(sum(spent.values()) / jobs, longest), basis
