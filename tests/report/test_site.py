@@ -153,6 +153,13 @@ def test_pages_are_escaped_closed_described_and_linked(results):
     )
 
 
+def test_a_page_leads_to_the_rows_that_are_there(tmp_path):
+    one = stored(tmp_path, "few_shot/large", Evidence(summary="Few."))
+    (one.folder / "rows.csv").rename(one.folder / "rows.csv.gz")
+    page = site([one], ledger([], []), tmp_path)[one.folder / "index.html"]
+    assert page.count('href="rows.csv.gz"') == 2 and 'href="rows.csv"' not in page
+
+
 def test_notes_cannot_bring_markup_or_scripts():
     html = markdown("<img src=x onerror=y> [a](javascript:alert(1)) `b` [n](../../x/y/NOTES.md)", {"x/y"})
     assert "<img" not in html and 'href="javascript' not in html and "<code>b</code>" in html

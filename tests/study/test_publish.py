@@ -72,6 +72,14 @@ def test_evidence_never_shrinks_though_a_plan_asks_for_less_and_that_is_said(tmp
     assert set(read_rows(tmp_path / "one" / "digits")["run"]) == {"a", "b", "c"}
 
 
+def test_rows_that_stay_undrawn_are_said_to_be_in_the_file_that_has_them(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("vitlab.runs.stored.MOST", 0)
+    made = study("one", "a.b", 0.01)
+    written(tmp_path, made, ["a", "b", "c"])
+    show(written(tmp_path, made, ["b"]))
+    assert "2 runs of earlier plans stay in rows.csv.gz and are not drawn" in capsys.readouterr().out
+
+
 def test_the_seeds_of_the_page_are_those_of_the_plan_s_runs(tmp_path):
     made = study("one", "a.b", 0.01)
     for runs, seeds in ((["a", "b", "c"], [0, 1, 2]), (["b"], [0])):

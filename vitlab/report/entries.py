@@ -56,6 +56,11 @@ class Entry:
         wanted = ("rows.csv", "rows.csv.gz", "evidence.md", "evidence.json", "provenance.json", "NOTES.md")
         return [name for name in wanted if (self.folder / name).exists()]
 
+    @property
+    def rows_file(self) -> str:
+        """The name of the file that holds the rows."""
+        return next((name for name in self.files if name.startswith("rows.csv")), "rows.csv")
+
     def facts(self) -> dict[str, str]:
         """Rows, seeds, hardware, cost, versions, commits and date, by title; what the rows do not say is left out."""
         rows = self.record["rows"]

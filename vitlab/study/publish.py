@@ -239,5 +239,6 @@ def show(written: Written) -> None:
         console.print(tables.to_rich(table))
     print(f"\nWritten to {written.folder}: " + ", ".join(path.name for path in written.files))
     if written.undrawn:
-        print(f"{written.undrawn} runs of earlier plans stay in rows.csv and are not drawn: this one lacks them.")
+        kept = next(path.name for path in written.files if path.name.startswith("rows.csv"))
+        print(f"{written.undrawn} runs of earlier plans stay in {kept} and are not drawn: this one lacks them.")
     print(f"\n{written.evidence.answer}")
