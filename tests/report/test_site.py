@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from markupsafe import escape
 
 from vitlab.claims.claim import Claim, Verdict
 from vitlab.claims.interval import mean_interval
@@ -14,7 +15,7 @@ from vitlab.report.build import curves_and_gaps, scaling_table
 from vitlab.report.entries import Entry, entry, ordered
 from vitlab.report.evidence import Evidence, Picture
 from vitlab.report.readme import anchor, readme
-from vitlab.report.site import markdown, plotly_script, site
+from vitlab.report.site import markdown, plotly_script, redraw_command, site
 
 EVIL = '<script>alert("x")</script> & <b>'
 CLAIM = Claim("data.few", "4.3", "with few images the CNN is ahead", paper="B/16 77.91")
@@ -74,7 +75,7 @@ def test_sections_come_in_the_order_of_the_paper_and_single_seeds_and_checks_las
 
 def test_the_readme_has_contents_then_the_ledger_then_each_study(results):
     folder, entries = results
-    text = readme(entries, ledger([(one.name, one.evidence.verdicts) for one in entries], [OTHER, CLAIM]))
+    text = readme(entries, ledger([(one.name, one.evidence.verdicts) for one in entries], [OTHER, CLAIM]), "again")
     places = [
         text.index(part) for part in ("- [The ledger", "## The ledger", "### Verdict", "## few_shot", "## Single")
     ]
@@ -158,6 +159,19 @@ def test_a_page_leads_to_the_rows_that_are_there(tmp_path):
     (one.folder / "rows.csv").rename(one.folder / "rows.csv.gz")
     page = site([one], ledger([], []), tmp_path)[one.folder / "index.html"]
     assert page.count('href="rows.csv.gz"') == 2 and 'href="rows.csv"' not in page
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [("checkout/results", "results"), ("checkout/my runs/all", "'my runs/all'"), ("elsewhere", "THIS_FOLDER")],
+)
+def test_pages_say_what_makes_them_anew(tmp_path, monkeypatch, place, said):
+    monkeypatch.setattr("vitlab.report.site.COMMITTED", tmp_path / "checkout" / "results")
+    command = redraw_command(tmp_path / place)
+    assert command == f"python -m experiments.paper --redraw --results {said}"
+    assert f"`{command}` makes this page" in readme([], ledger([], []), command)
+    page = site([], ledger([], []), tmp_path / place)[tmp_path / place / "index.html"]
+    assert f"Made from the rows by <code>{escape(command)}</code>" in page
 
 
 def test_notes_cannot_bring_markup_or_scripts():

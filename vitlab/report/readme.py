@@ -18,23 +18,24 @@ What real runs gave. Each folder holds `rows.csv` (a flat row per run and split:
 compressed, as `rows.csv.gz`, which pandas reads as it is), `provenance.json` (settings, versions, hardware, commit;
 `--config` asks for the same again), and what is made of the rows: verdicts and tables (`evidence.md`, `evidence.json`)
 and figures. Intervals: 95%, over seeds. The same with interactive figures: [index.html](index.html), to be opened from
-a checkout. `python -m experiments.paper --redraw` makes this page from the rows; nothing in it is typed but the notes.
+a checkout. `{redraw}` makes this page from the rows; nothing in it is typed but the notes.
 Commands are as they were typed; presets may have changed since, and `--config` asks for the same today.
 What `images/` in the commands is says [data/](../data/README.md).
 """
 LEDGER = """## The ledger of claims
 
 What the paper claims, held against these runs. A claim *holds* or *does not hold* where its 95% interval over seeds,
-corrected (Holm) for all primary claims on the data set, a secondary one for all, says so; it is *undecided* where it does not, and *cannot be
-tested here* where what it takes is missing (a model above chance, a training that was not cut short, a tuned rate).
+corrected (Holm) for all primary claims on the data set, a secondary one for all, says so; it is *undecided* where it
+does not, and *cannot be tested here* where what it takes is missing (a model above chance, a training that was not cut
+short, a tuned rate).
 – is a claim that nobody held against that data. Effects are in points of accuracy, in log-odds (of right against wrong:
 +0.7 doubles the odds) or in doublings (of compute). Pico, Nano and Micro are models of 0.1, 0.35 and 1.2 M parameters.
 """
 APART = "Single seeds and checks"
 
 
-def readme(entries: Sequence[Entry], ledger: Ledger) -> str:
-    """The text of the page; ends in a newline."""
+def readme(entries: Sequence[Entry], ledger: Ledger, redraw: str) -> str:
+    """The text of the page, which the command `redraw` makes anew; ends in a newline."""
     studies, apart = ordered(entries)
     heads = [(f"{group[0].study}: {markdown_text(group[0].record['question'])}", group) for group in studies]
     heads += [(APART, apart)] if apart else []
@@ -42,7 +43,7 @@ def readme(entries: Sequence[Entry], ledger: Ledger) -> str:
     for head, group in heads:
         contents.append(f"- [{head}](#{anchor(head)})")
         contents += [f"  - [{one.name}](#{anchor(one.name)})" for one in group]
-    parts = [LEAD, "\n".join(contents) + "\n", LEDGER, _overview(ledger), _details(ledger)]
+    parts = [LEAD.format(redraw=redraw), "\n".join(contents) + "\n", LEDGER, _overview(ledger), _details(ledger)]
     for head, group in heads:
         parts += [f"## {head}\n", *(_section(one, head == APART) for one in group)]
     return "\n".join(part for part in parts if part)

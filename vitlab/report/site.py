@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -50,6 +51,7 @@ def site(entries: Sequence[Entry], ledger: Ledger, results: Path, beside: Sequen
         decided=len({line.claim.id for line in lines if line.outcome in DECIDED}),
         headline=headline,
         headline_of=of,
+        redraw=redraw_command(results),
         committed=f"{Path(os.path.relpath(COMMITTED, results)).as_posix()}/" if beside else "",
         **shared,
     )
@@ -60,6 +62,14 @@ def site(entries: Sequence[Entry], ledger: Ledger, results: Path, beside: Sequen
             one=one, figures=figures, pictures=pictures, root="../../", **shared
         )
     return pages | {results / name: _source(name) for name in SHARED}
+
+
+def redraw_command(results: Path) -> str:
+    """What to type in the checkout to make the pages of `results` anew; a place outside of it is one machine's alone."""
+    own = results.resolve()
+    inside = COMMITTED.parent in own.parents
+    place = shlex.quote(own.relative_to(COMMITTED.parent).as_posix()) if inside else "THIS_FOLDER"
+    return f"python -m experiments.paper --redraw --results {place}"
 
 
 def _headline(entries: Sequence[Entry]) -> tuple[Entry | None, Shown | None]:

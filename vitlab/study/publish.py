@@ -21,7 +21,7 @@ from vitlab.report.evidence import Evidence
 from vitlab.report.plain import NothingToShow
 from vitlab.report.provenance import portable, provenance, read_provenance
 from vitlab.report.readme import readme
-from vitlab.report.site import COMMITTED, SCRIPT, plotly_script, site
+from vitlab.report.site import COMMITTED, SCRIPT, plotly_script, redraw_command, site
 from vitlab.runs.run import Run
 from vitlab.runs.stored import checksum, drawable, frame, merged, rows_content, to_csv, write_rows
 from vitlab.study.command_line import plain, program
@@ -173,7 +173,7 @@ def _pages(results: Path, whole: Mapping[Path, Evidence], claims: Sequence[Claim
         claims = list(known.values())
     found = ledger([(one.name, one.evidence.verdicts) for one in entries], claims)
     texts = {"ledger.json": json.dumps(found.to_json(), indent=1, allow_nan=False) + "\n"}
-    texts |= {"README.md": readme(entries, found)}
+    texts |= {"README.md": readme(entries, found, redraw_command(results))}
     pages = {results / name: text for name, text in texts.items()} | site(entries, found, results, _beside(results))
     files = {path: text.encode() for path, text in pages.items()}
     return files | {results / SCRIPT: plotly_script().read_bytes()}
