@@ -161,6 +161,18 @@ def test_a_page_leads_to_the_rows_that_are_there(tmp_path):
     assert page.count('href="rows.csv.gz"') == 2 and 'href="rows.csv"' not in page
 
 
+def test_pictures_are_counted_and_not_spelled(tmp_path):
+    one = stored(tmp_path, "few_shot/many", Evidence(pictures={"patches": Picture("Patches", "")}))
+    for number in range(3, 12):
+        for name in ("patches", "others"):
+            (one.folder / f"{name}_{number}.png").write_bytes(b"")
+    page = site([one], ledger([], []), tmp_path)[one.folder / "index.html"]
+    shown = re.findall(r'src="(\w+)\.png"', page)
+    assert [name for name in shown if name.startswith("patches")] == [f"patches_{number}" for number in range(1, 12)]
+    assert [name for name in shown if name.startswith("others")] == [f"others_{number}" for number in range(3, 12)]
+    assert re.search(r'Patches, 10</h3>\s*<figure>\s*<img src="patches_10.png"', page)
+
+
 @pytest.mark.parametrize(
     ("place", "said"),
     [("checkout/results", "results"), ("checkout/my runs/all", "'my runs/all'"), ("elsewhere", "THIS_FOLDER")],

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -35,7 +35,7 @@ SHARED = ("style.css", "figures.js")
 COMMITTED = Path(__file__).parents[2] / "results"  # the suite's own evidence, where this is a checkout
 HEADLINE = "data_scaling"  # the study whose figure stands on top
 DECIDED = ("holds", "does not hold")
-NAMED = re.compile(r"(.+?)(?:_\d+)?")  # attention_2.png is one of the pictures "attention"
+NAMED = re.compile(r"(.+?)(?:_(\d+))?")  # attention_2.png is one of the pictures "attention"
 
 
 def site(entries: Sequence[Entry], ledger: Ledger, results: Path, beside: Sequence[Entry] = ()) -> dict[Path, str]:
@@ -65,7 +65,7 @@ def site(entries: Sequence[Entry], ledger: Ledger, results: Path, beside: Sequen
 
 
 def redraw_command(results: Path) -> str:
-    """What to type in the checkout to make the pages of `results` anew; a place outside of it is one machine's alone."""
+    """What to type in the checkout to make the pages of `results` anew; a place outside is one machine's alone."""
     own = results.resolve()
     inside = COMMITTED.parent in own.parents
     place = shlex.quote(own.relative_to(COMMITTED.parent).as_posix()) if inside else "THIS_FOLDER"
@@ -121,17 +121,26 @@ def _shown(one: Entry) -> tuple[list[Shown], list[Shown]]:
         if name in one.evidence.figures:
             rest.append(_figure(name, one.evidence.figures[name], picture))
             continue
-        for number, file in enumerate(sorted(file for file in files if name in (file, _stem(file))), 1):
+        for number, file in enumerate(_counted(file for file in files if name in (file, _stem(file))), 1):
             again = Picture(f"{picture.title}, {number}", "")
             rest.append(_picture(file, picture if number == 1 else again))
     known = {shown.name for shown in (*first, *rest)}
-    rest += [_picture(file, Picture(_stem(file).replace("_", " "), "")) for file in sorted(files - known)]
+    rest += [_picture(file, Picture(_stem(file).replace("_", " "), "")) for file in _counted(files - known)]
     return first, rest
 
 
+def _counted(files: Iterable[str]) -> list[str]:
+    """Names in order, those that differ in their last number by that: attention_2 before attention_10."""
+    return sorted(files, key=lambda file: (*_parts(file), file))
+
+
 def _stem(file: str) -> str:
+    return _parts(file)[0]
+
+
+def _parts(file: str) -> tuple[str, int]:
     found = NAMED.fullmatch(file)
-    return found[1] if found else file
+    return (found[1], int(found[2] or 0)) if found else (file, 0)
 
 
 def _figure(name: str, chart: Chart, picture: Picture | None = None) -> Shown:
