@@ -5,6 +5,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
+from experiments.data_scaling import STUDY
 from vitlab.runs.engine import Resources
 from vitlab.runs.local import LocalEngine
 from vitlab.runs.place import Place, Prepared, Stopped, WorkerDied
@@ -12,7 +13,7 @@ from vitlab.runs.run import Data, Run
 from vitlab.study.command_line import Execution
 from vitlab.study.conduct import Work, check_writable, measure, other_images
 from vitlab.study.engines import Machinery
-from vitlab.study.study import Study
+from vitlab.study.study import Study, main
 from vitlab.tasks.settings import FewShot
 
 FIRST = Run("ViT-Pico/4", Data("digits"))
@@ -89,3 +90,12 @@ def test_what_cannot_be_measured_at_all_is_an_error_and_a_stop_before_the_first_
     with pytest.raises(ValueError, match="no memory"):
         measure(measuring(ValueError("no memory"), 0), None, Execution())
     assert measure(measuring(Stopped("The time is up."), 0), None, Execution()) == ([], 3)
+
+
+def test_brackets_and_colons_of_paths_are_no_markup(tmp_path, capsys, monkeypatch):
+    warning = "Warning: my [runs]/[/old] :dog: has evidence of other images."
+    monkeypatch.setattr("vitlab.study.conduct.other_images", lambda *_: [warning])
+    with pytest.raises(SystemExit) as end:
+        words = "--dry_run --wandb off --models ViT --sizes Pico --train_sizes 50 --seeds 1".split()
+        main(STUDY, [*words, "--runs", str(tmp_path), "--results", str(tmp_path / "results")])
+    assert end.value.code == 0 and f"{warning}\n" in capsys.readouterr().out

@@ -13,14 +13,17 @@ SMALL = "--models ViT ResNet --train_sizes 50 100 --seeds 2 --steps 4 --evaluati
 
 
 def test_a_study_is_profiled_and_not_done(tmp_path, capfd):
+    runs = tmp_path / "my [runs] :dog: [/old]"
     with pytest.raises(SystemExit) as end:
-        main(data_scaling.STUDY, [*SMALL, "--runs", str(tmp_path), "--results", str(tmp_path / "results")])
+        main(data_scaling.STUDY, [*SMALL, "--runs", str(runs), "--results", str(tmp_path / "results")])
     said = capfd.readouterr().out
     assert end.value.code == 0 and all(phase in said for phase in PHASES)
     assert "ViT-Pico/2" in said and "ResNet-Pico" in said and "seconds" in said
-    traces = [json.loads(path.read_text())["traceEvents"] for path in (tmp_path / "profile").glob("*.json")]
+    paths = list((runs / "profile").glob("*.json"))
+    assert all(f"for ui.perfetto.dev: {path}\n" in said for path in paths)
+    traces = [json.loads(path.read_text())["traceEvents"] for path in paths]
     assert [sum(event["name"].endswith("Strategy.backward") for event in trace) for trace in traces] == [4, 4]
-    assert not (tmp_path / "results").exists() and not list(tmp_path.glob("*/rows.json"))
+    assert not (tmp_path / "results").exists() and not list(runs.glob("*/rows.json"))
 
 
 def test_every_moment_belongs_to_one_phase():

@@ -98,7 +98,7 @@ def finished(written: Written, how: Execution) -> None:
 def conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[str]) -> int:
     """Do what is left, write the evidence and show it; returns the exit code."""
     deadline = time.time() + seconds(how.time_budget) - 15 if how.time_budget else math.inf
-    console = Console()
+    console = Console(emoji=False)  # a name may have the letters of one
     tracker = Tracker(study.name, how.wandb, how.runs)
     check(how)  # A mistake shows before the images are read.
     known = said_first(console, study, settings, how, arguments)
@@ -111,7 +111,7 @@ def conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[str
     kept = dict(study.known(settings)) | (made_before(plan, folder, old, how) if how.extend else {})
     work = prepared(plan, how, kept)
     for words in other_images(old, work, folder):
-        console.print(words, highlight=False, soft_wrap=True)
+        console.print(words, highlight=False, markup=False, soft_wrap=True)
     announce(console, work, known.seconds)
     if how.profile and not how.dry_run:
         return profile(work, how)
@@ -195,7 +195,7 @@ def made_before(plan: Sequence[Run], folder: Path, old: pd.DataFrame | None, how
 
 def said_first(console: Console, study: Study, settings: Any, how: Execution, arguments: Sequence[str]) -> Understood:
     """The question, what was understood of the data, what was chosen for it, and what it cannot answer."""
-    console.print(f"[bold]{study.question}[/]", highlight=False)
+    console.print(study.question, style="bold", highlight=False, markup=False)
     known = understood(study, settings, how, arguments)
     ignored = unused(study.plan, known.settings, options_given(arguments) - study.shown)
     for line in (*known.said, *cautions.before(known.info, known.settings), *ignored):
@@ -245,11 +245,9 @@ def announce(console: Console, work: Work, expected: float | None) -> None:
     if expected and len(left) == len(work.every):
         time_left, basis = expected, "as measured here"
     runs = f"{len(work.every)} run{'s' * (len(work.every) > 1)}: {len(work.every) - len(left)} done, {len(left)} to do"
-    console.print(
-        f"{runs}; {flops:.2e} FLOPs, about {duration(time_left)} {work.by} ({basis}).", highlight=False, soft_wrap=True
-    )
-    for line in work.prepared.memory:
-        console.print(line, highlight=False, soft_wrap=True)
+    said = f"{runs}; {flops:.2e} FLOPs, about {duration(time_left)} {work.by} ({basis})."
+    for line in (said, *work.prepared.memory):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def launch(work: Work, tracker: Tracker, console: Console, deadline: float) -> set[str]:

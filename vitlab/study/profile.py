@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.markup import escape
 
 from vitlab.files import write_all
 from vitlab.runs.launch import Launcher
@@ -33,16 +32,17 @@ def profile(work: Work, how: Execution) -> int:
     chosen = kinds(work.every)
     if not chosen:
         raise ValueError("This plan has no training of its own that could be profiled; --profile takes another study.")
-    console, found = Console(), {}
+    console, found = Console(emoji=False), {}
+    faint: dict[str, Any] = {"style": "dim", "highlight": False, "markup": False, "soft_wrap": True}
     threads = work.by.resources.cpus
     with Launcher(LocalEngine(1, threads)) as launcher:
         for run in chosen:
-            console.print(f"[dim]profiling {escape(str(run))}[/]", highlight=False, soft_wrap=True)
+            console.print(f"profiling {run}", **faint)
             deadline = time.time() + seconds(how.time_budget) if how.time_budget else math.inf
             phases, trace = launcher.profile(run, work.place, deadline)
             path = how.runs / "profile" / f"{run.id}.json"
             write_all({path: trace.encode()})
-            console.print(f"[dim]its trace, for ui.perfetto.dev: {path}[/]", highlight=False, soft_wrap=True)
+            console.print(f"its trace, for ui.perfetto.dev: {path}", **faint)
             found[f"{task_name(run.task)} {run.model}"] = phases
     from vitlab.report.tables import to_rich
 

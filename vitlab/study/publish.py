@@ -234,7 +234,7 @@ def show(written: Written) -> None:
     """The tables, where everything is, and the answer."""
     from rich.console import Console
 
-    console = Console()
+    console = Console(emoji=False)
     for table in written.evidence.tables:
         console.print(tables.to_rich(table))
     print(f"\nWritten to {written.folder}: " + ", ".join(path.name for path in written.files))
