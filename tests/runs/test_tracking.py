@@ -64,6 +64,16 @@ def test_a_run_is_mirrored_with_all_of_its_settings(tracker, tmp_path):
         assert word.encode() in content, word
 
 
+def test_the_command_that_sends_finds_the_runs_of_any_folder(tmp_path):
+    folder = tmp_path / "my runs' $HOME"
+    tracker = Tracker("data_scaling", "offline", folder)
+    tracker.start(RUN, {})
+    command = tracker.sync
+    tracker.close()
+    found = subprocess.run(command.replace("wandb sync", "ls -d"), shell=True, capture_output=True, text=True)
+    assert found.stdout.splitlines() == [str(path) for path in folder.glob("wandb/offline-run-*")] != []
+
+
 def test_curves_are_of_what_was_measured(tracker, monkeypatch):
     told = []
     monkeypatch.setattr(tracker, "_tell", lambda *_, **about: told.append(about))

@@ -13,6 +13,7 @@ import logging
 import os
 import queue
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -79,7 +80,8 @@ class Tracker:
     @property
     def sync(self) -> str:
         """What to type to send all offline runs, those of other studies in the same store too; empty otherwise."""
-        return f"wandb sync {self.folder / 'wandb'}/offline-run-*" if self.mode == "offline" and self._process else ""
+        runs = f"{shlex.quote(str(self.folder / 'wandb'))}/offline-run-*"
+        return f"wandb sync {runs}" if self.mode == "offline" and self._process else ""
 
     def _group(self, data: Sequence[str]) -> str:
         return " ".join([self.study, *data])
