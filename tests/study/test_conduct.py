@@ -94,8 +94,10 @@ def test_what_cannot_be_measured_at_all_is_an_error_and_a_stop_before_the_first_
 
 def test_brackets_and_colons_of_paths_are_no_markup(tmp_path, capsys, monkeypatch):
     warning = "Warning: my [runs]/[/old] :dog: has evidence of other images."
+    by = Machinery(1, "cpu", Resources(1), lambda: LocalEngine(1))
+    nothing = Work([], Place(tmp_path, tmp_path / "cache"), Prepared("cpu", {}), {}, by)
+    monkeypatch.setattr("vitlab.study.conduct.prepared", lambda *_: nothing)
     monkeypatch.setattr("vitlab.study.conduct.other_images", lambda *_: [warning])
     with pytest.raises(SystemExit) as end:
-        words = "--dry_run --wandb off --models ViT --sizes Pico --train_sizes 50 --seeds 1".split()
-        main(STUDY, [*words, "--runs", str(tmp_path), "--results", str(tmp_path / "results")])
+        main(STUDY, ["--dry_run", "--wandb", "off", "--runs", str(tmp_path), "--results", str(tmp_path / "results")])
     assert end.value.code == 0 and f"{warning}\n" in capsys.readouterr().out
