@@ -12,7 +12,7 @@ from vitlab.claims.rule import judge
 from vitlab.report.build import curves
 from vitlab.report.evidence import Evidence
 from vitlab.runs.stored import read_rows
-from vitlab.study.publish import conclude, outdated, recorded, show, together
+from vitlab.study.publish import conclude, in_markdown, outdated, recorded, show, together
 from vitlab.study.settings import Settings
 from vitlab.study.study import Study
 
@@ -78,6 +78,15 @@ def test_rows_that_stay_undrawn_are_said_to_be_in_the_file_that_has_them(tmp_pat
     written(tmp_path, made, ["a", "b", "c"])
     show(written(tmp_path, made, ["b"]))
     assert "2 runs of earlier plans stay in rows.csv.gz and are not drawn" in capsys.readouterr().out
+
+
+def test_names_are_no_markup_in_the_text_of_evidence():
+    points = pd.DataFrame({"model": "M", "seed": 0, "n": [1.0, 2.0], "score": [0.1, 0.2]})
+    chart = curves(points, x="n", title="of *cats* and <b>", xlabel="x", ylabel="y")
+    text = in_markdown(Evidence(figures={"figure": chart}, summary="_dog_ is ViT-Pico/4 of digits@3,5."), "Is *it*?")
+    assert text == (
+        "# Is \\*it\\*?\n\n\\_dog\\_ is ViT-Pico/4 of digits@3,5.\n\n![of \\*cats\\* and \\<b>](figure.png)\n"
+    )
 
 
 def test_the_seeds_of_the_page_are_those_of_the_plan_s_runs(tmp_path):

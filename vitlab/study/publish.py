@@ -200,8 +200,9 @@ def _stored(results: Path) -> dict[Path, Evidence]:
 
 def in_markdown(evidence: Evidence, question: str) -> str:
     """All of the evidence as Markdown: the question, its answer, figures, verdicts and tables."""
-    parts = [f"# {question}\n", f"{evidence.answer}\n"]
-    parts += [f"![{chart.title}]({name}.png)\n" for name, chart in evidence.figures.items()]
+    plainly = tables.markdown_text
+    parts = [f"# {plainly(question)}\n", f"{plainly(evidence.answer)}\n"]
+    parts += [f"![{plainly(chart.title)}]({name}.png)\n" for name, chart in evidence.figures.items()]
     parts += [verdicts.to_markdown(evidence.verdicts)] if evidence.verdicts else []
     return "\n".join([*parts, *map(tables.to_markdown, evidence.tables)])
 
