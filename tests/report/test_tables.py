@@ -65,6 +65,8 @@ def test_latex_is_escaped_and_sets_gaps_apart() -> None:
     assert r"\caption{A \{b\} \textasciitilde{} c\textasciicircum{}2.}" in lines
     assert r"\begin{tabular}{@{}lrrr@{}}" in lines and r"\label{tab:accuracy-of-models}" in lines
     assert latex_text("[mask] ViT-B \\") == r"{[}mask] ViT-B \textbackslash{}"
+    assert latex_text("*star* ") == "{*}star* " and latex_text(" [a] *") == " {[}a] *"
+    assert r"{*} cat & 1.5" in to_latex(table("* cat"))
     assert latex_text("< 0.001") == "$<$ 0.001"
 
 

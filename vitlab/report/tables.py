@@ -66,9 +66,9 @@ def to_rich(table: Table) -> RichTable:
 
 
 def latex_text(text: str) -> str:
-    """Text with LaTeX's special characters escaped, a proper minus, and no bracket that a line break would take."""
+    """Text with LaTeX's special characters escaped, a proper minus, and no bracket or star for a line break to take."""
     text = "".join(LATEX.get(sign, sign) for sign in text)
-    return re.sub(r"^\[", "{[}", re.sub(r"(?<![\w.-])-(?=\d)", "$-$", text))
+    return re.sub(r"^(\s*)([\[*])", r"\1{\2}", re.sub(r"(?<![\w.-])-(?=\d)", "$-$", text))
 
 
 def to_latex(table: Table) -> str:
