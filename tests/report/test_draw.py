@@ -5,18 +5,22 @@ import itertools
 import math
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from fontTools.fontBuilder import FontBuilder
+from fontTools.pens.ttGlyphPen import TTGlyphPen
 from matplotlib.colors import to_hex
+from matplotlib.font_manager import fontManager
 from PIL import Image
 
 from vitlab.report.build import bars, curves, curves_and_gaps, dots
 from vitlab.report.draw import draw, for_column
 from vitlab.report.evidence import Chart
 from vitlab.report.plain import tick_values
-from vitlab.report.style import FAMILY_COLOURS, chart_styles, in_few_colours, new_figure, render, series_styles
+from vitlab.report.style import FAMILY_COLOURS, chart_styles, fonts, in_few_colours, new_figure, render, series_styles
 
 LABELS = {"title": "Test accuracy against the number of training images", "xlabel": "images", "ylabel": "accuracy (%)"}
 
@@ -140,6 +144,43 @@ def test_same_evidence_gives_the_same_bytes(charts) -> None:
     assert first == second and first[:4] == b"\x89PNG"
     column = for_column(charts["one size"])
     assert column == for_column(charts["one size"]) and column[:4] == b"%PDF"
+
+
+@pytest.fixture
+def chinese(tmp_path) -> Iterator[None]:
+    """A machine with one more font, which has a square for one letter."""
+    builder, pen = FontBuilder(1000), TTGlyphPen(None)
+    pen.moveTo((100, 0))
+    for corner in ((100, 800), (900, 800), (900, 0)):
+        pen.lineTo(corner)
+    pen.closePath()
+    builder.setupGlyphOrder([".notdef", "cat"])
+    builder.setupCharacterMap({ord("猫"): "cat"})
+    builder.setupGlyf({".notdef": TTGlyphPen(None).glyph(), "cat": pen.glyph()})
+    builder.setupHorizontalMetrics({".notdef": (1000, 0), "cat": (1000, 100)})
+    builder.setupHorizontalHeader(ascent=880, descent=-120)
+    builder.setupNameTable({"familyName": "Noto Sans CJK SC", "styleName": "Regular"})
+    builder.setupOS2()
+    builder.setupPost()
+    builder.save(tmp_path / "chinese.ttf")
+    before = list(fontManager.ttflist)
+    fontManager.addfont(tmp_path / "chinese.ttf")
+    yield
+    fontManager.ttflist[:] = before
+
+
+@pytest.mark.usefixtures("chinese")
+def test_letters_of_other_scripts_are_drawn_where_a_font_has_them(charts) -> None:
+    named = replace(charts["one size"], title="猫")  # a letter without a font is a warning
+    assert render(draw(named), "png") != render(draw(replace(named, title="")), "png")
+    assert for_column(named)[:4] == b"%PDF"
+
+
+def test_another_font_changes_nothing_else(charts, request, caplog) -> None:
+    before = render(draw(charts["two sizes"]), "png")
+    request.getfixturevalue("chinese")
+    assert fonts() == ["DejaVu Sans", "Noto Sans CJK SC"] and render(draw(charts["two sizes"]), "png") == before
+    assert not caplog.records, "bold letters that it lacks are no matter"
 
 
 def test_families_keep_their_colours_and_sizes_their_dashes(charts) -> None:

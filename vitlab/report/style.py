@@ -7,6 +7,7 @@ needs a display or global state.
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,8 +31,16 @@ MARKERS = ("o", "s", "^", "D", "v", "P")
 COLUMN = 3.3  # inches of a column of a paper with two
 SEQUENTIAL, DIVERGING = "viridis", "RdBu_r"
 
+FONT = "DejaVu Sans"  # comes with matplotlib, so figures are alike on every machine
+MORE_FONTS = (  # for the scripts that it lacks, where a machine has one of these
+    *(f"Noto Sans CJK {place}" for place in ("SC", "JP", "KR", "TC")),
+    *(f"Noto Sans {place}" for place in ("SC", "JP", "KR", "TC")),
+    *("Source Han Sans SC", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "Droid Sans Fallback", "NanumGothic"),
+    *("PingFang SC", "Hiragino Sans", "Hiragino Sans GB", "Apple SD Gothic Neo", "Arial Unicode MS"),
+    *("Microsoft YaHei", "Yu Gothic", "Malgun Gothic"),
+)
+
 RC: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib, so figures are alike on every machine
     "font.size": 9,
     "text.parse_math": False,  # A "$" is part of somebody's class or file name.
     "axes.titlesize": 9,
@@ -117,8 +126,22 @@ def look() -> Iterator[None]:
     """matplotlib's settings for all figures here, restored afterwards."""
     import matplotlib
 
-    with matplotlib.rc_context(RC):
-        yield
+    log = logging.getLogger("matplotlib.font_manager")
+    level = log.level
+    log.setLevel(logging.ERROR)  # It would warn of each further font that has no bold letters.
+    try:
+        with matplotlib.rc_context({**RC, "font.family": fonts()}):
+            yield
+    finally:
+        log.setLevel(level)
+
+
+def fonts() -> list[str]:
+    """The font of all figures, and those of this machine that have the letters which it lacks."""
+    from matplotlib.font_manager import fontManager
+
+    there = {font.name for font in fontManager.ttflist}
+    return [FONT, *(name for name in MORE_FONTS if name in there)]
 
 
 def new_figure(width: float = 6.8, height: float = 4.0) -> Figure:
