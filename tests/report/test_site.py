@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -159,6 +160,16 @@ def test_a_page_leads_to_the_rows_that_are_there(tmp_path):
     (one.folder / "rows.csv").rename(one.folder / "rows.csv.gz")
     page = site([one], ledger([], []), tmp_path)[one.folder / "index.html"]
     assert page.count('href="rows.csv.gz"') == 2 and 'href="rows.csv"' not in page
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(60, "60 s"), (3600, "60 min"), (7200, "2 h"), (34_200, "9.5 h"), (442_800, "123 h"), (7_200_000, "2,000 h")],
+)
+def test_costs_are_said_in_whole_numbers(tmp_path, seconds, said):
+    one = stored(tmp_path, "few_shot/long", Evidence())
+    one = replace(one, record={**one.record, "rows": {**one.record["rows"], "wall_s": seconds}})
+    assert one.facts()["cost"].startswith(f"{said} of training")
 
 
 def test_pictures_are_counted_and_not_spelled(tmp_path):

@@ -81,7 +81,8 @@ class Entry:
 def _duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.2g} h"
+    hours = seconds / 3600
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{hours:.2g} h" if hours < 10 else f"{hours:,.0f} h"
 
 
 def entry(folder: Path, evidence: Evidence) -> Entry:
