@@ -20,7 +20,16 @@ from vitlab.report.build import bars, curves, curves_and_gaps, dots
 from vitlab.report.draw import draw, for_column
 from vitlab.report.evidence import Chart
 from vitlab.report.plain import tick_values
-from vitlab.report.style import FAMILY_COLOURS, chart_styles, fonts, in_few_colours, new_figure, render, series_styles
+from vitlab.report.style import (
+    FAMILY_COLOURS,
+    bar_colour,
+    chart_styles,
+    fonts,
+    in_few_colours,
+    new_figure,
+    render,
+    series_styles,
+)
 
 LABELS = {"title": "Test accuracy against the number of training images", "xlabel": "images", "ylabel": "accuracy (%)"}
 
@@ -190,6 +199,14 @@ def test_families_keep_their_colours_and_sizes_their_dashes(charts) -> None:
     assert len({style.colour for style in styles.values()}) == 4
     gap = chart_styles(charts["one size"])["ViT-Micro/4 − ResNet-Micro"]
     assert gap.colour not in FAMILY_COLOURS.values()
+
+
+def test_bars_of_one_family_differ_in_colour_and_only_the_first_has_the_family_s() -> None:
+    names = [f"ViT-{size}/4" for size in ("Pico", "Nano", "Micro", "Mini", "Small", "B", "L", "H")]
+    colours = [bar_colour(series_styles(names), name, "") for name in names]
+    assert colours[0] == FAMILY_COLOURS["ViT"] and colours[1:4] == ["#61A8CF", "#99C7E0", "#BFDCEC"]
+    shades = [np.array([int(colour[at : at + 2], 16) for at in (1, 3, 5)]) for colour in colours]
+    assert min(np.abs(one - other).max() for one, other in itertools.combinations(shades, 2)) > 20
 
 
 def test_a_missing_interval_is_no_band(charts) -> None:

@@ -27,6 +27,8 @@ OTHERS = ("#56B4E9", "#E69F00", "#CC79A7", "#5B5B5B", "#8C6D1F", "#7B4EA3")
 FAMILY_COLOURS = {"ViT": BLUE, "ResNet": VERMILION, "HybridViT": GREEN}
 INK, GREY, FAINT = "#1A1A1A", "#666666", "#D9D9D9"
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
+# How much of its colour each member of a family keeps in a bar; the rest is white or black.
+SHADES = ((1.0, 255), (0.62, 255), (0.4, 255), (0.25, 255), (0.72, 0), (0.5, 0), (0.34, 0), (0.2, 0))
 MARKERS = ("o", "s", "^", "D", "v", "P")
 COLUMN = 3.3  # inches of a column of a paper with two
 SEQUENTIAL, DIVERGING = "viridis", "RdBu_r"
@@ -78,6 +80,7 @@ class SeriesStyle:
     colour: str
     dash: Any
     marker: str
+    member: int = 0  # of those that share the colour
 
 
 def series_styles(names: Iterable[str]) -> dict[str, SeriesStyle]:
@@ -96,7 +99,7 @@ def series_styles(names: Iterable[str]) -> dict[str, SeriesStyle]:
         else:
             at = others.index(name)
             colour, marker, member = OTHERS[at % len(OTHERS)], MARKERS[at % len(MARKERS)], at // len(OTHERS)
-        styles[name] = SeriesStyle(colour, DASHES[member % len(DASHES)], marker)
+        styles[name] = SeriesStyle(colour, DASHES[member % len(DASHES)], marker, member)
     return styles
 
 
@@ -112,13 +115,13 @@ def chart_styles(chart: Chart) -> dict[str, SeriesStyle]:
 
 
 def bar_colour(styles: Mapping[str, SeriesStyle], series: str, category: str) -> str:
-    """The colour of a bar: its series', lighter for each further member of a family, or its category's family's."""
+    """The colour of a bar: its series', lighter and then darker for further members, or its category's family's."""
     if not series:
         return FAMILY_COLOURS.get(family(category), OTHERS[0])
     style = styles[series]
-    share = (1.0, 0.62, 0.4, 0.25)[DASHES.index(style.dash)]
+    share, end = SHADES[style.member % len(SHADES)]
     parts = (int(style.colour[at : at + 2], 16) for at in (1, 3, 5))
-    return "#" + "".join(f"{round(255 - share * (255 - part)):02X}" for part in parts)
+    return "#" + "".join(f"{round(end - share * (end - part)):02X}" for part in parts)
 
 
 @contextmanager
