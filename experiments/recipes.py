@@ -81,9 +81,7 @@ def rate_doubts(rows: pd.DataFrame, data: str = "data.name") -> list[str]:
     """Why models cannot be compared: a rate that was not tuned on what they were trained on (column `data`), or lies
     at the edge of those that were tried. Nothing where several were `tried` for the rows themselves.
     """
-    doubts = []
-    if "tried" in rows.columns:
-        rows = rows[~(rows["tried"] > 1)]
+    doubts, rows = [], rows[~(rows["tried"] > 1)] if "tried" in rows.columns else rows
     for name, model, rate in rows[[data, "model", "recipe.lr"]].dropna().drop_duplicates().itertuples(index=False):
         words = [trials.doubt(model, rate) for trials in TRIALS if trials.data == name.partition("@")[0]]
         if not words:

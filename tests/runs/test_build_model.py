@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from vitlab.models import create, save_checkpoint
+from vitlab.runs.build_model import build_model
 from vitlab.runs.execute import images_of
 from vitlab.runs.place import Place
 from vitlab.runs.run import Data, Run
-from vitlab.runs.training import build_model
 from vitlab.tasks.settings import Classify, LinearProbe
 from vitlab.weights import fingerprint
 

@@ -8,10 +8,10 @@ import torch
 
 from vitlab.models import create, load
 from vitlab.models.config import CHOICES
+from vitlab.runs.build_model import build_model
 from vitlab.runs.execute import execute, images_of
 from vitlab.runs.place import Listener, Place
 from vitlab.runs.run import Data, Run, from_settings, settings
-from vitlab.runs.training import build_model
 from vitlab.tasks.settings import Classify, Recipe
 
 QUIET = Listener(lambda event: None, lambda: False)

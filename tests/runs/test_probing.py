@@ -11,12 +11,13 @@ from torch.nn import functional as F
 from vitlab.data.loading import load_data
 from vitlab.data.shuffle import patch_order
 from vitlab.models import create, read_metadata, save, save_checkpoint
+from vitlab.runs.build_model import build_model
 from vitlab.runs.execute import execute, images_of, prepare
 from vitlab.runs.inspecting import normalised as shown
 from vitlab.runs.place import Listener, Place, Stopped
 from vitlab.runs.probing import few_shot_rows, frozen_features, normalised, pixels_of, probe, seen_images
 from vitlab.runs.run import Data, Run
-from vitlab.runs.training import build_model, run_indices
+from vitlab.runs.training import run_indices
 from vitlab.tasks.settings import Classify, FewShot, LinearProbe, NearestNeighbours, Recipe
 from vitlab.weights import find, shipped
 

@@ -10,13 +10,14 @@ import torch
 
 from vitlab.data.augment import normalise
 from vitlab.data.batches import Batch
+from vitlab.runs.build_model import build_model
 from vitlab.runs.engine import Resources
 from vitlab.runs.execute import images_of
 from vitlab.runs.launch import Launcher
 from vitlab.runs.local import LocalEngine
 from vitlab.runs.place import Place
 from vitlab.runs.run import Data, Run
-from vitlab.runs.training import _module, build_model
+from vitlab.runs.training import _module
 from vitlab.tasks.settings import Classify, MaskedPatch, Recipe
 
 # 15 images a batch, 115 to validate and 145 to test: two processes never share them evenly.

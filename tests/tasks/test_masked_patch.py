@@ -15,10 +15,10 @@ from vitlab.data.loading import ArraySplit, ImageData, load_data
 from vitlab.data.module import DataModule
 from vitlab.models import create
 from vitlab.models.checkpoint import read_weights
+from vitlab.runs.build_model import build_model
 from vitlab.runs.execute import execute
 from vitlab.runs.place import Listener, Place
 from vitlab.runs.run import Data, Run
-from vitlab.runs.training import build_model
 from vitlab.tasks.masked_patch import MaskedPatchPrediction, draw_corruption
 from vitlab.tasks.settings import MaskedPatch, Recipe
 

@@ -23,7 +23,7 @@ from vitlab.claims.interval import MISSING
 from vitlab.report.averaging import SEED, averaged, check, dot_points, gap_points, interval, ordered, points
 from vitlab.report.captions import cost, millions, seeds_line, with_parameters
 from vitlab.report.evidence import Chart, Panel, Series, Table
-from vitlab.report.families import by_family, family, in_order, matched_pairs, size
+from vitlab.report.families import by_family, columns, family, in_order, matched_pairs, size
 from vitlab.report.plain import number
 
 Pairs = Sequence[tuple[str, str]]
@@ -171,7 +171,7 @@ def curves_and_gaps(
     models = in_order(rows["model"])
     pairs = matched_pairs(models) if pairs is None else pairs
     upper, lower = [], []
-    for heading, shown in _columns(models, pairs):
+    for heading, shown in columns(models, pairs):
         some = rows[rows["model"].isin(shown)]
         named = by_family(shown) if heading else {name: with_parameters(rows, name) for name in shown}
         lines = _series(some.replace({"model": named}), x, y, "model", list(named.values()), unit, True)
@@ -288,15 +288,3 @@ def _difference(pairs: Pairs) -> str:
     """What is subtracted from what, where one thing can be said of all pairs."""
     said = {" − ".join(map(family, pair) if len(pairs) > 1 else pair) for pair in pairs}
     return f"gap: {said.pop()}" if len(said) == 1 else "gap"
-
-
-def _columns(models: Sequence[str], pairs: Pairs) -> list[tuple[str, list[str]]]:
-    """Heading and models of each column: one for each size where each size has a pair, else one without a heading.
-
-    A pair across sizes needs both of its models in one panel.
-    """
-    sizes = list(dict.fromkeys(size(model) for model in models))
-    across = any(size(first) != size(second) for first, second in pairs)
-    if len(sizes) == 1 or across or {size(first) for first, _ in pairs} != set(sizes):
-        return [("", list(models))]
-    return [(name, [model for model in models if size(model) == name]) for name in sizes]

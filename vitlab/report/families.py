@@ -50,3 +50,15 @@ def matched_pairs(models: Iterable[str], first: str = "ViT", second: str = "ResN
     if len(left) == len(right) == 1:
         return [(left[0], right[0])]
     return [(a, b) for a in left for b in right if size(a) and size(a) == size(b)]
+
+
+def columns(models: Sequence[str], pairs: Sequence[tuple[str, str]]) -> list[tuple[str, list[str]]]:
+    """Heading and models of each column of a figure: one a size where each size has a pair, else one without a heading.
+
+    A pair across sizes needs both of its models in one panel.
+    """
+    sizes = list(dict.fromkeys(size(model) for model in models))
+    across = any(size(first) != size(second) for first, second in pairs)
+    if len(sizes) == 1 or across or {size(first) for first, _ in pairs} != set(sizes):
+        return [("", list(models))]
+    return [(name, [model for model in models if size(model) == name]) for name in sizes]

@@ -25,10 +25,10 @@ from vitlab.inspection import (
 )
 from vitlab.models import Inspection, ResNet, ViT, load
 from vitlab.models.zoo import recreate, settings_of
+from vitlab.runs.build_model import build_model
 from vitlab.runs.place import Listener, Stopped
 from vitlab.runs.run import Run
 from vitlab.runs.store import Store
-from vitlab.runs.training import build_model
 from vitlab.tasks.settings import Inspect
 
 Rows = list[dict[str, Any]]

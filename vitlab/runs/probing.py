@@ -25,10 +25,11 @@ from vitlab.evaluation import (
     weights_fingerprint,
 )
 from vitlab.models.facts import known_facts
+from vitlab.runs.build_model import build_model
 from vitlab.runs.place import Listener, Stopped
 from vitlab.runs.run import Run
 from vitlab.runs.store import Store
-from vitlab.runs.training import build_model, run_indices
+from vitlab.runs.training import run_indices
 from vitlab.tasks.settings import FewShot, LinearProbe, NearestNeighbours
 
 BATCH = 256

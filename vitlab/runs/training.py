@@ -16,8 +16,8 @@ from torch import nn
 from vitlab.data.loading import ImageData
 from vitlab.data.module import DataModule
 from vitlab.data.splits import nested_subset
-from vitlab.models import Count, Model, ResNet, ViT, count, create, load
-from vitlab.models.load import adopt
+from vitlab.models import Count, Model, count
+from vitlab.runs.build_model import build_model
 from vitlab.runs.engine import ALONE, STRATEGIES, Team
 from vitlab.runs.keep import Keeper, Kept, csv_bytes, npz_bytes, weights_bytes
 from vitlab.runs.place import Listener, NonFiniteLoss, Stopped
@@ -29,7 +29,6 @@ from vitlab.tasks.classification import Classification, TrainingTask
 from vitlab.tasks.masked_patch import MaskedPatchPrediction
 from vitlab.tasks.settings import Classify, MaskedPatch
 from vitlab.tasks.sharding import load_whole, whole_state
-from vitlab.weights import fingerprint
 
 EVALUATION_BATCH = 500  # images
 
@@ -117,38 +116,6 @@ class Rounds(pl.Callback):
             if isinstance(module, MaskedPatchPrediction):
                 files[f"pictures_{step:07d}.npz"] = npz_bytes(module.pictures())
         return files
-
-
-def build_model(run: Run, data: ImageData, store: Store) -> ViT | ResNet:
-    """The run's model with the weights that it starts from: drawn from the run's seed, or those of `init`.
-
-    A tanh layer of pre-training is left behind (section 3.1), unless the run's own options ask for one. Raises
-    ValueError for a checkpoint that is another one than when the run was planned.
-    """
-    torch.manual_seed(run.seed)
-    size = run.data.image_size or data.image_size
-    model = create(run.model, image_size=size, num_classes=len(data.classes), **dict(run.options))
-    if run.init is None:
-        return model
-    source = store.weights(run.init) if isinstance(run.init, Run) else run.init
-    if run.init_fingerprint not in ("", fingerprint(source)):
-        raise ValueError(f"{source} was changed since this run was planned; start again from what it is now.")
-    drawn = {name: value.clone() for name, value in model.state_dict().items() if _of_positions(name)}
-    load(model, source, head="zero" if dict(run.options).get("head") == "tanh" else "drop")
-    adopt(model, dict(run.options), keep={})  # What the run asks for goes before what the weights were trained with.
-    positions = getattr(run.task, "positions", "interpolate")
-    if positions == "fresh" and not drawn:
-        raise ValueError(f"positions='fresh': {run.model} has none that are drawn; leave them at interpolate.")
-    if positions != "interpolate":
-        kept = {name: value if positions == "fresh" else torch.zeros_like(value) for name, value in drawn.items()}
-        model.load_state_dict(kept, strict=False)
-        for fixed in model.positions.buffers() if isinstance(model, ViT) and positions == "zero" else ():
-            fixed.zero_()
-    return model
-
-
-def _of_positions(name: str) -> bool:
-    return name.startswith("positions.") or name.endswith(".relative.offsets")
 
 
 def train(
