@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.runs.processes import until
 from vitlab.runs.launch import Launcher
 from vitlab.runs.local import LocalEngine
 from vitlab.runs.place import Place
@@ -33,10 +34,14 @@ def test_many_tiny_runs_leave_nothing_behind(tmp_path, count):
     with Launcher(LocalEngine(1)) as launcher:
         for outcome in launcher.launch(runs, Place(tmp_path, tmp_path / "cache"), lambda event: None, math.inf):
             assert outcome.status == "finished", outcome.reason
-            seen.append((time.monotonic(), use(launcher.engine.workers[0].process.pid)))
+            worker = launcher.engine.workers[0].process.pid
+            seen.append((time.monotonic(), use(worker)))
+        fewest = min(held["threads"] for _, held in seen)
+        # A thread that Python has joined leaves the kernel's list a moment later, on a busy machine.
+        until(lambda: use(worker)["threads"] <= fewest, 10)
     (_, early), (_, late) = seen[count // 10], seen[-1]
     assert late["bytes"] < 1.05 * early["bytes"], (early, late)
-    assert late["files"] <= early["files"] and late["threads"] <= early["threads"], (early, late)
+    assert late["files"] <= early["files"], (early, late)
     assert use(os.getpid())["files"] <= ours["files"] + 8 and use(os.getpid())["threads"] == ours["threads"]
     each = statistics.median(b - a for (a, _), (b, _) in zip(seen, seen[1:], strict=False))
     print(f"{count} runs: {early['bytes'] / 2**20:.0f} to {late['bytes'] / 2**20:.0f} MiB, median {each:.3f} s a run")
