@@ -16,9 +16,11 @@ from matplotlib.colors import to_hex
 from matplotlib.font_manager import fontManager
 from PIL import Image
 
+from vitlab.claims.interval import Interval
 from vitlab.report.build import bars, curves, curves_and_gaps, dots
 from vitlab.report.draw import draw, for_column
-from vitlab.report.evidence import Chart
+from vitlab.report.evidence import Chart, Panel, Point, Series
+from vitlab.report.interactive import to_plotly
 from vitlab.report.plain import tick_values
 from vitlab.report.style import (
     FAMILY_COLOURS,
@@ -125,6 +127,33 @@ def test_wide_bands_do_not_hide_the_seeds(rows) -> None:
     low, high = axes.get_ylim()
     reach = [value * 100 for series in chart.series for point in series.points for _, value in point.seeds]
     assert high - low < 3.2 * (max(reach) - min(reach))
+
+
+def test_families_at_one_train_size_stand_beside_each_other(rows) -> None:
+    """Their whiskers overlap, and of those on one line nobody could tell which ends belong together."""
+    table = rows()
+    one = curves(table[table["train_images"] == 1000], x="train_images", log_x=True, **LABELS)
+    (axes,) = draw(one).axes
+    places = [line.get_xdata()[0] for line in axes.lines if len(line.get_xdata()) == 1 and line.get_marker() in "os^"]
+    assert len(places) == 3 and len(set(places)) == 3 and places[1] == 1000 and ticks(axes) == ["1,000"]
+    shown = [trace["x"] for trace in to_plotly(one)["data"] if trace["showlegend"]]
+    assert [x for (x,) in shown] == pytest.approx(places)
+
+
+def test_values_that_are_all_zero_have_an_axis_that_can_be_read() -> None:
+    points = tuple(Point(step, Interval(0.0, 0.0, 0.0, 3)) for step in (1, 2, 3))
+    chart = Chart("T", ((Panel((Series("ViT", points),)),),))
+    figure = draw(chart)
+    (axes,) = figure.axes
+    figure.draw_without_rendering()
+    assert axes.get_ylim() == (-1, 1) and not axes.yaxis.get_offset_text().get_text()
+
+
+def test_a_bar_just_below_zero_has_no_negative_zero_and_others_a_minus() -> None:
+    values = {"none": -0.0003, "relative": -0.29}
+    points = tuple(Point(name, Interval(value, value, value, 3)) for name, value in values.items())
+    (axes,) = draw(Chart("T", ((Panel((Series("", points),)),),), kind="bar")).axes
+    assert [text.get_text() for text in axes.texts] == ["0.0", "−29.0"]
 
 
 def test_crowded_ticks_keep_their_marks_and_lose_labels(rows) -> None:

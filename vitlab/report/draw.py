@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vitlab.report.evidence import Chart, Panel, Point
+from vitlab.report.places import drawn_at
 from vitlab.report.plain import tick_labels, tick_values
 from vitlab.report.style import (
     COLUMN,
@@ -107,12 +108,9 @@ def _lines(axes: Axes, chart: Chart, panel: Panel, styles: Mapping[str, SeriesSt
     """Curves with bands, or differences with bars of their interval above a line at zero."""
     ends: list[float] = [0.0] if panel.gap else []
     values: list[float] = list(ends)
-    for i, series in enumerate(panel.series):
-        style = styles[series.name]
+    for series, along in zip(panel.series, drawn_at(chart, panel), strict=True):
+        style, xs = styles[series.name], np.array(along)
         mean, low, high = _parts(series.points, chart.scale)
-        # Bars of two differences would lie on each other, bands do not.
-        shift = 1.03**i if panel.gap and chart.log_x else 1.0
-        xs = np.array([float(point.x) * chart.x_scale for point in series.points]) * shift
         if panel.gap or len(xs) == 1:
             _whiskers(axes, xs, mean, low, high, style.colour)
         else:
@@ -121,8 +119,7 @@ def _lines(axes: Axes, chart: Chart, panel: Panel, styles: Mapping[str, SeriesSt
         axes.plot(xs, mean, color=style.colour, linestyle=style.dash, marker=style.marker, label=label, zorder=3)
         dots = [(x, value * chart.scale) for x, p in zip(xs, series.points, strict=True) for _, value in p.seeds]
         if len(dots) > len(xs):  # a single seed is its own mean
-            across, up = zip(*dots, strict=True)
-            axes.scatter(across, up, s=9, color=style.colour, alpha=0.45, linewidths=0, zorder=2)
+            axes.scatter(*zip(*dots, strict=True), s=9, color=style.colour, alpha=0.45, linewidths=0, zorder=2)
         values += [*mean, *(value for _, value in dots)]
         ends += [*low, *high]
     if panel.gap:
@@ -150,11 +147,12 @@ def _limits(axes: Axes, values: Sequence[float], ends: Sequence[float]) -> None:
     if not values:
         return
     least, most = float(np.nanmin(values)), float(np.nanmax(values))
-    room = max(most - least, 1e-9 + abs(most) * 0.02)
+    room = max(most - least, abs(most) * 0.02)
     known = [end for end in ends if not math.isnan(end)]
     low = max(least - room, min([least, *known]))
     high = min(most + room, max([most, *known]))
-    axes.set_ylim(low - 0.05 * room, high + 0.05 * room)
+    margin = 0.05 * room or 1.0  # nothing but zeros
+    axes.set_ylim(low - margin, high + margin)
 
 
 def _value_ticks(axes: Axes, chart: Chart, found: Sequence[float | str], inches: float) -> None:
@@ -188,7 +186,7 @@ def _bars(axes: Axes, chart: Chart, panel: Panel, styles: Mapping[str, SeriesSty
         style: dict[str, Any] = {"fmt": "none", "ecolor": INK, "elinewidth": 1.1, "capsize": 2.5, "zorder": 4}
         axes.errorbar(mean[known], np.array(at)[known], xerr=ends, **style)
         for y, value, end in zip(at, mean, np.fmax(np.fmax(mean, high), 0.0), strict=True):
-            text = f"{value:,.{chart.digits}f}"
+            text = f"{round(value, chart.digits) + 0.0:,.{chart.digits}f}".replace("-", "−")  # no zero below zero
             axes.annotate(text, (end, y), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8, color=INK)
     _references(axes, chart, panel)
     axes.set_yticks(range(len(categories)), categories)

@@ -13,6 +13,7 @@ from typing import Any
 
 from vitlab.report.captions import alt
 from vitlab.report.evidence import Chart, Panel, Point, Series
+from vitlab.report.places import drawn_at
 from vitlab.report.plain import number, tick_labels, tick_values
 from vitlab.report.style import DASHES, FAINT, GREY, INK, MARKERS, SeriesStyle, bar_colour, chart_styles
 
@@ -61,8 +62,8 @@ def to_plotly(chart: Chart, *, narrow: bool = False) -> dict[str, Any]:
         panel = chart.panels[row][column]
         _lay_out(layout, chart, (row, column), end, pixels)
         told = panel.gap and len(panel.series) == 1  # by the panel's title
-        for series in panel.series:
-            made = _traces(chart, panel, series, styles)
+        for series, xs in zip(panel.series, drawn_at(chart, panel), strict=True):
+            made = _traces(chart, panel, series, xs, styles)
             made[-1]["showlegend"] = bool(series.name) and series.name not in in_legend and not told
             in_legend |= {series.name} if made[-1]["showlegend"] else set()
             traces += [{**trace, "xaxis": f"x{end}", "yaxis": f"y{end}"} for trace in made]
@@ -214,10 +215,11 @@ def _domains(chart: Chart, row: int, column: int, pixels: float) -> tuple[tuple[
     return (left, left + wide), (max(0.0, top - (heights[row] - free) / sum(heights)), top)
 
 
-def _traces(chart: Chart, panel: Panel, series: Series, styles: Mapping[str, SeriesStyle]) -> list[dict[str, Any]]:
-    """Band or whiskers, single seeds, and the means, which come last and stand in the legend."""
+def _traces(
+    chart: Chart, panel: Panel, series: Series, xs: Sequence[Any], styles: Mapping[str, SeriesStyle]
+) -> list[dict[str, Any]]:
+    """Band or whiskers, single seeds, and the means at `xs`, which come last and stand in the legend."""
     style, points = styles[series.name], series.points
-    xs = [point.x if chart.kind == "bar" else float(point.x) * chart.x_scale for point in points]
     values = _shown([point.interval.mean for point in points], chart.scale)
     main: dict[str, Any] = {
         "name": series.name,
@@ -233,19 +235,21 @@ def _traces(chart: Chart, panel: Panel, series: Series, styles: Mapping[str, Ser
     main["marker"] = {"color": style.colour, "symbol": SYMBOL[style.marker], "size": 7}
     main["line"] = {"color": style.colour, "dash": DASH[str(style.dash)], "width": 2}
     if panel.gap or chart.kind == "dots" or len(xs) == 1:
-        return [*_seeds(chart, series, style), {**main, "error_y": _errors(chart, points)}]
-    return [_band(chart, series, style), *_seeds(chart, series, style), main]
+        errors = {**_errors(chart, points), "color": style.colour}
+        return [*_seeds(chart, series, xs, style), {**main, "error_y": errors}]
+    return [_band(chart, series, style), *_seeds(chart, series, xs, style), main]
 
 
-def _seeds(chart: Chart, series: Series, style: SeriesStyle) -> list[dict[str, Any]]:
+def _seeds(chart: Chart, series: Series, xs: Sequence[float], style: SeriesStyle) -> list[dict[str, Any]]:
     """A dot for each seed of a line, where there are several at a point."""
     if chart.kind != "line" or not any(len(point.seeds) > 1 for point in series.points):
         return []
-    found = [(float(point.x) * chart.x_scale, *seed) for point in series.points for seed in point.seeds]
+    found = [(x, point.x, *seed) for x, point in zip(xs, series.points, strict=True) for seed in point.seeds]
     words = [
-        f"{series.name}: {value * chart.scale:.{chart.digits}f} at {number(x)}\n{label}" for x, label, value in found
+        f"{series.name}: {value * chart.scale:.{chart.digits}f} at {number(float(x) * chart.x_scale)}\n{label}"
+        for _, x, label, value in found
     ]
-    dots = {"x": [x for x, _, _ in found], "y": _shown([value for _, _, value in found], chart.scale)}
+    dots = {"x": [x for x, *_ in found], "y": _shown([value for *_, value in found], chart.scale)}
     marker = {"color": style.colour, "opacity": 0.45, "size": 5}
     told = {"text": [_html(text) for text in words], "hovertemplate": "%{text}<extra></extra>"}
     return [{"type": "scatter", "mode": "markers", **dots, **told, "marker": marker, **_behind(series)}]
