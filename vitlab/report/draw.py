@@ -119,7 +119,8 @@ def _lines(axes: Axes, chart: Chart, panel: Panel, styles: Mapping[str, SeriesSt
         axes.plot(xs, mean, color=style.colour, linestyle=style.dash, marker=style.marker, label=label, zorder=3)
         dots = [(x, value * chart.scale) for x, p in zip(xs, series.points, strict=True) for _, value in p.seeds]
         if len(dots) > len(xs):  # a single seed is its own mean
-            axes.scatter(*zip(*dots, strict=True), s=9, color=style.colour, alpha=0.45, linewidths=0, zorder=2)
+            places, up = zip(*dots, strict=True)
+            axes.scatter(places, up, s=9, color=style.colour, alpha=0.45, linewidths=0, zorder=2)
         values += [*mean, *(value for _, value in dots)]
         ends += [*low, *high]
     if panel.gap:
