@@ -231,3 +231,14 @@ def test_captions_say_what_made_the_rows(rows) -> None:
         assert part in words
     changed = describe(rows().assign(commit="0123456789abcdef0123456789abcdef01234567+changes"))
     assert changed.endswith("commit 0123456789ab+changes")
+
+
+def test_the_only_series_of_a_figure_is_named_above_it(rows) -> None:
+    one = rows()[lambda table: table["model"] == "ViT-Micro/4"]
+    labels = {"title": "T", "ylabel": "accuracy (%)"}
+    for chart in (
+        curves(one, x="train_images", **labels),
+        curves_and_gaps(one, x="train_images", **labels),
+        bars(one, category="train_images", series="model", **labels),
+    ):
+        assert [panel.title.split(" (")[0] for (panel,) in chart.panels] == ["ViT-Micro/4"]

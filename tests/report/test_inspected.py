@@ -87,3 +87,5 @@ def test_over_training_has_a_panel_for_each_question() -> None:
     assert rows_and_columns.series[0].points[-1].interval.mean == pytest.approx(40.0)
     assert far.series[0].points[0].interval.mean == 50.0 and local.series[0].points[-1].seeds[0] == ("seed 0", 25.0)
     assert [axes.get_ylabel() for axes in draw(chart).axes][0] == near.ylabel
+    models = {series.name for series in chart.series}
+    assert chart.title == f"What {models.pop()} learns while it trains" and not models

@@ -15,6 +15,7 @@ sampling error of the test images (column `images`); other quantities need `accu
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Required, TypedDict, Unpack
 
 import pandas as pd
@@ -150,7 +151,8 @@ def curves(
         Panel(_series(part, x, y, series, names, unit, accuracy), number(name), references=lines)
         for name, part in sorted(_panels(rows, panel).items(), key=lambda item: item[0] != first)
     ]
-    return Chart(panels=_grid(found), **{"subtitle": seeds_line(rows, unit), **labels})  # type: ignore[arg-type]
+    about = {"subtitle": seeds_line(rows, unit), **labels}
+    return Chart(panels=_grid(_named(found)), **about)  # type: ignore[arg-type]
 
 
 def curves_and_gaps(
@@ -175,7 +177,7 @@ def curves_and_gaps(
         some = rows[rows["model"].isin(shown)]
         named = by_family(shown) if heading else {name: with_parameters(rows, name) for name in shown}
         lines = _series(some.replace({"model": named}), x, y, "model", list(named.values()), unit, True)
-        upper.append(Panel(lines, f"{heading}, {millions(some)}" if heading else ""))
+        upper += _named([Panel(lines, f"{heading}, {millions(some)}" if heading else "")])
         own = [pair for pair in pairs if set(pair) <= set(shown)]
         if own:
             said = _difference([(named[one], named[other]) for one, other in own]) if heading else ""
@@ -231,7 +233,7 @@ def bars(
         for name, part in _panels(rows, panel).items()
     ]
     about = {"subtitle": seeds_line(rows, unit, dots=False), **labels}
-    return Chart(panels=_grid(found), kind="bar", **about)  # type: ignore[arg-type]
+    return Chart(panels=_grid(_named(found)), kind="bar", **about)  # type: ignore[arg-type]
 
 
 def dots(
@@ -263,6 +265,14 @@ def _panels(rows: pd.DataFrame, panel: str) -> dict[Any, pd.DataFrame]:
         return {"": rows}
     check(rows, panel)
     return {name: rows[rows[panel] == name] for name in ordered(rows[panel])}
+
+
+def _named(panels: Sequence[Panel]) -> list[Panel]:
+    """A panel without a title has the name of its only series there: alone it has no legend."""
+    return [
+        replace(panel, title=panel.series[0].name) if len(panel.series) == 1 and not panel.title else panel
+        for panel in panels
+    ]
 
 
 def _grid(panels: Sequence[Panel]) -> tuple[tuple[Panel, ...], ...]:

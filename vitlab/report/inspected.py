@@ -125,7 +125,8 @@ def over_training(rows: pd.DataFrame) -> Chart:
         )
     grid = (tuple(panels[:2]), tuple(panels[2:]))
     subtitle = f"mean of {snapshots['seed'].nunique()} seeds, 95% interval; dots: single seeds"
-    return Chart("What the models learn while they train", grid, "training step", "", subtitle, scale=1.0)
+    learner = f"{models[0]} learns while it trains" if len(models) == 1 else "the models learn while they train"
+    return Chart(f"What {learner}", grid, "training step", "", subtitle, scale=1.0)
 
 
 def has_course(rows: pd.DataFrame) -> bool:
