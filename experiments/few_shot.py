@@ -94,8 +94,9 @@ def draw(rows: pd.DataFrame, settings: FewShotStudy) -> Evidence:
     shown, figures = with_mean(scored), {}
     table = Table("accuracy", pivot(shown, ["title", "weights"], "measure"), caption)
     if len(few := shown[shown["shots"].notna() & shown["init"].notna()]):
-        axes: dict[str, Any] = {"xlabel": "images a class", "ylabel": "test accuracy (%)", "first": MEAN, "log_x": True}
-        figures["figure"] = curves(few, x="shots", panel="title", title=f"Few-shot accuracy, {origin(few)}", **axes)
+        axes: dict[str, Any] = {"ylabel": "test accuracy (%)", "xlabel": "images a class (log scale)", "log_x": True}
+        axes |= {"title": f"Few-shot accuracy, {origin(few)}", "first": MEAN}
+        figures["figure"] = curves(few, x="shots", panel="title", **axes)
     if (pairs := both_measures(scored, settings.proxy))["model"].nunique() > 1:
         title, xlabel = "Does few-shot accuracy predict fine-tuning?", f"{settings.proxy}-shot accuracy (%)"
         axes = {"title": title, "xlabel": xlabel, "ylabel": "fine-tuned accuracy (%)"}

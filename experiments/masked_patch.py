@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from vitlab.claims.claim import Claim, Verdict
 from vitlab.claims.phrases import OURS, leads
@@ -141,8 +141,9 @@ def draw(rows: pd.DataFrame, settings: MaskedPatches) -> Evidence:
     tables = [scaling_table("accuracy", own, LABELS, by=ARM, pairs=pairs, caption=caption)]
     if len(measures := measured(rows, tuned)):
         tables.append(Table("ways", pivot(measures, ARM, "measure"), ABOUT))
-    title, ylabel = f"Fine-tuning {own['model'].iloc[0]} on {own['title'].iloc[0]}", "test accuracy (%)"
-    figure = curves(own, x=LABELS, series=ARM, title=title, xlabel="labelled images", ylabel=ylabel, log_x=True)
+    title = f"Fine-tuning {own['model'].iloc[0]} on {own['title'].iloc[0]}"
+    axes: dict[str, Any] = {"xlabel": "labelled images (log scale)", "ylabel": "test accuracy (%)", "log_x": True}
+    figure = curves(own, x=LABELS, series=ARM, title=title, **axes)
     return Evidence(verdicts(rows, tuned, settings), tuple(tables), {"figure": figure})
 
 

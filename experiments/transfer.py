@@ -92,6 +92,7 @@ def draw(rows: pd.DataFrame, settings: Transfer) -> Evidence:
     from vitlab.report.build import bars, curves, pivot
     from vitlab.report.captions import describe
     from vitlab.report.evidence import Evidence, Table
+    from vitlab.report.families import in_order
 
     tuned = fine_tuned(rows).query("split == 'test'")
     if tuned.empty:
@@ -108,7 +109,9 @@ def draw(rows: pd.DataFrame, settings: Transfer) -> Evidence:
     if len(several):
         tables.insert(0, Table("resolution", pivot(several, ["title", "curve"], "image_size"), f"By pixels. {caption}"))
         axes |= {"title": "Fine-tuning at higher resolution", "xlabel": "image size of fine-tuning (pixels)"}
-        figures = {"figure": curves(several, x="image_size", panel="title", series="curve", **axes), **figures}
+        names = in_order(several["curve"])
+        lines = curves(several, x="image_size", panel="title", series="curve", names=names, **axes)
+        figures = {"figure": lines, **figures}
     return Evidence(verdicts(several, worth(rows)), tuple(tables), figures)
 
 

@@ -102,11 +102,12 @@ def draw(rows: pd.DataFrame, settings: Tuning) -> Evidence:
     trials = rows[rows["split"] == "validation"]
     caption = f"Validation accuracy in % at each peak rate; mean over seeds [95% interval]. {describe(trials)}."
     cells = pivot(trials, ["model", "train_images"], RATE).rename(columns="rate {:g}".format)
+    sizes = trials.sort_values("train_images", kind="stable")
     figure = curves(
-        trials,
+        sizes.assign(size=sizes["train_images"].map("{:,.0f} training images".format)),
         x=RATE,
-        panel="train_images",
-        xlabel="peak learning rate",
+        panel="size",
+        xlabel="peak learning rate (log scale)",
         ylabel="validation accuracy (%)",
         title=f"Tuning on {trials['title'].iloc[0]}: the same trials for every model",
         log_x=True,

@@ -38,6 +38,8 @@ def test_each_family_has_the_rate_that_is_best_over_sizes_and_seeds(drawn):
     found = drawn()
     assert found.summary == f"Chosen by mean validation accuracy: {CNN} 0.01, {VIT} 0.003; 12 trials for each model."
     assert found.tables[0].frame["at the edge of those tried"].tolist() == ["yes", "no"]
+    (panels,) = found.figures["figure"].panels
+    assert [panel.title.split(" ", 1)[1] for panel in panels] == ["training images"] * 2
 
 
 @pytest.mark.parametrize(

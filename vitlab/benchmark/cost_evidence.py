@@ -142,7 +142,7 @@ def growth_chart(growth: pd.DataFrame) -> Chart:
         unit=REPEAT,
         accuracy=False,
         title="How cost grows",
-        xlabel="amount",
+        xlabel="amount (log scale)",
         ylabel="times the cost of the smallest",
         log_x=True,
         scale=1.0,

@@ -163,7 +163,7 @@ def memory_chart(trained: pd.DataFrame) -> Chart:
     return Chart(
         "Memory and speed in training",
         tuple(tuple(panels[at : at + across]) for at in range(0, len(panels), across)),
-        "training images/s",
+        "training images/s (log scale)",
         "peak memory of an image (MiB)",
         seeds_line(trained, REPEAT),
         log_x=True,
