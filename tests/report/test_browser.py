@@ -159,6 +159,25 @@ def test_on_paper_and_without_plotly_the_drawn_figures_are_shown(browser, result
     assert without.page.locator("figure.chart img").first.is_visible()
 
 
+def test_a_figure_has_its_words_once_and_they_follow_what_is_shown(browser, results):
+    found = visit(browser, results / "data_scaling" / "digits" / "index.html", WIDE)
+    drawn(found)
+    words = found.page.locator("figure.chart img").first.get_attribute("alt")
+    assert found.page.get_by_role("img", name=words, exact=True).count() == 1
+    assert found.page.locator(".plot").first.get_attribute("aria-label") == words
+
+
+def test_names_of_rows_stay_while_a_table_is_scrolled(browser, results):
+    found = visit(browser, results / "data_scaling" / "digits" / "index.html", NARROW)
+    table = found.page.locator(".scroll:has(.data)").first
+    name = table.locator("tbody th").first
+    before = name.bounding_box()
+    table.evaluate("node => { node.scrollLeft = node.scrollWidth }")
+    assert table.evaluate("node => node.scrollLeft") > 100
+    after = name.bounding_box()
+    assert after["x"] == before["x"] and after["width"] < NARROW["width"] / 2
+
+
 def test_a_page_is_small(results):
     pages = list(results.rglob("*.html"))
     assert max(page.stat().st_size for page in pages) < 3e6

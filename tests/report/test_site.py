@@ -155,6 +155,26 @@ def test_pages_are_escaped_closed_described_and_linked(results):
     )
 
 
+def test_every_page_leads_back_to_its_own_entry(results):
+    """Studies of one seed and checks stand under a heading of their own, not under that of their study."""
+    folder, entries = results
+    pages = site(entries, ledger([(one.name, one.evidence.verdicts) for one in entries], [CLAIM]), folder)
+    index = Checker()
+    index.feed(pages[folder / "index.html"])
+    for one in entries:
+        page = Checker()
+        page.feed(pages[one.folder / "index.html"])
+        (place,) = {link.partition("#")[2] for link in page.links if "index.html#" in link}
+        assert place == one.name and place in index.ids
+
+
+def test_the_first_page_says_what_was_found_above_its_figure(results):
+    folder, entries = results
+    index = site(entries, ledger([(one.name, one.evidence.verdicts) for one in entries], [CLAIM]), folder)
+    text = index[folder / "index.html"]
+    assert text.index("The whole study") < text.index('<figure class="chart">')
+
+
 def test_a_page_leads_to_the_rows_that_are_there(tmp_path):
     one = stored(tmp_path, "few_shot/large", Evidence(summary="Few."))
     (one.folder / "rows.csv").rename(one.folder / "rows.csv.gz")
