@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from vitlab.claims.compare import closing, gains, last_gain, preconditions
-from vitlab.claims.preconditions import at_edge, cut_short, near_floor, true_untrained
+from vitlab.claims.preconditions import at_edge, cut_short, near_floor, not_best, true_untrained
 
 
 def test_near_chance_and_near_untrained_weights() -> None:
@@ -51,6 +51,22 @@ def test_a_rate_at_the_edge_of_its_grid() -> None:
     assert at_edge([0.1], 0.1, who="ViT") == ["ViT: 0.1 is the only learning rate that was tried"]
     with pytest.raises(ValueError, match="0.5 of ViT is not among those tried: 0.0003, 0.001, 0.003"):
         at_edge(rates, 0.5, who="ViT")
+
+
+def test_a_rate_that_its_own_trials_reject_is_not_the_best() -> None:
+    """Seed 1 has the rate that counts alone, and its score says nothing about the others."""
+    scores = {(0, 0.001): 0.5, (0, 0.003): 0.7, (0, 0.01): 0.6, (1, 0.01): 0.99}
+    trials = pd.DataFrame([(*key, score) for key, score in scores.items()], columns=["seed", "recipe.lr", "score"])
+    assert not_best(trials, 0.003, who="ViT") == []
+    assert not_best(trials, 0.01, who="ViT") == [
+        "ViT: the learning rate 0.01 counts, and 0.003 was better on validation"
+    ]
+    rising = trials[trials["recipe.lr"] < 0.01]
+    assert not_best(rising, 0.003, who="ViT") == [
+        "ViT: the learning rate 0.003 is the largest of 2 tried (0.001 to 0.003)"
+    ]
+    none = ["ViT: no trials of its learning rate, 0.1, beside others"]
+    assert not_best(trials, 0.1, who="ViT") == none and not_best(trials[:0], 0.1, who="ViT") == none
 
 
 def test_what_untrained_weights_show_too_is_no_finding(above) -> None:

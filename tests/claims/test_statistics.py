@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from vitlab.claims.interval import binomial_error
 from vitlab.claims.statistics import (
     LOG_ODDS,
     arm,
@@ -12,6 +13,7 @@ from vitlab.claims.statistics import (
     log_odds,
     per_seed,
     sampling_error,
+    whole_seeds,
     with_log_odds,
     within_seed_rank,
 )
@@ -81,3 +83,26 @@ def test_rank_correlation_within_a_seed_is_spearmans_mean_over_sets() -> None:
     found = within_seed_rank(few, tuned)
     assert list(found) == [0, 1] and found[0] == pytest.approx(expected)
     assert list(within_seed_rank(few, tuned[1:])) == [1], "five models are too few"
+
+
+def test_an_accuracy_without_a_mistake_is_no_more_certain_than_half_an_image() -> None:
+    expected = math.sqrt(0.5 / 200 * (1 - 0.5 / 200) / 200)
+    assert [binomial_error(end, 200) for end in (0.0, 1.0)] == pytest.approx([expected] * 2)
+    assert binomial_error(0.3, 200) == pytest.approx(math.sqrt(0.3 * 0.7 / 200))
+    assert binomial_error(0.3, 0) == binomial_error(0.3, math.nan) == 0.0
+
+
+def test_more_seeds_of_one_test_split_do_not_make_it_larger() -> None:
+    one = pd.DataFrame({"score": [0.8], "images": [400], "seed": 0})
+    several = pd.concat([one.assign(seed=seed) for seed in range(5)])
+    assert sampling_error(several) == sampling_error(one) == pytest.approx(0.02)
+    assert sampling_error(several, odds=True) == pytest.approx(1 / math.sqrt(400 * 0.8 * 0.2))
+
+
+def test_whole_seeds_are_those_with_every_point() -> None:
+    points = [("ViT", 1.0), ("ViT", 2.0), ("ResNet", 4.0)]
+    rows = pd.DataFrame([(seed, *point) for seed in (0, 1, 2) for point in points], columns=["seed", "model", "flops"])
+    lacking = rows.drop(index=[4])  # seed 1 lacks a point
+    twice = pd.concat([lacking, rows.loc[[3]]])  # that it has another one twice makes up for nothing
+    assert set(whole_seeds(twice, ["model", "flops"])["seed"]) == {0, 2}
+    assert whole_seeds(rows, ["model", "flops"]).equals(rows) and whole_seeds(rows[:0], ["model"]).empty
