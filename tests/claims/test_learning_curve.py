@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from vitlab.claims.learning_curve import LearningCurve, fit, forecast
 
@@ -57,6 +58,27 @@ def test_intervals_of_the_future_cover_the_truth_in_95_of_100() -> None:
         for n, interval in zip(AT, found.expected, strict=True)
     ]
     assert len(told) > 40 and np.mean(covered) > 0.9
+
+
+def test_an_interval_is_that_of_the_jackknife() -> None:
+    """Its standard error is the root of (k - 1) / k times the squared deviations of the curves without one seed."""
+    table = rows(seeds=4, noise=0.01, images=10**8)  # the test split's own error counts nothing
+    without = [forecast(table[table["seed"] != seed], AT).curve for seed in range(4)]
+    for n, interval in zip(AT, forecast(table, AT).expected, strict=True):
+        others = np.array([curve.accuracy(n) for curve in without])
+        error = np.sqrt(3 / 4 * ((others - others.mean()) ** 2).sum())
+        assert interval.high - interval.mean == pytest.approx(stats.t.ppf(0.975, 3) * error, rel=1e-3)
+
+
+def test_few_test_images_keep_an_interval_wide() -> None:
+    (interval, *_) = forecast(rows(images=400), AT).expected
+    error = np.sqrt(interval.mean * (1 - interval.mean) / 400)
+    assert interval.high - interval.mean == pytest.approx(stats.t.ppf(0.975, 2) * error / np.sqrt(3), rel=1e-3)
+
+
+def test_a_curve_is_an_accuracy_everywhere() -> None:
+    curve = LearningCurve(a=2.0, b=0.5, c=0.1)
+    assert [curve.accuracy(n) for n in (1, 16, 10**12)] == pytest.approx([0.0, 0.4, 0.9], abs=1e-5)
 
 
 def test_seeds_that_lack_a_size_take_no_part() -> None:
