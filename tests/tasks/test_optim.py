@@ -1,10 +1,14 @@
-"""What decays, and that an optimiser's first step is the one of its name."""
+"""What decays, that an optimiser's steps are those of its name, and the rate at each step."""
 
+import copy
+from functools import partial
+
+import numpy as np
 import pytest
 import torch
 
 from vitlab.models import create
-from vitlab.tasks.optim import decaying, optimizer
+from vitlab.tasks.optim import decaying, optimizer, schedule
 from vitlab.tasks.settings import Recipe
 
 
@@ -63,3 +67,49 @@ def test_a_step_without_a_gradient_decays_what_is_named_and_no_more(kind, decay)
     for name, parameter in model.named_parameters():
         value = expected if name in names(model, decay) else 2.0
         torch.testing.assert_close(parameter, torch.full_like(parameter, value), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("kind", "plain"),
+    [
+        ("adamw", partial(torch.optim.AdamW, weight_decay=0.0)),
+        ("adam", torch.optim.Adam),
+        ("sgd", partial(torch.optim.SGD, momentum=0.9)),
+    ],
+)
+def test_steps_without_decay_are_torchs_own(kind, plain):
+    """With the moments of Tables 3 and 4, which take several different gradients to show."""
+    ours = create("ViT-Pico/2", image_size=8, num_classes=10)
+    theirs = copy.deepcopy(ours)
+    pair = (
+        (ours, optimizer(ours, Recipe(optimizer=kind, lr=0.02, weight_decay=0.0))),
+        (theirs, plain(theirs.parameters(), lr=0.02)),
+    )
+    for step in range(4):
+        for model, steps in pair:
+            for parameter in model.parameters():
+                parameter.grad = parameter.detach().cos() * (-0.5) ** step
+            steps.step()
+    torch.testing.assert_close(ours.state_dict(), theirs.state_dict(), rtol=1e-5, atol=1e-6)
+
+
+FALLS = {
+    "cosine": lambda part: (1 + np.cos(np.pi * part)) / 2,
+    "linear": lambda part: 1 - part,
+    "constant": np.ones_like,
+}
+
+
+@pytest.mark.parametrize("kind", FALLS)
+def test_the_rate_rises_evenly_to_its_peak_and_then_falls_as_its_name_says(kind):
+    factor = schedule(Recipe(schedule=kind, warmup_steps=4), 20)
+    assert [factor(step) for step in range(4)] == pytest.approx([0.2, 0.4, 0.6, 0.8])
+    assert [factor(step) for step in range(4, 21)] == pytest.approx(FALLS[kind](np.arange(17) / 16))
+
+
+def test_a_warm_up_takes_half_of_the_steps_at_most_and_no_step_has_a_rate_of_zero():
+    assert [schedule(Recipe(warmup_steps=400), 10)(step) for step in (4, 5)] == pytest.approx([5 / 6, 1.0])
+    for steps in (1, 2, 3, 7):
+        for warmup in (0, 1, 400):
+            rates = [schedule(Recipe(warmup_steps=warmup), steps)(step) for step in range(steps)]
+            assert min(rates) > 0 and max(rates) == 1.0
