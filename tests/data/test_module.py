@@ -12,7 +12,7 @@ from lightning import LightningModule, Trainer
 from torch import Tensor
 
 from vitlab.data import DataModule, ImageData, load_data, nested_subset
-from vitlab.data.batches import Batch, StepDataset
+from vitlab.data.batches import Batch, StepDataset, derived_seed
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +95,13 @@ def test_every_image_is_seen_once_an_epoch(digits: ImageData, count: int, batch_
     assert len(stream) == 3 * count * batch_size
     for epoch in stream.view(-1, count):
         assert sorted(epoch.tolist()) == list(range(count))
+
+
+def test_a_seed_means_the_same_order_for_good(digits: ImageData) -> None:
+    """Runs are named by their seeds: batches in another order would pass for repetitions of stored runs."""
+    dataset = StepDataset(digits.train, torch.arange(10), 4, seed=3)
+    assert [dataset.positions(step).tolist() for step in range(3)] == [[4, 8, 9, 6], [7, 1, 0, 2], [3, 5, 3, 7]]
+    assert (derived_seed(0, "step", 5), derived_seed(7)) == (3255735661457446602, 4703935488074688627)
 
 
 def test_a_batch_holds_the_images_of_its_indices(digits: ImageData) -> None:

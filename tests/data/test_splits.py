@@ -77,6 +77,28 @@ def test_a_carved_split_is_stratified(counts: list[int], fraction: float, seed: 
     assert (held_counts <= np.maximum(1, np.ceil(quota) + 1)).all()
 
 
+@settings(max_examples=60)
+@given(st.lists(st.integers(2, 60), min_size=2, max_size=8), st.floats(0.01, 0.5), st.integers(0, 2**31))
+def test_a_carved_split_has_its_size_and_goes_by_largest_remainders(counts: list[int], fraction: float, seed: int):
+    labels = labels_of(counts)
+    _, held = stratified_split(labels, fraction, seed)
+    total = int(np.ceil(round(fraction * len(labels), 6)))
+    quota = np.array(counts) * (total / len(labels))
+    least = np.maximum(1, np.floor(quota)).astype(int)
+    assert len(held) == max(total, least.sum())
+    more = np.bincount(labels[held], minlength=len(counts)) - least
+    assert set(more.tolist()) <= {0, 1}
+    if 0 < more.sum() < len(counts):
+        assert (quota - least)[more == 1].min() >= (quota - least)[more == 0].max() - 1e-9
+
+
+def test_a_seed_means_the_same_images_for_good():
+    """Runs are named by their seeds and not by their images: other ones would pass for repetitions of stored runs."""
+    labels = labels_of([6, 9, 5])
+    assert nested_subset(labels, 10, seed=0).tolist() == [18, 17, 7, 4, 9, 15, 5, 13, 8, 19]
+    assert stratified_split(labels, 0.3, seed=0)[1].tolist() == [4, 7, 9, 15, 17, 18]
+
+
 def test_a_class_with_one_image_cannot_be_split() -> None:
     with pytest.raises(ValueError, match="single image left .*cat"):
         stratified_split([0, 0, 1], 0.5, seed=0, classes=["dog", "cat"])

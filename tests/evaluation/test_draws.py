@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vitlab.evaluation.draws import draw_shots, draws_needed, folds_of, interval_width
+from vitlab.evaluation.draws import draw_seed, draw_shots, draws_needed, folds_of, interval_width
 
 labels_with_9_each = st.permutations([label for label in (3, -1, 40) for _ in range(9)]).map(torch.tensor)
 
@@ -16,6 +16,13 @@ def test_shots_are_balanced_distinct_and_nested(labels, shots, seed):
     assert sorted(labels[chosen].tolist()) == sorted([3, -1, 40] * shots)
     assert len(set(chosen.tolist())) == 3 * shots
     assert draw_shots(labels, 9, seed)[: 3 * shots].tolist() == chosen.tolist()
+
+
+def test_a_draw_has_the_same_shots_for_good_and_no_two_seeds_share_one():
+    """Stored rows name a draw by its seed and number; with other shots it would be another draw of that name."""
+    labels = torch.tensor([0, 1, 2] * 6)
+    assert draw_shots(labels, 2, draw_seed(1, 2)).tolist() == [3, 13, 14, 15, 16, 17]
+    assert len({draw_seed(seed, draw) for seed in range(5) for draw in (0, 1, 9_999)}) == 15
 
 
 def test_every_image_is_drawn_equally_often():

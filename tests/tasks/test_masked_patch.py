@@ -70,6 +70,12 @@ def test_every_patch_and_every_source_is_drawn_equally_often():
     assert torch.allclose(away.flatten().bincount() / 40_000, torch.tensor([0, 1, 1, 1]) / 3, atol=0.01)
 
 
+def test_a_seed_corrupts_the_same_patches_for_good():
+    found = draw(MaskedPatch(), 2, 16, seed=0)
+    assert found.corrupted.tolist() == [[12, 2, 3, 13, 14, 4, 10, 11], [11, 2, 12, 3, 14, 13, 6, 8]]
+    assert (found.sources.tolist(), found.masked) == ([[3], [7]], 6)
+
+
 def test_embeddings_are_masked_swapped_or_left():
     z, mask = torch.randn(3, 20, 5), torch.full((5,), 7.0)
     found = draw(MaskedPatch(), 3, 20)
