@@ -144,6 +144,12 @@ def test_held_out_shots_prefer_strong_decay_where_the_features_are_noise_beyond_
     assert choose_l2_on_shots(features, labels, (1e-6, 30.0)) == 30.0
 
 
+def test_of_decays_that_held_out_shots_cannot_tell_apart_the_papers_counts():
+    labels = torch.arange(40) % 2
+    features = 2.0 * labels[:, None] - 1 + 0.01 * torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
+    assert choose_l2_on_shots(features, labels, (1.0, 2.0**9, 2.0**12)) == 2.0**9
+
+
 @settings(max_examples=25)
 @given(st.integers(2, 6), st.integers(1, 9), st.integers(0, 10**6))
 def test_the_score_is_invariant_to_the_scale_and_order_of_features(classes, width, seed):

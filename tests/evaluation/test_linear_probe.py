@@ -34,6 +34,12 @@ def test_l2_is_chosen_on_validation_and_not_on_test():
     assert linear_probe(train, validation, random_test, l2s=tuple(results)).l2 == best
 
 
+def test_of_decays_that_validation_cannot_tell_apart_the_strongest_counts():
+    parts = [split(60, seed, noise=0.01) for seed in range(3)]
+    found = linear_probe(*parts, l2s=(0.001, 0.1, 0.01))
+    assert (found.validation_accuracy, found.l2) == (1.0, 0.1)
+
+
 def test_a_constant_feature_and_offsets_do_no_harm():
     def spoiled(part):
         features = torch.cat([1000 + part[0], torch.full((len(part[0]), 1), 0.1)], dim=1)
