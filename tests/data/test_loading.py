@@ -192,6 +192,42 @@ def test_a_corrupt_image_is_named_or_skipped(tmp_path: Path) -> None:
     assert streamed.train.images(torch.arange(len(streamed.train))).shape[1:] == (3, 32, 32)
 
 
+def test_streamed_data_leaves_out_the_images_that_data_in_memory_leaves_out(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "animals")
+    for name in ("003.jpg", "005.jpg"):
+        (root / "dog" / name).write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="--skip_bad_images"):
+        streamed = load_data(str(root), cache=tmp_path / "a", memory_fraction=0.0)
+        streamed.train.images(torch.arange(len(streamed.train)))
+    found = [
+        load_data(str(root), cache=tmp_path / name, memory_fraction=share, skip_bad_images=True)
+        for name, share in (("a", 0.0), ("b", 0.5), ("a", 0.0), ("a", 0.5))  # also what an earlier time has noted
+    ]
+    for data in found:
+        assert data.unread == found[0].unread and data.skipped == 2
+        assert (data.fingerprint, data.mean, data.std) == (found[0].fingerprint, found[0].mean, found[0].std)
+        for split in ("train", "validation", "test"):
+            ours, theirs = getattr(data, split), getattr(found[0], split)
+            assert torch.equal(ours.labels, theirs.labels)
+            every = torch.arange(len(ours))
+            assert torch.equal(ours.images(every), theirs.images(every))
+    assert len(describe(str(root), tmp_path / "a").unread) == 2
+
+
+def test_a_split_without_a_readable_image_is_named(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    for split in ("train", "test"):
+        for name in ("a", "b"):
+            (root / split / name).mkdir(parents=True)
+            for index in range(4):
+                Image.new("RGB", (8, 8)).save(root / split / name / f"{index}.png")
+    for file in (root / "test").rglob("*.png"):
+        file.write_bytes(b"nothing")
+    for share in (0.5, 0.0):
+        with pytest.raises(ValueError, match="The images of the test split, 8, cannot be read"):
+            load_data(str(root), cache=tmp_path / "cache", memory_fraction=share, skip_bad_images=True)
+
+
 def test_a_corrupt_row_is_named(cifar: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(cifar, tmp_path / "cifar10")
     file = copy / "plain_text" / "train-00001-of-00002.parquet"

@@ -17,6 +17,7 @@ from vitlab.data import checked
 from vitlab.data.decode import Pixels, reader
 from vitlab.data.filling import Bad, fill, measure
 from vitlab.data.layout import Layout
+from vitlab.data.splits import Indices
 from vitlab.lease import Lease
 
 log = logging.getLogger("vitlab.data")
@@ -44,12 +45,40 @@ def decoded_images(layout: Layout, identity: str, size: int, cache: Path, skip_b
     again. Raises ValueError that names the images that cannot be read, unless `skip_bad_images`, ValueError for a disk
     that is too small, and OSError for one that turns out to be full.
     """
-    file = cache / f"{cache_name(layout.source.name, identity)}{size}px.npy"
+    file = _file(layout, identity, size, cache)
     with _lease(file).held(lambda: False):
         decoded = _opened(layout, size, file) or _made(layout, size, file, skip_bad_images)
     if not skip_bad_images:
-        refuse(unreadable(layout, decoded.bad), sum(len(rows.labels) for rows in layout.source.rows.values()))
+        refuse(unreadable(layout, decoded.bad), count(layout))
     return decoded
+
+
+def bad_images(layout: Layout, identity: str, size: int, cache: Path) -> Bad:
+    """The images that `decoded_images` leaves out, of data that no memory holds.
+
+    All of it is decoded once, in passing, and what cannot be read is noted in `cache`.
+    """
+    file = _file(layout, identity, size, cache)
+    with _lease(file).held(lambda: False):
+        try:
+            facts = checked.read_notes(file.with_suffix(NOTES))
+        except checked.Damaged:  # or there are none yet
+            facts = {}
+        if not facts or _outdated(facts):
+            facts = {"bad": fill(layout, size), "reader": reader()}
+            checked.write_notes(file.with_suffix(NOTES), facts)
+            _warn(layout, facts["bad"])
+    return _bad(facts)
+
+
+def readable(layout: Layout, bad: Bad, split: str) -> Indices:
+    """The indices of a split among the rows that it is part of, without those of `bad`; ValueError if none is left."""
+    raw, indices = layout.splits[split]
+    kept = indices[~np.isin(indices, list(bad.get(raw, ())))]
+    if not len(kept):
+        listed = _listed(unreadable(layout, bad))
+        raise ValueError(f"The images of the {split} split, {len(indices):,}, cannot be read:{listed}\nRepair some.")
+    return kept
 
 
 def cache_name(name: str, identity: str) -> str:
@@ -59,7 +88,12 @@ def cache_name(name: str, identity: str) -> str:
 
 def decoded_bytes(layout: Layout, size: int) -> int:
     """Size in bytes of all images of `layout` at `size` pixels."""
-    return sum(len(rows.labels) for rows in layout.source.rows.values()) * 3 * size * size
+    return count(layout) * 3 * size * size
+
+
+def count(layout: Layout) -> int:
+    """How many images `layout` has in all."""
+    return sum(len(rows.labels) for rows in layout.source.rows.values())
 
 
 def unreadable(layout: Layout, bad: Bad) -> dict[str, str]:
@@ -119,7 +153,7 @@ def _opened(layout: Layout, size: int, file: Path) -> Decoded | None:
         if _outdated(facts):
             log.info("%s lacks images that this %s may be able to read; it is made again.", file, reader())
             return None
-        images = checked.open_array(file, (decoded_bytes(layout, size) // (3 * size * size), 3, size, size), facts)
+        images = checked.open_array(file, (count(layout), 3, size, size), facts)
         return Decoded(images, _bad(facts), tuple(facts["mean"]), tuple(facts["std"]))
     except checked.Damaged as damage:
         log.warning("%s is damaged (%s); it is put aside and made again.", damage.file, damage)
@@ -139,37 +173,40 @@ def _bad(facts: Mapping[str, Any]) -> Bad:
 
 def _made(layout: Layout, size: int, file: Path, skip_bad_images: bool) -> Decoded:
     """Decode all images into `file`."""
-    need = decoded_bytes(layout, size)
+    every = count(layout)
     _sweep(file.parent, file)
-    _check_disk(file.parent, need)
-    count = need // (3 * size * size)
-    log.info("Decoding %s images of %s at %d px into %s", f"{count:,}", layout.source.name, size, file)
+    _check_disk(file.parent, decoded_bytes(layout, size))
+    log.info("Decoding %s images of %s at %d px into %s", f"{every:,}", layout.source.name, size, file)
     partial = file.with_suffix(".partial")
     try:
-        images = checked.allocate(partial, (count, 3, size, size))
+        images = checked.allocate(partial, (every, 3, size, size))
         bad = fill(layout, size, images)
-        unread = unreadable(layout, bad)
-        if unread and not skip_bad_images:
-            refuse(unread, count)
-        train = layout.splits["train"][1]
-        if not len(seen := train[~np.isin(train, list(bad["train"]))]):
-            refuse(unread, count)
-        mean, std = measure(images.__getitem__, seen, size)
+        if not skip_bad_images:
+            refuse(unreadable(layout, bad), every)
+        mean, std = measure(images.__getitem__, readable(layout, bad, "train"), size)
         images.flush()
         _publish(partial, file, images, {"bad": bad, "mean": mean, "std": std, "reader": reader()})
     except OSError as error:
         raise OSError(error.errno, f"The image cache {file} cannot be written: {error.strerror or error}.") from error
     finally:
         partial.unlink(missing_ok=True)
-    if unread:
-        log.warning("Left out %d of %d images, which cannot be read:%s", len(unread), count, _listed(unread))
+    _warn(layout, bad)
     # copy-on-write: the pages are shared by all processes, and torch gets an array that it may take for writable
     return Decoded(np.load(file, mmap_mode="c"), bad, mean, std)
+
+
+def _warn(layout: Layout, bad: Bad) -> None:
+    if unread := unreadable(layout, bad):
+        log.warning("Left out %d of %d images, which cannot be read:%s", len(unread), count(layout), _listed(unread))
 
 
 def _publish(partial: Path, file: Path, images: Pixels, facts: Mapping[str, Any]) -> None:
     checked.write_notes(file.with_suffix(NOTES), {**facts, "blocks": checked.block_sums(images)})
     partial.replace(file)
+
+
+def _file(layout: Layout, identity: str, size: int, cache: Path) -> Path:
+    return cache / f"{cache_name(layout.source.name, identity)}{size}px.npy"
 
 
 def _lease(file: Path) -> Lease:

@@ -21,11 +21,16 @@ MEASURED_PIXELS = 2**19  # of three channels in float64: 12 MB, several times
 THREADED_BYTES = 8192  # an encoded image larger than this decodes faster in two threads than in one
 
 
-def fill(layout: Layout, size: int, images: Pixels) -> Bad:
-    """Decode every image of `layout` into `images` (N, 3, size, size); returns those that cannot be read."""
-    start, bad = 0, {}
+def fill(layout: Layout, size: int, images: Pixels | None = None) -> Bad:
+    """Decode every image of `layout`, into `images` (N, 3, size, size) if given; returns those that cannot be read."""
+    start, bad = 0, Bad()
     for split, rows in layout.source.rows.items():
-        bad[split] = _decode_rows(rows, size, images[start : start + len(rows.labels)])
+        bad[split] = {}
+        for index, result in _decoded(rows, size):
+            if isinstance(result, str):
+                bad[split][index] = result
+            elif images is not None:
+                images[start + index] = result
         start += len(rows.labels)
     return bad
 
@@ -48,20 +53,13 @@ def measure(read: Callable[[np.ndarray], Pixels], indices: np.ndarray, size: int
     return tuple(np.round(mean, 4).tolist()), tuple(np.round(np.maximum(std, 1e-3), 4).tolist())
 
 
-def _decode_rows(rows: Rows, size: int, out: Pixels) -> dict[int, str]:
-    """Decode into `out`; threads pay only for large images, whose decoding releases the interpreter's lock."""
-    bad: dict[int, str] = {}
+def _decoded(rows: Rows, size: int) -> Iterator[tuple[int, Pixels | str]]:
+    """Each image, or why it cannot be read; threads pay for large ones, whose decoding releases the lock."""
     large = rows.nbytes() / max(1, len(rows.labels)) > THREADED_BYTES
     with ThreadPoolExecutor(os.cpu_count() if large else 1) as pool:
         for start, chunk in _chunks(rows.iterate()):
             sizes = [size] * len(chunk)
-            results = pool.map(_attempt, chunk, sizes) if large else map(_attempt, chunk, sizes)
-            for index, result in enumerate(results, start):
-                if isinstance(result, str):
-                    bad[index] = result
-                else:
-                    out[index] = result
-    return bad
+            yield from enumerate(pool.map(_attempt, chunk, sizes) if large else map(_attempt, chunk, sizes), start)
 
 
 def _chunks(images: Iterator[bytes]) -> Iterator[tuple[int, Sequence[bytes]]]:

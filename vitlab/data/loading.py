@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,17 +13,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vitlab.data.cache import Decoded, decoded_bytes, decoded_images, make_cache, refuse, unreadable
+from vitlab.data.cache import (
+    Decoded,
+    bad_images,
+    count,
+    decoded_bytes,
+    decoded_images,
+    make_cache,
+    readable,
+    refuse,
+    unreadable,
+)
 from vitlab.data.cards import Card
 from vitlab.data.decode import decode_square
 from vitlab.data.encoded import ReadableRows, Rows
-from vitlab.data.filling import Triple, measure
+from vitlab.data.filling import Bad, Triple, measure
 from vitlab.data.layout import Layout, default_size, fingerprint, resolve, title
 from vitlab.data.memo import recall, remember
 from vitlab.data.memory import memory_allowed
 from vitlab.data.sources import find_source
-
-log = logging.getLogger("vitlab.data")
 
 
 class Split(Protocol):
@@ -76,7 +83,6 @@ class StreamingSplit:
     rows: Tensor  # (N,)
     labels: Tensor  # (N,)
     image_size: int
-    skip_bad_images: bool
     streaming: bool = True
 
     def __len__(self) -> int:
@@ -96,12 +102,9 @@ class StreamingSplit:
         try:
             return decode_square(self.source.read(row), self.image_size)
         except ValueError as error:
-            if self.skip_bad_images:
-                log.warning("%s cannot be read: %s. A grey square takes its place.", self.source.where(row), error)
-                return np.full((3, self.image_size, self.image_size), 128, dtype=np.uint8)
             raise ValueError(
-                f"The image {self.source.where(row)} cannot be read: {error}. Repair or remove it, or show grey in its "
-                "place with --skip_bad_images."
+                f"The image {self.source.where(row)} cannot be read: {error}. Repair or remove it, or leave such "
+                "images out with --skip_bad_images."
             ) from error
 
 
@@ -180,8 +183,8 @@ def _in_memory(layout: Layout, decoded: Decoded, facts: dict[str, Any]) -> Image
     for name, rows in layout.source.rows.items():
         starts[name], start = start, start + len(rows.labels)
     splits: dict[str, Any] = {}
-    for name, (raw, indices) in layout.splits.items():
-        kept = indices[~np.isin(indices, list(decoded.bad[raw]))]
+    for name, (raw, _) in layout.splits.items():
+        kept = readable(layout, decoded.bad, name)
         labels = torch.from_numpy(layout.source.rows[raw].labels[kept])
         splits[name] = ArraySplit(store, torch.from_numpy(kept + starts[raw]), labels)
     mean, std = _carded(layout) or (decoded.mean, decoded.std)
@@ -196,23 +199,19 @@ def _name(rows: Rows, indices: Tensor, i: int) -> str:
 
 
 def _streaming(layout: Layout, cache: Path, skip_bad_images: bool, facts: dict[str, Any]) -> ImageData:
-    broken = layout.source.left_out.broken
+    bad: Bad = bad_images(layout, facts["fingerprint"], facts["image_size"], cache) if skip_bad_images else {}
+    unread = unreadable(layout, bad)
     if not skip_bad_images:
-        refuse(broken, sum(len(rows.labels) for rows in layout.source.rows.values()))
-    readable = {name: rows.readable(cache / "downloads") for name, rows in layout.source.rows.items()}
-    splits: dict[str, Any] = {
-        name: StreamingSplit(
-            readable[raw],
-            torch.from_numpy(indices),
-            torch.from_numpy(layout.source.rows[raw].labels[indices]),
-            facts["image_size"],
-            skip_bad_images,
-        )
-        for name, (raw, indices) in layout.splits.items()
-    }
+        refuse(unread, count(layout))
+    sources = {name: rows.readable(cache / "downloads") for name, rows in layout.source.rows.items()}
+    splits: dict[str, Any] = {}
+    for name, (raw, _) in layout.splits.items():
+        kept = readable(layout, bad, name)
+        labels = torch.from_numpy(layout.source.rows[raw].labels[kept])
+        splits[name] = StreamingSplit(sources[raw], torch.from_numpy(kept), labels, facts["image_size"])
     mean, std = _carded(layout) or _measured(splits["train"], cache, facts["fingerprint"])
     facts["test_name"] = partial(_name, splits["test"].source, splits["test"].rows)
-    return ImageData(**facts, mean=mean, std=std, card=layout.source.card, unread=broken, **splits)
+    return ImageData(**facts, mean=mean, std=std, card=layout.source.card, unread=unread, **splits)
 
 
 def _carded(layout: Layout) -> tuple[Triple, Triple] | None:
@@ -223,7 +222,7 @@ def _carded(layout: Layout) -> tuple[Triple, Triple] | None:
 
 def _measured(split: StreamingSplit, cache: Path, identity: str) -> tuple[Triple, Triple]:
     """What is measured of images in memory: ten thousand of them are decoded, once for all runs that share `cache`."""
-    key = f"mean and deviation of {identity} at {split.image_size} px"
+    key = f"mean and deviation of {len(split)} images of {identity} at {split.image_size} px"
     known = recall(cache, key)
     if known is None:
         known = json.dumps(measure(split.decoded, split.rows.numpy(), split.image_size))
