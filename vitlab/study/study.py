@@ -6,6 +6,7 @@ the rows. Nothing here imports torch, so that help, a dry run's arithmetic and a
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -114,7 +115,12 @@ def main(study: Study, arguments: Sequence[str] | None = None) -> None:
 
 
 def end_with(work: Callable[[], int]) -> None:
-    """End the program with the exit code of `work`, and with one message and its code where that raises."""
+    """End the program with the exit code of `work`, and with one message and its code where that raises.
+
+    Without groups of processes, by which a study ends all that it started, no work is begun.
+    """
+    if not hasattr(os, "killpg"):
+        fail("vitlab's studies need Linux or macOS; on Windows, install and start it within WSL (wsl --install).")
     try:
         raise SystemExit(work())
     except ValueError as error:
