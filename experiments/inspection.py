@@ -25,7 +25,7 @@ from vitlab.report.families import family
 from vitlab.runs.run import Run
 from vitlab.study.command_line import Execution
 from vitlab.study.plan import SEED, grid
-from vitlab.study.settings import Settings
+from vitlab.study.settings import Settings, check_sizes
 from vitlab.study.study import Study, by_data, by_weights, main
 from vitlab.tasks.settings import Inspect, Recipe
 from . import inspection_evidence as evidence
@@ -79,7 +79,9 @@ PRESETS = {
 
 def trainings(settings: Inspection) -> list[Run]:
     """The trainings whose weights are looked into, seed by seed, a ResNet once; the first is the one that is drawn."""
-    runs = replace(settings, data=settings.data or "digits").templates()
+    settings = replace(settings, data=settings.data or "digits")
+    check_sizes("train_size", settings.data, [settings.train_size or None])
+    runs = settings.templates()
     depth = (("depth", settings.depth),) if settings.depth else ()
     found = [
         replace(run, snapshots=settings.snapshots, options=() if family(run.model) == "ResNet" else depth)

@@ -52,7 +52,7 @@ class Ablation(Settings):
         Raises:
             ValueError: if there is no such data, and for a setting that there is not.
         """
-        check_sizes(self.data, (self.train_size,) if self.train_size is not None else ())
+        check_sizes("train_size", self.data, [self.train_size])
         seeds = {SEED: range(self.seeds), "data.train_size": (self.train_size,)}
         bases = grid(self.templates(), seeds | dict(axes or {}))
         found: list[Run] = []

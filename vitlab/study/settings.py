@@ -124,18 +124,21 @@ class Sized(Settings):
         Raises:
             ValueError: for a size below the number of classes, or above the train split's.
         """
-        check_sizes(self.data, self.train_sizes)
+        check_sizes("train_sizes", self.data, self.train_sizes)
         return self.train_sizes or (None,)
 
 
-def check_sizes(source: str, sizes: Iterable[int]) -> None:
-    """Raise ValueError for a train size below the number of classes of `source`, or above its train split's."""
+def check_sizes(option: str, source: str, sizes: Iterable[int | None]) -> None:
+    """Raise ValueError for a size of `option` below the number of classes of `source`, or above its train split's."""
     from vitlab.data.splits import check_train_size
 
     data, info = data_of(source)
     known = info.only(data.classes)
     for size in sizes:
-        check_train_size(size, known.sizes["train"], known.num_classes)
+        try:
+            check_train_size(known.sizes["train"] if size is None else size, known.sizes["train"], known.num_classes)
+        except ValueError as error:
+            raise ValueError(f"--{option}: {error}") from None
 
 
 @cache

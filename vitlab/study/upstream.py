@@ -13,7 +13,7 @@ from vitlab.report.families import family
 from vitlab.runs.run import Data, Run
 from vitlab.study.beside import start_of
 from vitlab.study.plan import RATE, SEED, best_rate, changed, grid
-from vitlab.study.settings import Settings, data_of
+from vitlab.study.settings import Settings, check_sizes, data_of
 from vitlab.study.study import by_data, by_weights
 from vitlab.tasks.settings import Classify, Recipe
 from vitlab.weights import find, fingerprint
@@ -60,6 +60,7 @@ class Upstream(Settings):
         """
         seeds = range(self.seeds)
         if not self.checkpoint:
+            check_sizes("upstream_size", self.data, [self.upstream_size])
             pretrainings = grid(self.templates(), {SEED: seeds, "data.train_size": (self.upstream_size,)})
             return [Run(run.model, Data(""), seed=run.seed, init=run, options=run.options) for run in pretrainings]
         if len(names := self.model_names()) != 1:
@@ -75,7 +76,13 @@ class Upstream(Settings):
         return grid(start, {"seed": seeds})
 
     def sets(self) -> dict[str, Data]:
-        """The downstream sets, as they are asked for, at the resolution of pre-training."""
+        """The downstream sets, as they are asked for, at the resolution of pre-training.
+
+        Raises:
+            ValueError: for data that cannot be had, and for more images of fine-tuning than a set has.
+        """
+        for source in self.downstream:
+            check_sizes("finetune_size", source, [self.finetune_size])
         size = self.image_size or data_of(self.data)[1].image_size
         return {source: data_of(source, image_size=size)[0] for source in self.downstream}
 
