@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from experiments.data_scaling import PRESETS, DataScaling
+from experiments.inspection import Inspection
 from vitlab.data.info import DataInfo, SplitInfo
 from vitlab.study.cautions import after, before
 from vitlab.tasks.settings import Recipe
@@ -38,6 +39,19 @@ def test_nothing_is_said_of_a_good_answer_and_of_a_study_s_own_data():
 def test_few_test_images_are_said_with_their_sampling_error(images, points):
     (said,) = before(info(images), SimpleNamespace(seeds=3))
     assert f"{images} test images" in said and f"uncertain by {points} points" in said
+
+
+def test_a_test_split_of_one_class_above_all_is_said():
+    (said,) = before(info(common=0.9), SimpleNamespace(seeds=3))
+    assert "90% of the test images are of 'c0', and 40 of 'c1'" in said
+
+
+def test_small_patches_are_said_with_larger_ones_but_not_of_weights_that_are_opened():
+    (said,) = before(info(), DataScaling("mine", image_size=64, patch=2))
+    assert "1,024 tokens of an image of 64 px" in said and "--patch 8 makes 64" in said
+    assert before(info(), DataScaling("mine", image_size=64, patch=4)) == []
+    assert before(info(), DataScaling("mine", image_size=64, patch=2, models=("ResNet",))) == []
+    assert before(info(), Inspection(data="mine", image_size=64, checkpoint=("weights.pt",))) == []
 
 
 @pytest.mark.parametrize(("seeds", "words"), [(1, "with 1 seed a difference"), (2, "with 2 seeds a difference")])

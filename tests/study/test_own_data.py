@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given as drawn
 from hypothesis import strategies as some
 
-from experiments import recipes
+from experiments import head, inspection, recipes
 from experiments.data_scaling import PRESETS, plan
 from tests.data.conftest import write_folder
 from vitlab.data.info import DataInfo, describe
@@ -19,6 +19,7 @@ from vitlab.runs.run import Run
 from vitlab.runs.stored import drawable, read_rows
 from vitlab.study import settings as allowed
 from vitlab.study.chosen import told
+from vitlab.study.command_line import Execution
 from vitlab.study.own_data import (
     BUDGET,
     LONGEST_FINETUNING,
@@ -31,6 +32,7 @@ from vitlab.study.own_data import (
     suited,
     train_sizes,
 )
+from vitlab.study.speeds import understood
 from vitlab.tasks.settings import TRAINING, LinearProbe
 from vitlab.weights import shipped
 
@@ -119,8 +121,16 @@ def test_every_choice_is_one_line_with_its_option_and_what_was_left_out_is_said(
     said = told(chosen(photos, 1000), describe(str(photos)), (), machine(1000).speed)
     options = "image_size patch models train_sizes augment learning_rates precision steps".split()
     assert [sum(f"(--{name})" in line for line in said) for name in options] == [1] * len(options)
+    assert "32 px: images have 64 px, the largest for which there is time" in said[1]
     assert "64 tokens" in said[2] and "Left out" in said[-1]
     assert "HybridViT" in said[-1] and "--sizes Nano" in said[-1] and "--image_size 64" in said[-1]
+
+
+def test_the_data_of_a_preset_that_has_none_are_not_named(photos, tmp_path):
+    for study, words in ((inspection, "preset quick."), (head, "preset quick, which was made for digits.")):
+        settings = replace(study.PRESETS["quick"], data=str(photos))
+        known = understood(study.STUDY, settings, Execution(runs=tmp_path), ["--data", str(photos)])
+        assert known.said[-1] == f"What the command line does not say is as in the {words}"
 
 
 def test_the_command_line_wins_over_every_choice(photos):

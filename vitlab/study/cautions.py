@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from vitlab.claims.preconditions import LEAST_SEEDS
 from vitlab.study.beside import arms
+from vitlab.study.own_data import TOKENS
+from vitlab.study.settings import PATCHES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 FEW_IMAGES = 100  # of a test split
 POINTS = 0.05  # above the floor, or below validation, before it is worth a word
+COMMON = 0.75  # of the test images, before an accuracy is about one class
+MOST_TOKENS = 400  # of an image, before its patches are worth a word
 DEVIATIONS = 3  # of the sampling error, before two accuracies on different images differ
 
 
@@ -34,6 +38,7 @@ def before(info: DataInfo | None, settings: Any) -> list[str]:
             f"Warning: there are {tests} test images, so that an accuracy near 50% is uncertain by {points:.0f} points "
             "either way, whatever the model; more of them help."
         )
+    found += [words for words in (_one_class(info), _many_tokens(info, settings)) if words]
     if seeds < LEAST_SEEDS:
         found.append(f"Warning: {_seeds(seeds)}; no trend is claimed. --seeds 3 or more show one.")
     return found
@@ -65,6 +70,33 @@ def after(info: DataInfo | None, rows: pd.DataFrame) -> list[str]:
     seeds = done["seed"].nunique()
     said += [f"Warning: {_seeds(seeds)}; no trend is claimed."] if seeds < LEAST_SEEDS else []
     return [words for words in said if words]
+
+
+def _one_class(info: DataInfo) -> str:
+    """Where most test images are of one class."""
+    common, always = info.majority or ("", 0.0)
+    if always < COMMON:
+        return ""
+    counts = next(split.classes for split in info.splits if split.name == "test")
+    rare, count = min(counts.items(), key=lambda one: one[1])
+    return (
+        f"Warning: {always:.0%} of the test images are of {common!r}, and {count:,} of {rare!r}: an accuracy is about "
+        "the first above all, whatever the model makes of the other."
+    )
+
+
+def _many_tokens(info: DataInfo, settings: Any) -> str:
+    """Where patches are small for the images, and so a study takes many times as long as it could."""
+    side, names = getattr(settings, "image_size", None) or info.image_size, getattr(settings, "model_names", list)()
+    patch = min((int(name.partition("/")[2]) for name in names if "/" in name), default=side)
+    tokens = (side // patch) ** 2
+    fewer = next((size for size in PATCHES if side % size == 0 and (side // size) ** 2 <= TOKENS), None)
+    if getattr(settings, "checkpoint", None) or tokens <= MOST_TOKENS or not fewer:
+        return ""
+    return (
+        f"Warning: patches of {patch} px make {tokens:,} tokens of an image of {side} px, which take long; --patch "
+        f"{fewer} makes {(side // fewer) ** 2}, and with a smaller --image_size there are fewer too."
+    )
 
 
 def _long_on_few(settings: Any) -> list[str]:

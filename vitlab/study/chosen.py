@@ -21,13 +21,14 @@ def told(found: Suited, info: DataInfo, given: Collection[str], speed: Speed) ->
     tokens = (side // settings.patch) ** 2
     speeds = ", ".join(f"{name} {speed(name, side, recipe.precision):,.0f}" for name in names)
     native = f"images have {info.native.median:,} px" if info.native else "by its card"
+    cheaper = ", the largest for which there is time" if info.native and side < info.native.median else ""
     sizes = getattr(settings, "train_sizes", ())
     fewer = min(getattr(settings, "steps_by_size", {}).values(), default=recipe.steps)
     rates = ", ".join(
         f"{kind} {settings.learning_rates.get(kind, recipe.lr):g}" for kind in dict.fromkeys(map(family, names))
     )
     lines = {
-        "image_size": f"{side} px: {native}",
+        "image_size": f"{side} px: {native}{cheaper}",
         "patch": f"patches of {settings.patch} px: {tokens} tokens",
         "models": f"{', '.join(names)}: a ViT and a CNN of one size",
         "train_sizes": f"{', '.join(f'{size:,}' for size in sizes)} images: from a few a class up to all"

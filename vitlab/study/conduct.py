@@ -195,7 +195,7 @@ def made_before(plan: Sequence[Run], folder: Path, old: pd.DataFrame | None, how
 
 def said_first(console: Console, study: Study, settings: Any, how: Execution, arguments: Sequence[str]) -> Understood:
     """The question, what was understood of the data, what was chosen for it, and what it cannot answer."""
-    console.print(study.question, style="bold", highlight=False, markup=False)
+    console.print(study.question, style="bold", highlight=False, markup=False, soft_wrap=True)
     known = understood(study, settings, how, arguments)
     ignored = unused(study.plan, known.settings, options_given(arguments) - study.shown)
     for line in (*known.said, *cautions.before(known.info, known.settings), *ignored):

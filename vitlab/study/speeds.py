@@ -103,7 +103,8 @@ def understood(study: Study, settings: Any, how: Execution, arguments: Sequence[
         return known
     if study.photographs:
         return _chosen(study, known, how, given)
-    why = f"What the command line does not say is as in the preset {how.preset}, which was made for {_images(first)}."
+    made_for = f", which was made for {_images(first)}" if _images(first) else ""
+    why = f"What the command line does not say is as in the preset {how.preset}{made_for}."
     return replace(known, said=(*known.said, why))
 
 
