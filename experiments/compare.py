@@ -82,7 +82,7 @@ def compare(settings: Compare) -> int:
     found = list(changes(evidence_of(settings.before), evidence_of(settings.after)))
     for change in found:
         table.add_row(change.folder, change.what, change.before, change.after)
-    console = Console(markup=False, highlight=False)
+    console = Console(markup=False, emoji=False, highlight=False)
     if found:
         console.print(table)
     count = "Nothing" if not found else "One thing" if len(found) == 1 else f"{len(found)} things"

@@ -71,7 +71,7 @@ class Execution:
     accept_edited: bool = False
     """Take rows as they are that were edited since a study wrote them."""
     skip_bad_images: bool = False
-    """Leave images out that cannot be read, and say how many, instead of naming them all and stopping."""
+    """Leave images out that cannot be read, and say how many, instead of naming them and stopping."""
 
 
 def parse(name: str, description: str, presets: Mapping[str, Any], arguments: Sequence[str]) -> tuple[Any, Execution]:
