@@ -130,12 +130,13 @@ def refuse(unread: Mapping[str, str], total: int) -> None:
 
 def make_cache(cache: Path) -> None:
     """Make the folder `cache` if there is none. Raises ValueError where that, or writing into it, is not allowed."""
+    remedy = "Give another one: a study's is in --runs."
     try:
         cache.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ValueError(f"The cache folder {cache} cannot be made: {error}. Give another one.") from error
+        raise ValueError(f"The cache folder {cache} cannot be made: {error}. {remedy}") from error
     if not os.access(cache, os.W_OK):
-        raise ValueError(f"The cache folder {cache} cannot be written to. Give another one.")
+        raise ValueError(f"The cache folder {cache} cannot be written to. {remedy}")
 
 
 def _listed(unread: Mapping[str, str]) -> str:
