@@ -228,6 +228,7 @@ def _check_disk(folder: Path, need: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < need + SPARE:
         raise ValueError(
-            f"No disk space for the decoded images: {need / 2**20:,.0f} MiB are needed in {folder} and "
-            f"{free / 2**20:,.0f} MiB are free. Free some, choose a smaller image size, or give another cache folder."
+            f"No disk space for the decoded images: {need / 2**20:,.0f} MiB are needed in {folder}, with "
+            f"{SPARE / 2**20:,.0f} MiB to spare, and {free / 2**20:,.0f} MiB are free. Free some, choose a smaller "
+            "--image_size, or give another cache folder: a study's is in --runs."
         )
