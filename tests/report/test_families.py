@@ -24,3 +24,5 @@ def test_order_and_pairs() -> None:
     assert matched_pairs(names) == [("ViT-Nano/4", "ResNet-Nano"), ("ViT-Micro/4", "ResNet-Micro")]
     assert matched_pairs(["ViT-B/16", "R50x1"]) == [("ViT-B/16", "R50x1")]
     assert matched_pairs(["ViT-B/16"]) == []
+    figure_4 = ["ViT-b/32", "ViT-B/32", "ViT-L/16"]  # b is B with half its widths
+    assert in_order(reversed(figure_4)) == figure_4

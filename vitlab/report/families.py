@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-SIZES = ("Pico", "Nano", "Micro", "Mini", "Small", "Ti", "S", "B", "L", "H")
+SIZES = ("Pico", "Nano", "Micro", "Mini", "Small", "Ti", "S", "b", "B", "L", "H")
 
 
 def family(model: str) -> str:
