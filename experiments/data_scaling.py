@@ -35,7 +35,7 @@ from vitlab.study.upstream import probes_of
 from . import recipes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     import pandas as pd
 
@@ -153,7 +153,7 @@ def _shown(scored: pd.DataFrame, every: pd.DataFrame, kind: str) -> tuple[list[T
 
 
 def _verdicts(scored: pd.DataFrame, untrained: pd.DataFrame | None, few_shot: bool) -> tuple[Verdict, ...]:
-    """The claims on every matched pair (the first is primary), and on the smallest and the largest ViT."""
+    """The claims on every matched pair (the first is primary), and on a smaller and a larger ViT."""
     from vitlab.claims.compare import closing, compare, gains, last_gain
 
     few, many = scored[AT].min(), scored[AT].max()
@@ -172,11 +172,23 @@ def _verdicts(scored: pd.DataFrame, untrained: pd.DataFrame | None, few_shot: bo
         add(compare, OVERTAKE, vit, cnn, at={AT: many})
         add(closing, replace(CATCH_UP, primary=i == 0), vit, cnn, x=AT)
         add(last_gain, PLATEAU, vit, cnn, x=AT)
-    vits = [name for name in in_order(scored["model"]) if family(name) == "ViT"]
-    if len(vits) > 1 and not few_shot:
-        add(compare, LARGE_FEW, vits[0], vits[-1], at={AT: few})
-        add(gains, LARGE_MANY, vits[-1], vits[0], x=AT)
+    if not few_shot and (vits := _smaller_and_larger(scored["model"])):
+        add(compare, LARGE_FEW, *vits, at={AT: few})
+        add(gains, LARGE_MANY, *reversed(vits), x=AT)
     return tuple(verdict for verdict in found if verdict)
+
+
+def _smaller_and_larger(models: Iterable[str]) -> list[str]:
+    """The smallest and the largest ViT of those with one patch size, the one that most have; nothing without two.
+
+    Of two patch sizes the finer one makes the dearer ViT, and none that is larger.
+    """
+    by_patch: dict[str, list[str]] = {}
+    for name in in_order(models):
+        if family(name) == "ViT":
+            by_patch.setdefault(name.partition("/")[2], []).append(name)
+    alike = max(by_patch.values(), key=len, default=[])
+    return [alike[0], alike[-1]] if len(alike) > 1 else []
 
 
 STUDY = Study(

@@ -275,6 +275,18 @@ def test_the_record_is_complete(done):
     assert record["rows"]["seed"] == [0, 1] and record["command"][:3] == ["python", "-m", "experiments.data_scaling"]
 
 
+def test_a_finer_patch_is_no_larger_vit(as_if_made):
+    def compared(*models):
+        settings = replace(PRESETS["quick"], models=models)
+        rows = as_if_made(plan(settings), lambda run: 0.5)
+        found = STUDY.draw(rows.assign(train_images=rows["data.train_size"]), settings).verdicts
+        return [one.subject for one in found if one.claim.id.startswith("data.large")]
+
+    assert compared("ViT-Pico/2", "ViT-Pico/4") == compared("ViT-Pico/4", "ViT-Nano/2") == []
+    small, large = "ViT-Pico/4", "ViT-Nano/4"
+    assert compared("ViT-Pico/2", large, small) == [f"{small} against {large}", f"{large} against {small}"]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
