@@ -56,6 +56,14 @@ def test_what_each_family_loses_is_told(as_if_made):
     )
 
 
+def test_squares_that_cut_a_vits_patches_say_nothing_of_where_these_lie(as_if_made):
+    settings = replace(QUICK, sides=(8, 4, 2, 1))
+    found = STUDY.draw(made(as_if_made, settings), settings).verdicts
+    asked = [one.about["after"] for one in found if one.claim.id == "bias.blind"]
+    assert asked == [f"patches of {side} px permuted" for side in (8, 4)]
+    assert asked == [one.about["after"] for one in found if one.claim.id == "bias.locality" and one.claim.primary]
+
+
 def test_a_seed_that_lacks_a_training_takes_no_part_in_a_verdict(as_if_made):
     rows = made(as_if_made, QUICK)
     lacking = rows["seed"].eq(2) & rows["data.train_size"].eq(100) & rows["model"].eq("HybridViT-Pico/4")
