@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from vitlab.claims.claim import Claim
 from vitlab.claims.phrases import gains_more
+from vitlab.report.families import family
 from vitlab.runs.run import Run
 from vitlab.study.arms import ARM, Ablation, Arms, at_own_rate
 from vitlab.study.study import Study, main
@@ -72,7 +73,8 @@ class Shape(Ablation):
         for dimension, names in DIMENSIONS.items():
             for factor in self.finer if "patch" in names else self.factors:
                 scaled = {name: shape[name] / factor if name == "patch" else shape[name] * factor for name in names}
-                shapes[f"{dimension} x {factor:g}"] = shape | {name: int(value) for name, value in scaled.items()}
+                own = shape | {name: int(value) for name, value in scaled.items()}
+                shapes |= {f"{dimension} x {factor:g}": own} if own not in shapes.values() else {}
         return {name: {f"options.{part}": value for part, value in own.items()} for name, own in shapes.items()}
 
 
@@ -94,7 +96,13 @@ PRESETS = {
 
 
 def plan(settings: Shape) -> list[Run]:
-    """Every shape with every seed."""
+    """Every shape with every seed; ValueError for another model than one ViT, of whose shape nothing is left."""
+    names = settings.model_names()
+    if len(names) != 1 or family(names[0]) != "ViT":
+        raise ValueError(
+            f"The shapes are those of one plain ViT, and asked for are {', '.join(names) or 'none'}; leave --models at "
+            "ViT with one of --sizes, and give --depth, --width, --heads, --mlp_width and --patch."
+        )
     return settings.trainings(settings.arms())
 
 

@@ -88,6 +88,18 @@ def test_every_part_of_the_rows_is_drawn_or_declined(as_if_made):
     assert STUDY.draw(rows.iloc[:0], QUICK).answer == "Nothing has been compared yet."
 
 
+@pytest.mark.parametrize("change", [{"models": ("ViT", "HybridViT")}, {"sizes": ("Pico", "Nano")}])
+def test_more_than_one_vit_is_refused_since_its_shape_is_what_is_set(change):
+    with pytest.raises(ValueError, match="those of one plain ViT, and asked for are ViT-Pico/4, "):
+        plan(replace(QUICK, **change))
+
+
+def test_a_factor_that_changes_nothing_leaves_the_base_in_every_dimension():
+    assert list(replace(QUICK, factors=(1, 2), finer=(1,)).arms()) == [
+        *("base", "depth x 2", "width x 2", "MLP width x 2"),
+    ]
+
+
 def test_the_study_runs(tmp_path):
     words = [
         "--factors",
