@@ -109,6 +109,11 @@ def plan(settings: MaskedPatches) -> list[Run]:
     pixels = {"image_size": settings.image_size}
     task, sizes = shares_of(settings.data, settings.label_shares, **pixels)
     images = {MaskedPatch: data_of(settings.unlabelled, **pixels)[0], Classify: data_of(settings.upstream, **pixels)[0]}
+    if shared(task, images[Classify]):
+        raise ValueError(
+            f"--upstream {settings.upstream} has classes of --data {settings.data}: its labels would be those that "
+            "fine-tuning has few of. Name another set, or other classes, as in name@0,1,2."
+        )
     inits = {name: replace(run, data=images[type(run.task)]) for name, run in starts(settings).items()}
     model = replace(inits[MASKED], data=task, recipe=Recipe(), task=PROBE, snapshots=0)
 
@@ -123,6 +128,13 @@ def plan(settings: MaskedPatches) -> list[Run]:
     found = [run for seed in range(settings.seeds) for init in MAIN if init != LONG for run in after(init, seed, sizes)]
     found += [run for seed in few for init in masked for run in after(init, seed, sizes[:1])]
     return found + grid(trials, {"seed": few})
+
+
+def shared(one: Data, other: Data) -> bool:
+    """Whether two sets have a class in common: those of one name, which rows tell sets apart by."""
+    if one.name.partition("@")[0] != other.name.partition("@")[0]:
+        return False
+    return not (one.classes and other.classes) or not set(one.classes).isdisjoint(other.classes)
 
 
 def draw(rows: pd.DataFrame, settings: MaskedPatches) -> Evidence:

@@ -195,3 +195,11 @@ def test_nothing_is_drawn_before_anything_is_done():
     rows = made_rows()
     found = draw(drawable(rows[rows["task.kind"] == "masked_patch"]), QUICK)
     assert found.answer == "No fine-tuning has finished yet." and not found.tables and json.loads(found.dumps())
+
+
+@pytest.mark.parametrize(
+    ("data", "upstream"), [("digits", "digits"), ("digits@3,5", "digits"), ("digits@3,5", "digits@5,6")]
+)
+def test_labels_of_the_same_classes_are_no_other_set(data, upstream):
+    with pytest.raises(ValueError, match=f"--upstream {upstream} has classes of --data {data}"):
+        plan(replace(QUICK, data=data, upstream=upstream))
