@@ -43,6 +43,11 @@ class Transfer(Upstream):
     resolution_sets: tuple[str, ...] = ()
     """Names of the sets that are fine-tuned at all resolutions; by default all of --downstream."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if low := [f"{factor:g}" for factor in self.resolutions if not factor >= 1]:
+            raise ValueError(f"--resolutions has {', '.join(low)}; give multiples from 1 on: higher ones are compared.")
+
 
 DIGITS = {"downstream": ("digits@3,5,8", "digits"), "resolution_sets": ("digits@3,5,8",), "resolutions": (1.0, 1.5)}
 TINY = {"models": ("ViT", "ResNet"), "resolution_sets": ("eurosat",)}

@@ -45,6 +45,11 @@ def test_higher_resolutions_have_a_control_where_there_are_positions():
         plan(replace(settings, resolution_sets=("pets",)))
 
 
+def test_lower_resolutions_are_refused_since_the_lowest_counts_as_that_of_pre_training():
+    with pytest.raises(ValueError, match=r"--resolutions has 0\.5; give multiples from 1 on"):
+        replace(PRESETS["quick"], resolutions=(0.5, 1.0, 2.0))
+
+
 def test_groups_are_those_of_the_cards():
     assert [group_of(name) for name in ("digits@3,5", "eurosat_64", "cifar10", "my_photos")] == [
         *("natural", "specialized", "natural", "other")
