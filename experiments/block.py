@@ -115,9 +115,11 @@ def verdicts(trained: pd.DataFrame) -> tuple[Verdict, ...]:
     from vitlab.claims.compare import compare
 
     own, found = at_own_rate(trained, BY).query("split == 'test'"), []
+    several = own["model"].nunique() > 1
     for (model, layers), rows in own.groupby(["model", LAYERS], sort=False):
         point, doubts = {"model": model, LAYERS: int(layers)}, recipes.rate_doubts(rows)
-        one = compare(BLOCK, rows, PRE, POST, by=ARM, at=point, doubts=doubts)
+        about = {"first": f"{PRE} ({model})"} if several else {}
+        one = compare(BLOCK, rows, PRE, POST, by=ARM, at=point, doubts=doubts, about=about)
         found += [replace(one, subject=f"{one.subject}, {model}, {layers:g} layers")] if one else []
     return tuple(found)
 

@@ -43,6 +43,13 @@ def test_every_depth_has_its_verdict_and_runs_that_train_are_counted(as_if_made)
     assert dict(found.figures["figure"].panels[0][0].references) == {"chance": 0.1}
 
 
+def test_sentences_of_several_models_say_which(as_if_made):
+    own = replace(SETTINGS, models=("ViT", "HybridViT"), depths=(2,))
+    found = STUDY.draw(as_if_made(plan(own), score), own)
+    for model in own.model_names():
+        assert f"pre-norm, GELU ({model}) is" in replace(found, verdicts=decide(found.verdicts)).answer
+
+
 def test_runs_that_diverged_count_as_runs_that_do_not_train(as_if_made):
     runs = plan(SETTINGS)
     rows, lost = as_if_made(runs, score), {run.id for run in runs if post(run) and run.recipe.lr == 0.01 and run.seed}
