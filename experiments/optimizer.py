@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from vitlab.claims.claim import Claim
 from vitlab.claims.phrases import not_worse
+from vitlab.report.families import family
 from vitlab.runs.run import Run
 from vitlab.study.arms import ARM, Ablation, at_own_rate, each_model, rate_table
 from vitlab.study.plan import RATE, grid
@@ -124,13 +125,14 @@ def probed(rows: pd.DataFrame, trained: pd.DataFrame) -> pd.DataFrame:
 
 
 def verdicts(rows: pd.DataFrame, own: pd.DataFrame) -> tuple[Verdict, ...]:
-    """The claim for each model, held against the few-shot accuracy of untrained weights too."""
+    """The claim for each ResNet, held against the few-shot accuracy of untrained weights too."""
     import pandas as pd
 
     from vitlab.claims.compare import compare
 
     random = rows[(rows["task.kind"] == "few_shot") & rows["init"].isna()]
     floor, sets = pd.concat([random.assign(**{ARM: name}) for name in ARMS]), own[own["title"] != MEAN]
+    sets = sets[sets["model"].map(family) == "ResNet"]
 
     def judge(of: pd.DataFrame) -> list[Verdict | None]:
         untrained = floor[floor["model"].isin(of["model"])]

@@ -35,6 +35,16 @@ def test_each_optimiser_counts_at_the_rate_that_upstream_validation_chose(as_if_
     assert found.figures["figure"].panels[0][0].title == MEAN
 
 
+def test_a_claim_on_resnets_is_not_judged_on_a_vit(as_if_made):
+    both = replace(SETTINGS, models=("ViT", "ResNet"))
+    found = STUDY.draw(as_if_made(plan(both), score), both)
+    alone = STUDY.draw(as_if_made(plan(SETTINGS), score), SETTINGS)
+    assert [one.values for one in found.verdicts] == [one.values for one in alone.verdicts]
+    assert {key[1] for key in found.tables[0].frame.index} == set(both.model_names())
+    vit = replace(SETTINGS, models=("ViT",))
+    assert not STUDY.draw(as_if_made(plan(vit), score), vit).verdicts
+
+
 def test_untrained_weights_that_are_as_good_are_a_failed_precondition(as_if_made):
     rows = as_if_made(
         plan(SETTINGS), lambda run: 0.68 if isinstance(run.task, FewShot) and not run.init else score(run)
