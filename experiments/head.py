@@ -55,7 +55,7 @@ PRESETS = {
     "eurosat_cpu": Ablation(**recipes.EUROSAT_FEW, rates=(5e-4, 1e-3, 2e-3, 4e-3, 8e-3)),
     "cifar10": replace(CIFAR, sizes=("Small",), train_size=None, recipe=recipes.CIFAR_GPU),
     "paper": Ablation(
-        "imagenet21k", models=("ViT-B/16",), image_size=224, recipe=recipes.IMAGENET21K, rates=(3e-4, 8e-4)
+        "imagenet21k", models=("ViT-B/16",), image_size=224, recipe=recipes.IMAGENET21K, rates=(1e-4, 3e-4, 8e-4, 2e-3)
     ),
 }
 
