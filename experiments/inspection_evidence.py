@@ -161,19 +161,22 @@ def verdicts(rows: pd.DataFrame, seen: pd.DataFrame, drawn: str) -> Iterator[Ver
 def _fewer_local_heads(
     rows: pd.DataFrame, seen: pd.DataFrame, vit: str, hybrid: str, *, primary: bool
 ) -> Iterator[Verdict]:
-    """Local heads of a ViT's first layer minus those of the hybrid's; needs a ViT that has some."""
+    """Local heads of a ViT's first layer minus those of the hybrid's; needs a ViT that has some, by training."""
     from vitlab.claims import inspected
     from vitlab.claims.interval import paired
+    from vitlab.claims.preconditions import true_untrained
 
     def local_heads(heads: pd.DataFrame) -> float:
         return inspected.local_share(inspected.first_layer(heads))
 
-    heads = inspected.final(seen, "attention")
-    shares = [inspected.by_seed(heads[heads["model"] == name], local_heads) for name in (vit, hybrid)]
-    values = {int(str(seed)): gap for seed, gap in paired(*shares).items()}
-    none = [] if any(shares[0].values()) else [f"no head in the first layer of {vit} is local"]
-    if values:
-        yield _judged(replace(HYBRID, primary=primary), values, rows, seen, [vit, hybrid], none)
+    def shares(heads: pd.DataFrame) -> list[dict[int, float]]:
+        return [inspected.by_seed(heads[heads["model"] == name], local_heads) for name in (vit, hybrid)]
+
+    trained, before = (shares(of(seen, "attention")) for of in (inspected.final, inspected.untrained))
+    doubts = [] if any(trained[0].values()) else [f"no head in the first layer of {vit} is local"]
+    doubts += true_untrained(HYBRID, paired(*before))
+    if values := paired(*trained):
+        yield _judged(replace(HYBRID, primary=primary), values, rows, seen, [vit, hybrid], doubts)
 
 
 def _judged(
