@@ -75,6 +75,14 @@ def test_the_ratio_of_compute_and_the_leads_are_told(as_if_made):
     assert [one.name for one in front.series] == ["ViT", "HybridViT", "ResNet"] and len(every.series) == 9
 
 
+def test_a_family_whose_rate_nobody_tried_spoils_no_claim_on_others(as_if_made):
+    settings = replace(QUICK, learning_rates={**QUICK.learning_rates, "HybridViT": 0.005})
+    found = STUDY.draw(made(as_if_made, plan(settings)), settings).verdicts
+    assert [one.claim.id for one in found if not one.failed] == ["compute.less", "compute.more"]
+    for words in (one.failed[0] for one in found if one.failed):
+        assert words.startswith("the rate of HybridViT-") and "0.005, is none of those" in words
+
+
 def test_lengths_are_in_steps_alone():
     with pytest.raises(ValueError, match="leave --epochs at None"):
         plan(ComputeScaling(recipe=Recipe(epochs=3)))
