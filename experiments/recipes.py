@@ -1,7 +1,7 @@
 """Named recipes, and the peak rates that trials on the validation split chose: what the studies train with.
 
-A rate belongs to a family on a data set at a length of training; each family had as many trials as the others. The
-trials are evidence of `experiments.tuning`, and a test holds these rates against it.
+A rate belongs to a family on a data set at a length of training, and to a model that had trials of its own; each had
+as many trials as the others. The trials are evidence of `experiments.tuning`, and a test holds these rates against it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Trials:
-    """Peak rates by family: the one chosen, all that were tried, and where the trials are (folders of results/)."""
+    """Peak rates of families, and of models that had trials of their own: the one chosen, all that were tried, and
+    where the trials are (folders of results/).
+    """
 
     data: str
     evidence: tuple[str, ...]
@@ -29,7 +31,8 @@ class Trials:
 
     def doubt(self, model: str, rate: float) -> str:
         """Why the rate of a model is not a tuned one, in words; empty where it is."""
-        tried, best = self.tried.get(family(model), ()), self.chosen.get(family(model))
+        own = model if model in self.chosen else family(model)
+        tried, best = self.tried.get(own, ()), self.chosen.get(own)
         if rate not in tried:
             return f"the rate of {model}, {rate:g}, is none of those that were tried"
         if rate != best:
@@ -63,9 +66,9 @@ CIFAR10_LONG = Trials(
 # 1,000 steps on 200 images and 2,500 on 16,000, at 32 px.
 EUROSAT_SHORT = Trials(
     "eurosat_64",
-    ("tuning/eurosat_64_200_16000",),
-    {"ViT": 3e-3, "ResNet": 1e-2},
-    {kind: CIFAR10_LONG.tried[kind] for kind in ("ViT", "ResNet")},
+    ("tuning/eurosat_64_200_16000", "tuning/eurosat_64_vit_nano"),
+    {"ViT": 3e-3, "ViT-Nano/4": 1e-3, "ResNet": 1e-2},
+    {name: CIFAR10_LONG.tried[family(name)] for name in ("ViT", "ViT-Nano/4", "ResNet")},
 )
 TINY_SHORT = Trials(
     "tiny_imagenet_32",

@@ -102,14 +102,17 @@ def draw(rows: pd.DataFrame, settings: Tuning) -> Evidence:
     trials = rows[rows["split"] == "validation"]
     caption = f"Validation accuracy in % at each peak rate; mean over seeds [95% interval]. {describe(trials)}."
     cells = pivot(trials, ["model", "train_images"], RATE).rename(columns="rate {:g}".format)
-    sizes = trials.sort_values("train_images", kind="stable")
+    sizes, names = trials.sort_values("train_images", kind="stable"), trials["model"].unique()
+    title = f"Tuning on {trials['title'].iloc[0]}: the same trials for every model"
+    if len(names) == 1:
+        title = f"Tuning {names[0]} on {trials['title'].iloc[0]}"
     figure = curves(
         sizes.assign(size=sizes["train_images"].map("{:,.0f} training images".format)),
         x=RATE,
         panel="size",
         xlabel="peak learning rate (log scale)",
         ylabel="validation accuracy (%)",
-        title=f"Tuning on {trials['title'].iloc[0]}: the same trials for every model",
+        title=title,
         log_x=True,
     )
     best = chosen(rows)

@@ -15,16 +15,29 @@ RESULTS = Path(__file__).parents[2] / "results"
 @pytest.mark.parametrize("trials", TRIALS, ids=lambda trials: trials.evidence[0])
 def test_rates_are_those_that_the_trials_chose(trials: Trials) -> None:
     rows = pd.concat([drawable(read_rows(RESULTS / folder)) for folder in trials.evidence])
-    seen = rows[rows["split"] == "validation"].assign(family=lambda frame: frame["model"].map(family))
+    own_trials = {name: name for name in trials.chosen}
+    seen = rows[rows["split"] == "validation"]
+    seen = seen.assign(whose=seen["model"].map(own_trials).fillna(seen["model"].map(family)))
     assert set(seen["data.name"]) == {trials.data}
     assert len({len(tried) for tried in trials.tried.values()}) == 1, "every family has as many trials"
     for name, chosen in trials.chosen.items():
-        own = seen[seen["family"] == name]
+        own = seen[seen["whose"] == name]
         assert set(own["recipe.lr"]) == set(trials.tried[name])
         by_size = own.groupby(["recipe.lr", "train_images"])["score"].mean()
         assert by_size.groupby("recipe.lr").mean().idxmax() == chosen
         inside = min(trials.tried[name]) < chosen < max(trials.tried[name])
         assert inside == (trials.doubt(own["model"].iloc[0], chosen) == "")
+
+
+def test_a_model_with_trials_of_its_own_is_judged_by_them_and_not_by_its_familys() -> None:
+    def doubts(model: str, rate: float) -> list[str]:
+        return rate_doubts(pd.DataFrame({"data.name": ["eurosat_64"], "model": [model], "recipe.lr": [rate]}))
+
+    assert doubts("ViT-Nano/4", 0.001) == doubts("ViT-Pico/4", 0.003) == []
+    assert doubts("ViT-Nano/4", 0.003) == [
+        "the rate of ViT-Nano/4, 0.003, is not 0.001, the best of those that were tried"
+    ]
+    assert doubts("ViT-Pico/4", 0.001) != []
 
 
 def test_a_rate_that_trials_rejected_is_no_tuned_one() -> None:
