@@ -12,6 +12,8 @@
     const traces = chosen.data.map(({of, ...own}) => ({...data.traces[of], ...own}));
     const plot = figure.querySelector(".plot");
     Plotly.react(plot, traces, chosen.layout, {responsive: true, displaylogo: false, displayModeBar: false});
+    plot.setAttribute("role", "img");  // in place of the drawn image, and with its words
+    plot.setAttribute("aria-label", figure.querySelector("img").alt);
     figure.classList.add("drawn");
   };
   const figures = [...document.querySelectorAll("figure.chart")];
