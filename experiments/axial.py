@@ -23,7 +23,7 @@ from vitlab.claims.phrases import OURS, leads
 from vitlab.runs.run import Run
 from vitlab.study.arms import ARM, Ablation, Arms, at_own_rate, each_model, rate_table
 from vitlab.study.study import Study, main
-from . import recipes
+from . import peak_rates, recipes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -124,7 +124,7 @@ def verdicts(own: pd.DataFrame) -> tuple[Verdict, ...]:
         for claim, axial in ((MORE, FULL), (EQUAL, HALF)):
             times = f"{cost.get(axial, 0) / cost.get(PLAIN, 1):.2g}"
             about = {"times": times, "first": "axial attention"}
-            found += [compare(claim, arms, axial, PLAIN, by=ARM, about=about, doubts=recipes.rate_doubts(arms))]
+            found += [compare(claim, arms, axial, PLAIN, by=ARM, about=about, doubts=peak_rates.rate_doubts(arms))]
         return found
 
     return each_model(own, judge)

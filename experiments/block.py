@@ -23,7 +23,7 @@ from vitlab.runs.run import Run
 from vitlab.study.arms import ARM, Ablation, at_own_rate, rate_table
 from vitlab.study.plan import RATE
 from vitlab.study.study import Study, main
-from . import recipes
+from . import peak_rates, recipes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -117,7 +117,7 @@ def verdicts(trained: pd.DataFrame) -> tuple[Verdict, ...]:
     own, found = at_own_rate(trained, BY).query("split == 'test'"), []
     several = own["model"].nunique() > 1
     for (model, layers), rows in own.groupby(["model", LAYERS], sort=False):
-        point, doubts = {"model": model, LAYERS: int(layers)}, recipes.rate_doubts(rows)
+        point, doubts = {"model": model, LAYERS: int(layers)}, peak_rates.rate_doubts(rows)
         about = {"first": f"{PRE} ({model})"} if several else {}
         one = compare(BLOCK, rows, PRE, POST, by=ARM, at=point, doubts=doubts, about=about)
         found += [replace(one, subject=f"{one.subject}, {model}, {layers:g} layers")] if one else []

@@ -24,7 +24,7 @@ from vitlab.study.elsewhere import Rows, trained_elsewhere
 from vitlab.study.plan import grid
 from vitlab.study.settings import Settings, data_of
 from vitlab.study.study import Study, main
-from . import recipes
+from . import peak_rates, recipes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,17 +70,17 @@ class ComputeScaling(Settings):
 CIFAR = ComputeScaling("cifar10", patch=4, recipe=recipes.CIFAR_LONG)
 PRESETS = {
     "quick": ComputeScaling(
-        seeds=5, learning_rates=recipes.DIGITS.chosen,
+        seeds=5, learning_rates=peak_rates.DIGITS.chosen,
         recipe=replace(recipes.DIGITS_RECIPE, batch_size=32, evaluations=3),
     ),
     "cifar10_cpu": replace(
-        CIFAR, lengths=(800, 3200), learning_rates=recipes.CIFAR10_SHORT.chosen,
+        CIFAR, lengths=(800, 3200), learning_rates=peak_rates.CIFAR10_SHORT.chosen,
         also=("results/data_scaling/cifar10", "results/inductive_bias/cifar10"),
     ),
     "eurosat_cpu": ComputeScaling(**recipes.EUROSAT_PAIR, lengths=(400, 1600)),
     "cifar10": replace(
         CIFAR, sizes=("Nano", "Micro", "Small"), lengths=(1250, 5000, 20_000), seeds=5,
-        recipe=recipes.CIFAR_GPU, learning_rates=recipes.UNTUNED,
+        recipe=recipes.CIFAR_GPU, learning_rates=peak_rates.UNTUNED,
     ),
 }  # fmt: skip
 
@@ -125,7 +125,7 @@ def draw(rows: pd.DataFrame, settings: ComputeScaling) -> Evidence:
     title = f"Accuracy against training compute on {where}"
 
     def asked(*families: str) -> dict[str, Any]:
-        return {**axes, "doubts": recipes.rate_doubts(test[test[FAMILY].isin(families)])}
+        return {**axes, "doubts": peak_rates.rate_doubts(test[test[FAMILY].isin(families)])}
 
     verdicts = (
         less_cost(LESS, found, "ViT", "ResNet", **asked("ViT", "ResNet")),

@@ -32,7 +32,7 @@ from vitlab.study.plan import SEED, grid
 from vitlab.study.settings import data_of
 from vitlab.study.study import Study, by_data, main
 from vitlab.study.upstream import probes_of
-from . import recipes
+from . import peak_rates, recipes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -160,7 +160,7 @@ def _verdicts(scored: pd.DataFrame, untrained: pd.DataFrame | None, few_shot: bo
     found: list[Verdict | None] = []
 
     def add(how: Callable[..., Verdict | None], claim: Claim, first: str, second: str, **point: Any) -> None:
-        doubts = recipes.rate_doubts(scored[scored["model"].isin((first, second))], "upstream.name")
+        doubts = peak_rates.rate_doubts(scored[scored["model"].isin((first, second))], "upstream.name")
         point |= {"untrained": untrained, "doubts": doubts, "data": scored["upstream"].iloc[0]}
         found.append(how(claim, scored, first, second, **point))
 

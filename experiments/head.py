@@ -23,7 +23,7 @@ from vitlab.runs.run import Run
 from vitlab.study.arms import ARM, Ablation, at_own_rate, each_model, rate_table
 from vitlab.study.plan import RATE
 from vitlab.study.study import Study, main
-from . import recipes
+from . import peak_rates, recipes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,7 +99,7 @@ def verdicts(trained: pd.DataFrame) -> tuple[Verdict, ...]:
 
     def judge(rows: pd.DataFrame) -> list[Verdict | None]:
         own = at_own_rate(rows).query("split == 'test'")
-        return [compare(HEAD, own, CLS, GAP, by=ARM, doubts=recipes.rate_doubts(own)), rate_verdict(rows)]
+        return [compare(HEAD, own, CLS, GAP, by=ARM, doubts=peak_rates.rate_doubts(own)), rate_verdict(rows)]
 
     return each_model(trained, judge)
 

@@ -25,7 +25,7 @@ from vitlab.runs.run import Run
 from vitlab.study.plan import SEED, grid
 from vitlab.study.settings import Sized
 from vitlab.study.study import Study, main
-from . import recipes
+from . import peak_rates, recipes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,13 +67,13 @@ PRESETS = {
     "quick": InductiveBias(
         patch=4, image_size=16, train_sizes=(50, 100, 200), steps_by_size={50: 100, 100: 140, 200: 200}, seeds=5,
         recipe=replace(recipes.DIGITS_RECIPE, batch_size=32, warmup_steps=15, evaluations=5),
-        learning_rates=recipes.DIGITS.chosen,
+        learning_rates=peak_rates.DIGITS.chosen,
     ),
     "cifar10_cpu": replace(
-        CIFAR, steps_by_size={2000: 1500, 10_000: 3000, 49_000: 6000}, learning_rates=recipes.CIFAR10_SHORT.chosen
+        CIFAR, steps_by_size={2000: 1500, 10_000: 3000, 49_000: 6000}, learning_rates=peak_rates.CIFAR10_SHORT.chosen
     ),
     "eurosat_cpu": InductiveBias(**recipes.EUROSAT_SIZES),
-    "cifar10": replace(CIFAR, sizes=("Micro",), recipe=recipes.CIFAR_GPU, learning_rates=recipes.UNTUNED),
+    "cifar10": replace(CIFAR, sizes=("Micro",), recipe=recipes.CIFAR_GPU, learning_rates=peak_rates.UNTUNED),
 }  # fmt: skip
 
 
@@ -131,7 +131,7 @@ def _verdicts(test: pd.DataFrame, words: Mapping[int, str]) -> tuple[Verdict, ..
 
     rows, found = whole_seeds(test, ["model", HOW, AT]), []
     for i, (vit, cnn) in enumerate(matched_pairs(rows["model"])):
-        doubts = recipes.rate_doubts(rows[rows["model"].isin((vit, cnn))])
+        doubts = peak_rates.rate_doubts(rows[rows["model"].isin((vit, cnn))])
         for side, how in words.items():
             tiled = side % int(vit.partition("/")[2]) == 0
             about: dict[str, Any] = {"by": HOW, "before": PLAIN, "after": how, "doubts": doubts}

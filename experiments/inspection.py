@@ -29,7 +29,7 @@ from vitlab.study.settings import Settings, check_sizes
 from vitlab.study.study import Study, by_data, by_weights, main
 from vitlab.tasks.settings import Inspect, Recipe
 from . import inspection_evidence as evidence
-from . import recipes
+from . import peak_rates, recipes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -62,7 +62,7 @@ class Inspection(Settings):
 
 
 OPENING = ("checkpoint", "images", "model", "checkpoint_size", "data", "measured")  # what --checkpoint takes
-CIFAR = Inspection(data="cifar10", patch=4, recipe=recipes.CIFAR_GPU, learning_rates=recipes.UNTUNED)
+CIFAR = Inspection(data="cifar10", patch=4, recipe=recipes.CIFAR_GPU, learning_rates=peak_rates.UNTUNED)
 CPU = replace(recipes.CIFAR_SHORT, steps=2000, warmup_steps=200)
 DIGITS = Recipe(steps=400, lr=2e-3, warmup_steps=30, evaluations=10)
 PRESETS = {
@@ -70,7 +70,7 @@ PRESETS = {
     # Digits enlarged to 24 px, so that there are 6 x 6 tokens whose filters have something to see.
     "digits_cpu": Inspection(patch=4, image_size=24, depth=4, recipe=DIGITS),
     "cifar10": replace(CIFAR, sizes=("Micro",), seeds=5),
-    "cifar10_cpu": replace(CIFAR, sizes=("Nano",), recipe=CPU, learning_rates=recipes.CIFAR10_SHORT.chosen),
+    "cifar10_cpu": replace(CIFAR, sizes=("Nano",), recipe=CPU, learning_rates=peak_rates.CIFAR10_SHORT.chosen),
     # Six layers, so that depth can be seen; without the hybrid, whose rate nobody has tried there. With all images the
     # trainings were cut short; with 2,000 as many steps are enough.
     "eurosat_cpu": Inspection(**recipes.EUROSAT_PAIR | {"models": ("ViT",)}, depth=6, train_size=2000),

@@ -24,7 +24,7 @@ from vitlab.study.plan import RATE, grid
 from vitlab.study.settings import data_of
 from vitlab.study.study import Study, main
 from vitlab.tasks.settings import Recipe
-from . import recipes
+from . import peak_rates, recipes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -136,7 +136,7 @@ def verdicts(rows: pd.DataFrame, own: pd.DataFrame) -> tuple[Verdict, ...]:
 
     def judge(of: pd.DataFrame) -> list[Verdict | None]:
         untrained = floor[floor["model"].isin(of["model"])]
-        doubts = recipes.rate_doubts(of, "init.data.name")
+        doubts = peak_rates.rate_doubts(of, "init.data.name")
         at = {"model": of["model"].iloc[0]}
         return [compare(ADAM, of, *ARMS, by=ARM, at=at, untrained=untrained, doubts=doubts)]
 

@@ -24,7 +24,7 @@ from vitlab.report.families import in_order
 from vitlab.runs.run import Run
 from vitlab.study.arms import ARM, Ablation, at_own_rate, each_model
 from vitlab.study.study import Study, main
-from . import recipes
+from . import peak_rates, recipes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,13 +65,13 @@ COMPARED = ((SOME, "none"), (KIND, TWO_D), (KIND, "relative"), (ADDED, LAYERS), 
 
 CIFAR = Ablation("cifar10", patch=4, seeds=3, train_size=8000)
 PRESETS = {
-    "quick": Ablation(recipe=recipes.DIGITS_RECIPE, learning_rates=recipes.DIGITS.chosen),
+    "quick": Ablation(recipe=recipes.DIGITS_RECIPE, learning_rates=peak_rates.DIGITS.chosen),
     "cifar10_cpu": replace(
-        CIFAR, recipe=replace(recipes.CIFAR_LONG, steps=12_000), learning_rates=recipes.CIFAR10_SHORT.chosen
+        CIFAR, recipe=replace(recipes.CIFAR_LONG, steps=12_000), learning_rates=peak_rates.CIFAR10_SHORT.chosen
     ),
-    "eurosat_cpu": Ablation(**recipes.EUROSAT_FEW, learning_rates=recipes.EUROSAT_SHORT.chosen),
+    "eurosat_cpu": Ablation(**recipes.EUROSAT_FEW, learning_rates=peak_rates.EUROSAT_SHORT.chosen),
     "cifar10": replace(
-        CIFAR, sizes=("Small",), train_size=None, recipe=recipes.CIFAR_GPU, learning_rates=recipes.UNTUNED
+        CIFAR, sizes=("Small",), train_size=None, recipe=recipes.CIFAR_GPU, learning_rates=peak_rates.UNTUNED
     ),
     "paper": Ablation("imagenet21k", models=("ViT-B/16",), image_size=224, seeds=3, recipe=recipes.IMAGENET21K),
 }
@@ -126,7 +126,7 @@ def verdicts(test: pd.DataFrame) -> tuple[Verdict, ...]:
     from vitlab.claims.compare import compare
 
     def judge(own: pd.DataFrame) -> list[Verdict | None]:
-        doubts = recipes.rate_doubts(own)
+        doubts = peak_rates.rate_doubts(own)
         return [compare(claim, own, BASE, other, by=ARM, doubts=doubts) for claim, other in COMPARED]
 
     return each_model(test, judge)

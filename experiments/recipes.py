@@ -1,98 +1,14 @@
-"""Named recipes, and the peak rates that trials on the validation split chose: what the studies train with.
-
-A rate belongs to a family on a data set at a length of training, and to a model that had trials of its own; each had
-as many trials as the others. The trials are evidence of `experiments.tuning`, and a test holds these rates against it.
-"""
+"""Named recipes: what the studies train with. Their peak rates are those of `experiments.peak_rates`."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Any, Literal
 
-from vitlab.report.families import family
 from vitlab.study.own_data import Photographs
 from vitlab.tasks.settings import TARGETS, Classify, FewShot, Recipe
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-
-@dataclass(frozen=True)
-class Trials:
-    """Peak rates of families, and of models that had trials of their own: the one chosen, all that were tried, and
-    where the trials are (folders of results/).
-    """
-
-    data: str
-    evidence: tuple[str, ...]
-    chosen: Mapping[str, float]
-    tried: Mapping[str, tuple[float, ...]]
-
-    def doubt(self, model: str, rate: float) -> str:
-        """Why the rate of a model is not a tuned one, in words; empty where it is."""
-        own = model if model in self.chosen else family(model)
-        tried, best = self.tried.get(own, ()), self.chosen.get(own)
-        if rate not in tried:
-            return f"the rate of {model}, {rate:g}, is none of those that were tried"
-        if rate != best:
-            return f"the rate of {model}, {rate:g}, is not {best:g}, the best of those that were tried"
-        if len(tried) > 1 and rate in (min(tried), max(tried)):
-            return f"the rate of {model}, {rate:g}, is at the edge of those that were tried"
-        return ""
-
-
-FIVE = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
-FAMILIES = ("ViT", "HybridViT", "ResNet")
-DIGITS = Trials(
-    "digits",
-    ("tuning/digits_100_800",),
-    {"ViT": 1e-2, "HybridViT": 1e-2, "ResNet": 3e-3},
-    dict.fromkeys(FAMILIES, (1e-3, 3e-3, 1e-2, 3e-2)),
-)
-CIFAR10_SHORT = Trials(
-    "cifar10",
-    ("tuning/cifar10_2000", "tuning/cifar10_49000"),
-    {"ViT": 1e-3, "HybridViT": 1e-3, "ResNet": 1e-2},
-    dict.fromkeys(FAMILIES, FIVE),
-)
-# Thousands of steps: 3,000 on 500 images and 6,000 on 49,000.
-CIFAR10_LONG = Trials(
-    "cifar10",
-    ("tuning/cifar10_500_49000",),
-    {"ViT": 3e-3, "HybridViT": 3e-3, "ResNet": 3e-2},
-    {**dict.fromkeys(FAMILIES[:2], (3e-4, 1e-3, 3e-3, 1e-2)), "ResNet": (3e-3, 1e-2, 3e-2, 1e-1)},
-)
-# 1,000 steps on 200 images and 2,500 on 16,000, at 32 px.
-EUROSAT_SHORT = Trials(
-    "eurosat_64",
-    ("tuning/eurosat_64_200_16000", "tuning/eurosat_64_vit_nano"),
-    {"ViT": 3e-3, "ViT-Nano/4": 1e-3, "ResNet": 1e-2},
-    {name: CIFAR10_LONG.tried[family(name)] for name in ("ViT", "ViT-Nano/4", "ResNet")},
-)
-TINY_SHORT = Trials(
-    "tiny_imagenet_32",
-    ("tuning/tiny_imagenet_32_95000",),
-    {"ViT": 1e-3, "HybridViT": 3e-4, "ResNet": 1e-2},
-    dict.fromkeys(FAMILIES, FIVE),
-)
-TRIALS = (DIGITS, CIFAR10_SHORT, CIFAR10_LONG, EUROSAT_SHORT, TINY_SHORT)
-UNTUNED = dict.fromkeys(FAMILIES, 1e-3)  # the GPU presets' rates: nobody has tried others yet
-
-
-def rate_doubts(rows: pd.DataFrame, data: str = "data.name") -> list[str]:
-    """Why models cannot be compared: a rate that was not tuned on what they were trained on (column `data`), or lies
-    at the edge of those that were tried. Nothing where several were `tried` for the rows themselves.
-    """
-    doubts, rows = [], rows[~(rows["tried"] > 1)] if "tried" in rows.columns else rows
-    for name, model, rate in rows[[data, "model", "recipe.lr"]].dropna().drop_duplicates().itertuples(index=False):
-        words = [trials.doubt(model, rate) for trials in TRIALS if trials.data == name.partition("@")[0]]
-        if not words:
-            doubts.append(f"no rates were tried on {name}")
-        elif all(words):
-            doubts.append(words[-1])
-    return list(dict.fromkeys(doubts))
-
+from .peak_rates import CIFAR10_LONG, CIFAR10_SHORT, DIGITS, EUROSAT_SHORT, TINY_SHORT, UNTUNED
 
 DIGITS_RECIPE = Recipe(steps=300, batch_size=64, warmup_steps=30, evaluations=10)
 CIFAR_SHORT = Recipe(

@@ -24,7 +24,7 @@ from vitlab.report.families import family
 from vitlab.runs.run import Run
 from vitlab.study.arms import ARM, Ablation, Arms, at_own_rate
 from vitlab.study.study import Study, main
-from . import recipes
+from . import peak_rates, recipes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,11 +81,11 @@ class Shape(Ablation):
 CIFAR = Shape("cifar10", patch=4, seeds=3, width=64, mlp_width=128, train_size=8000)
 PRESETS = {
     "quick": Shape(
-        image_size=16, patch=4, train_size=200, learning_rates=recipes.DIGITS.chosen,
+        image_size=16, patch=4, train_size=200, learning_rates=peak_rates.DIGITS.chosen,
         recipe=replace(recipes.DIGITS_RECIPE, batch_size=32),
     ),
     "cifar10_cpu": replace(
-        CIFAR, recipe=replace(recipes.CIFAR_LONG, steps=6000), learning_rates=recipes.CIFAR10_SHORT.chosen,
+        CIFAR, recipe=replace(recipes.CIFAR_LONG, steps=6000), learning_rates=peak_rates.CIFAR10_SHORT.chosen,
     ),
     "cifar10": replace(CIFAR, depth=4, width=128, mlp_width=256, train_size=None, recipe=recipes.CIFAR_GPU),
     "paper": Shape(
@@ -137,7 +137,7 @@ def verdicts(drawn: pd.DataFrame) -> tuple[Verdict, ...]:
     """What depth gains over width for each doubling of FLOPs, and what smaller patches gain."""
     from vitlab.claims.compare import per_doubling
 
-    about: dict[str, Any] = {"x": FLOPS, "by": VARIED, "doubts": recipes.rate_doubts(drawn)}
+    about: dict[str, Any] = {"x": FLOPS, "by": VARIED, "doubts": peak_rates.rate_doubts(drawn)}
     depth = per_doubling(DEPTH, drawn, "depth", "width", **about)
     return tuple(filter(None, (depth, per_doubling(PATCH, drawn, "smaller patches", **about))))
 

@@ -19,7 +19,7 @@ from vitlab.runs.run import Run
 from vitlab.study.plan import RATE, SEED, best_rate, grid
 from vitlab.study.settings import Sized, check_families, data_of
 from vitlab.study.study import Study, main
-from . import recipes
+from . import peak_rates, recipes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +33,7 @@ FIRST_SEED = 1000
 class Tuning(Sized):
     """Settings of the study; --learning_rates and --lr are what it looks for, and are not used."""
 
-    rates: tuple[float, ...] = recipes.FIVE
+    rates: tuple[float, ...] = peak_rates.FIVE
     """Peak learning rates to try."""
     rates_by_family: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     """Other rates for a family, as many as --rates has."""
@@ -48,8 +48,8 @@ PRESETS = {
         steps_by_size={500: 3000, 49_000: 6000},
         seeds=1,
         models=("ViT", "ResNet"),
-        rates=recipes.CIFAR10_LONG.tried["ViT"],
-        rates_by_family={"ResNet": recipes.CIFAR10_LONG.tried["ResNet"]},
+        rates=peak_rates.CIFAR10_LONG.tried["ViT"],
+        rates_by_family={"ResNet": peak_rates.CIFAR10_LONG.tried["ResNet"]},
         recipe=recipes.CIFAR_LONG,
     ),
     "eurosat_cpu": Tuning(
@@ -58,8 +58,8 @@ PRESETS = {
         steps_by_size={200: 1000, 16_000: 2500},
         seeds=1,
         models=("ViT", "ResNet"),
-        rates=recipes.CIFAR10_LONG.tried["ViT"],
-        rates_by_family={"ResNet": recipes.CIFAR10_LONG.tried["ResNet"]},
+        rates=peak_rates.CIFAR10_LONG.tried["ViT"],
+        rates_by_family={"ResNet": peak_rates.CIFAR10_LONG.tried["ResNet"]},
     ),
     "tiny_imagenet_cpu": Tuning(
         data="tiny_imagenet_32", patch=4, sizes=("Nano",), train_sizes=(95_000,), recipe=recipes.CIFAR_SHORT

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given as drawn
 from hypothesis import strategies as some
 
-from experiments import head, inspection, recipes
+from experiments import head, inspection, peak_rates, recipes
 from experiments.data_scaling import PRESETS, plan
 from tests.data.conftest import write_folder
 from vitlab.data.info import DataInfo, describe
@@ -148,7 +148,7 @@ def test_the_command_line_wins_over_every_choice(photos):
 def test_a_rate_of_one_family_leaves_the_others_as_they_were_tuned(photos):
     asked = {"learning_rates": {**QUICK.learning_rates, "ViT": 0.7}}
     rates = chosen(photos, 500, "--learning_rates.ViT", "0.7", **asked).settings.learning_rates
-    assert rates["ViT"] == 0.7 and rates["ResNet"] == recipes.CIFAR10_SHORT.chosen["ResNet"]
+    assert rates["ViT"] == 0.7 and rates["ResNet"] == peak_rates.CIFAR10_SHORT.chosen["ResNet"]
 
 
 def test_long_trainings_take_the_rates_of_long_ones(photos):

@@ -77,7 +77,7 @@ class Ablation(Settings):
 def at_own_rate(rows: pd.DataFrame, by: Sequence[str] = ("model", ARM)) -> pd.DataFrame:
     """`best_rate` of each group of `by`; both splits of them.
 
-    A group with one rate chose nothing, so that it has no edge: whether its rate is a tuned one, recipes say.
+    A group with one rate chose nothing, so that it has no edge: whether its rate is a tuned one, other trials say.
     """
     best = best_rate(rows, by)
     return best.assign(at_edge=best["at_edge"] & (best["tried"] > 1))

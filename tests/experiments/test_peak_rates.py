@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from experiments.recipes import TRIALS, UNTUNED, Trials, rate_doubts
+from experiments.peak_rates import TRIALS, UNTUNED, Trials, rate_doubts
 from vitlab.report.families import family
 from vitlab.runs.stored import drawable, read_rows
 
