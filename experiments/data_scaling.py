@@ -169,7 +169,8 @@ def _verdicts(scored: pd.DataFrame, untrained: pd.DataFrame | None, few_shot: bo
             add(closing, replace(FEW_SHOT, primary=i == 0), vit, cnn, x=AT)
             continue
         add(compare, replace(FEW, primary=i == 0), cnn, vit, at={AT: few})
-        add(compare, OVERTAKE, vit, cnn, at={AT: many})
+        if few < many:
+            add(compare, OVERTAKE, vit, cnn, at={AT: many})
         add(closing, replace(CATCH_UP, primary=i == 0), vit, cnn, x=AT)
         add(last_gain, PLATEAU, vit, cnn, x=AT)
     if not few_shot and (vits := _smaller_and_larger(scored["model"])):

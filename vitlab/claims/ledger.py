@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,7 +95,8 @@ def catalogue(path: Path) -> list[Claim]:
 
 
 def ledger(found: Iterable[tuple[str, Sequence[Verdict]]], claims: Sequence[Claim]) -> Ledger:
-    """The ledger of all known `claims`, in their order; claims that only a folder has come after them.
+    """The ledger of all known `claims`, in their order; claims that only a folder has come after them. The data sets
+    that most verdicts are about come first.
 
     `found` are the decided verdicts of each folder, as `decided` gives them. Raises ValueError for an id that stands
     twice, and for a verdict by another rule (test, bound, margin) than its claim has now.
@@ -109,7 +111,8 @@ def ledger(found: Iterable[tuple[str, Sequence[Verdict]]], claims: Sequence[Clai
             claim = known.setdefault(verdict.claim.id, verdict.claim)
             _check(claim, verdict, folder)
             cells.setdefault((claim.id, verdict.data), []).append(Line(claim, verdict.data, folder, verdict))
-    data = tuple(sorted({name for _, name in cells}))
+    tested = Counter(line.data for cell in cells.values() for line in cell)
+    data = tuple(sorted(tested, key=lambda name: (-tested[name], name)))
     lines = [cells.get((claim.id, name), [Line(claim, name)]) for claim in known.values() for name in data or ("",)]
     return Ledger(tuple(known.values()), data, tuple(line for cell in lines for line in cell))
 
