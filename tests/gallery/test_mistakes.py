@@ -23,6 +23,11 @@ def test_the_worst_images_are_drawn_each_with_its_words() -> None:
     assert len(shown) == 6 and shown[5].get_xlabel() == "cat\nsaid a very long… (98%)\nIMG_0001.jpg"
 
 
+def test_names_of_wide_letters_are_cut_to_the_width_of_their_image() -> None:
+    told = words("日本語の森林クラス名前", "森林の長い名前", 0.5, "1.jpg")
+    assert told.splitlines()[:2] == ["日本語の森林クラ…", "said 森林の長い名… (50%)"]
+
+
 def test_a_dollar_in_a_name_is_a_dollar() -> None:
     names = [r"$a$b $\foo$", "$0_to_$10"]
     render(confusion_figure(np.array([[3, 1], [2, 4]]), names, model="ViT"), "png")

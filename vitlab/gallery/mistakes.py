@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from rich.cells import cell_len, set_cell_size
 from torch import Tensor
 
 from vitlab.data.loading import ImageData
@@ -140,7 +141,8 @@ def mistakes_figure(images: Sequence[Image], words: Sequence[str], *, model: str
 
 
 def _short(name: str, most: int = 18) -> str:
-    return name if len(name) <= most else f"{name[: most - 1].rstrip()}…"
+    """The beginning of a name, at most so many columns wide; a Chinese or Japanese letter takes two."""
+    return name if cell_len(name) <= most else f"{set_cell_size(name, most - 1).rstrip()}…"
 
 
 def words(true: str, said: str, probability: float, name: str) -> str:
