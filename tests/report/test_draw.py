@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
+from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
 from matplotlib.font_manager import fontManager
 from PIL import Image
@@ -241,6 +242,18 @@ def test_bars_of_one_family_differ_in_colour_and_only_the_first_has_the_family_s
 def test_a_missing_interval_is_no_band(charts) -> None:
     assert all(math.isnan(point.interval.low) for series in charts["one seed"].series for point in series.points)
     render(draw(charts["one seed"]), "png")
+
+
+def test_beside_a_point_of_one_seed_the_others_keep_their_intervals(rows) -> None:
+    table = rows()
+    table = table[table["model"] == "ResNet-Micro"]
+    few, *_, many = sorted(set(table["train_images"]))
+    chart = curves(table[table["train_images"].eq(few) | (table["seed"] == 0)], x="train_images", **LABELS)
+    (axes,), (main,) = draw(chart).axes, (trace for trace in to_plotly(chart)["data"] if trace["showlegend"])
+    (bars,) = (found for found in axes.collections if isinstance(found, LineCollection))
+    assert [x for (x, _), _ in bars.get_segments()] == [few]
+    known = [x for x, end in zip(main["x"], main["error_y"]["array"], strict=True) if end is not None]
+    assert known == [few] and max(main["x"]) == many
 
 
 @pytest.mark.parametrize(

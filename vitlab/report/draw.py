@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vitlab.report.evidence import Chart, Panel, Point
-from vitlab.report.places import drawn_at
+from vitlab.report.places import drawn_at, has_band
 from vitlab.report.plain import tick_labels, tick_values
 from vitlab.report.style import (
     COLUMN,
@@ -111,10 +111,10 @@ def _lines(axes: Axes, chart: Chart, panel: Panel, styles: Mapping[str, SeriesSt
     for series, along in zip(panel.series, drawn_at(chart, panel), strict=True):
         style, xs = styles[series.name], np.array(along)
         mean, low, high = _parts(series.points, chart.scale)
-        if panel.gap or len(xs) == 1:
-            _whiskers(axes, xs, mean, low, high, style.colour)
-        else:
+        if has_band(panel, series):
             axes.fill_between(xs, low, high, color=style.colour, alpha=0.16, linewidth=0)
+        else:
+            _whiskers(axes, xs, mean, low, high, style.colour)
         label = "" if panel.gap and len(panel.series) == 1 else series.name  # then the panel's title says it
         axes.plot(xs, mean, color=style.colour, linestyle=style.dash, marker=style.marker, label=label, zorder=3)
         dots = [(x, value * chart.scale) for x, p in zip(xs, series.points, strict=True) for _, value in p.seeds]

@@ -13,7 +13,7 @@ from typing import Any
 
 from vitlab.report.captions import alt
 from vitlab.report.evidence import Chart, Panel, Point, Series
-from vitlab.report.places import drawn_at
+from vitlab.report.places import drawn_at, has_band
 from vitlab.report.plain import number, tick_labels, tick_values
 from vitlab.report.style import DASHES, FAINT, GREY, INK, MARKERS, SeriesStyle, bar_colour, chart_styles
 
@@ -234,7 +234,7 @@ def _traces(
     main |= {"type": "scatter", "x": xs, "y": values, "mode": "markers" if chart.kind == "dots" else "lines+markers"}
     main["marker"] = {"color": style.colour, "symbol": SYMBOL[style.marker], "size": 7}
     main["line"] = {"color": style.colour, "dash": DASH[str(style.dash)], "width": 2}
-    if panel.gap or chart.kind == "dots" or len(xs) == 1:
+    if chart.kind == "dots" or not has_band(panel, series):
         errors = {**_errors(chart, points), "color": style.colour}
         return [*_seeds(chart, series, xs, style), {**main, "error_y": errors}]
     return [_band(chart, series, style), *_seeds(chart, series, xs, style), main]
@@ -256,10 +256,10 @@ def _seeds(chart: Chart, series: Series, xs: Sequence[float], style: SeriesStyle
 
 
 def _band(chart: Chart, series: Series, style: SeriesStyle) -> dict[str, Any]:
-    """The outline of the intervals, there and back; points without an interval are left out."""
-    known = [point for point in series.points if not math.isnan(point.interval.low)]
-    low, high = (_shown([getattr(point.interval, end) for point in known], chart.scale) for end in ("low", "high"))
-    there = [float(point.x) * chart.x_scale for point in known]
+    """The outline of the intervals, there and back."""
+    ends = ([getattr(point.interval, end) for point in series.points] for end in ("low", "high"))
+    low, high = (_shown(values, chart.scale) for values in ends)
+    there = [float(point.x) * chart.x_scale for point in series.points]
     outline = {"x": [*there, *reversed(there)], "y": [*low, *reversed(high)], "line": {"width": 0}, "hoverinfo": "skip"}
     filled = {"fill": "toself", "fillcolor": f"{style.colour}29"}
     return {"type": "scatter", "mode": "lines", **outline, **filled, **_behind(series)}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-from vitlab.report.evidence import Chart, Panel
+from vitlab.report.evidence import Chart, Panel, Series
 
 APART = 0.03  # share of the axis between series of one point each
 ASIDE = 1.03  # factor between differences, on a logarithmic axis
@@ -25,6 +26,11 @@ def drawn_at(chart: Chart, panel: Panel) -> list[list[Any]]:
         share = APART * (at - (len(alone) - 1) / 2)
         xs[0] = xs[0] * (high / low) ** share if chart.log_x else xs[0] + (high - low) * share
     return found
+
+
+def has_band(panel: Panel, series: Series) -> bool:
+    """Whether the intervals of a curve are joined to a band; where one is missing each stands alone, as whiskers."""
+    return not panel.gap and len(series.points) > 1 and not any(math.isnan(p.interval.low) for p in series.points)
 
 
 def _ends(values: list[float], *, log: bool) -> tuple[float, float]:
