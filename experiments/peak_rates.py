@@ -64,9 +64,14 @@ CIFAR10_LONG = Trials(
 # 1,000 steps on 200 images and 2,500 on 16,000, at 32 px.
 EUROSAT_SHORT = Trials(
     "eurosat_64",
-    ("tuning/eurosat_64_200_16000", "tuning/eurosat_64_vit_nano", "tuning/eurosat_64_hybrid"),
-    {"ViT": 3e-3, "ViT-Nano/4": 1e-3, "HybridViT": 3e-3, "ResNet": 1e-2},
-    {name: CIFAR10_LONG.tried[family(name)] for name in ("ViT", "ViT-Nano/4", "HybridViT", "ResNet")},
+    (
+        "tuning/eurosat_64_200_16000",
+        "tuning/eurosat_64_vit_nano",
+        "tuning/eurosat_64_hybrid",
+        "tuning/eurosat_64_resnet_nano",
+    ),
+    {"ViT": 3e-3, "ViT-Nano/4": 1e-3, "HybridViT": 3e-3, "ResNet": 1e-2, "ResNet-Nano": 3e-2},
+    {name: CIFAR10_LONG.tried[family(name)] for name in ("ViT", "ViT-Nano/4", "HybridViT", "ResNet", "ResNet-Nano")},
 )
 TINY_SHORT = Trials(
     "tiny_imagenet_32",
