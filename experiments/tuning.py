@@ -36,7 +36,7 @@ class Tuning(Sized):
     rates: tuple[float, ...] = peak_rates.FIVE
     """Peak learning rates to try."""
     rates_by_family: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
-    """Other rates for a family, as many as --rates has."""
+    """Other rates for a family, as many as the other families have."""
 
 
 PRESETS = {
@@ -76,20 +76,24 @@ PRESETS = {
 
 
 def plan(settings: Tuning) -> list[Run]:
-    """Every rate for every model, at every size, with every seed."""
+    """Every rate for every model, at every size, with every seed.
+
+    Raises:
+        ValueError: if the families of the models have unequal numbers of rates.
+    """
     check_families("rates_by_family", settings.rates_by_family)
-    for name, rates in settings.rates_by_family.items():
-        if len(rates) != len(settings.rates):
-            raise ValueError(
-                f"--rates_by_family gives {name} {len(rates)} rates and --rates has {len(settings.rates)}; give every "
-                "family as many trials."
-            )
+    templates = settings.templates()
+    names = [family(run.model) for run in templates]
+    rates = {name: settings.rates_by_family.get(name, settings.rates) for name in names}
+    if len({len(tried) for tried in rates.values()}) > 1:
+        counts = ", ".join(f"{name} {len(tried)}" for name, tried in rates.items())
+        raise ValueError(f"Rates to try, of --rates and --rates_by_family: {counts}; give every family as many trials.")
     seeds = range(FIRST_SEED, FIRST_SEED + settings.seeds)
     axes = {SEED: seeds, "data.train_size": settings.checked_sizes()}
     return [
         replace(run, recipe=replace(run.recipe, lr=rate))
-        for run in map(settings.at_size, grid(settings.templates(), axes))
-        for rate in settings.rates_by_family.get(family(run.model), settings.rates)
+        for run in map(settings.at_size, grid(templates, axes))
+        for rate in rates[family(run.model)]
     ]
 
 

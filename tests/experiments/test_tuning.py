@@ -1,6 +1,7 @@
 """The rate of a family: chosen on points that all rates have, whether the study was stopped or some diverged."""
 
 import math
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -58,3 +59,12 @@ def test_a_rate_that_diverged_on_one_size_cannot_win_though_it_is_better_on_the_
     assert found.loc[CNN].tolist() == [0.003, 12, "no"] and found.loc[VIT, "rate"] == 0.003
     every = {run.id for run in of_cnn if run.seed == of_cnn[0].seed}
     assert drawn(lost=every).tables[0].frame.index.tolist() == [VIT], "no rate is left"
+
+
+def test_only_families_that_are_trained_must_have_as_many_trials():
+    wider = replace(SETTINGS, rates=(*RATES, 0.03), rates_by_family={"ResNet": RATES})
+    with pytest.raises(ValueError, match="ResNet 3, ViT 4|ViT 4, ResNet 3"):
+        plan(wider)
+    assert {run.recipe.lr for run in plan(replace(wider, models=("ViT",)))} == {*RATES, 0.03}
+    both = plan(replace(wider, rates_by_family={"ResNet": (0.01, 0.03, 0.1, 0.3)}))
+    assert {run.recipe.lr for run in both if run.model == CNN} == {0.01, 0.03, 0.1, 0.3}
