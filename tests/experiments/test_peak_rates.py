@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from experiments.peak_rates import TRIALS, UNTUNED, Trials, rate_doubts
-from vitlab.report.families import family
+from vitlab.report.families import called
 from vitlab.runs.stored import drawable, read_rows
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -15,21 +15,23 @@ RESULTS = Path(__file__).parents[2] / "results"
 @pytest.mark.parametrize("trials", TRIALS, ids=lambda trials: trials.evidence[0])
 def test_rates_are_those_that_the_trials_chose(trials: Trials) -> None:
     rows = pd.concat([drawable(read_rows(RESULTS / folder)) for folder in trials.evidence])
-    own_trials = {name: name for name in trials.chosen}
     seen = rows[rows["split"] == "validation"]
-    seen = seen.assign(whose=seen["model"].map(own_trials).fillna(seen["model"].map(family)))
+    whose = {model: next(name for name in called(model) if name in trials.chosen) for model in seen["model"].unique()}
+    seen = seen.assign(whose=seen["model"].map(whose))
     assert set(seen["data.name"]) == {trials.data}
     assert len({len(tried) for tried in trials.tried.values()}) == 1, "every family has as many trials"
     for name, chosen in trials.chosen.items():
         own = seen[seen["whose"] == name]
-        assert set(own["recipe.lr"]) == set(trials.tried[name])
+        left_behind = set(own["recipe.lr"]) - set(trials.tried[name])  # by a grid that was moved from its edge
+        assert left_behind == ({1e-2} if name == "ViT-Micro" else set())
+        assert set(own["recipe.lr"]) - left_behind == set(trials.tried[name])
         by_size = own.groupby(["recipe.lr", "train_images"])["score"].mean()
         assert by_size.groupby("recipe.lr").mean().idxmax() == chosen
         inside = min(trials.tried[name]) < chosen < max(trials.tried[name])
         assert inside == (trials.doubt(own["model"].iloc[0], chosen) == "")
 
 
-def test_a_model_with_trials_of_its_own_is_judged_by_them_and_not_by_its_familys() -> None:
+def test_a_size_with_trials_of_its_own_is_judged_by_them_and_not_by_its_familys() -> None:
     def doubts(model: str, rate: float) -> list[str]:
         return rate_doubts(pd.DataFrame({"data.name": ["eurosat_64"], "model": [model], "recipe.lr": [rate]}))
 

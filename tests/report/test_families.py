@@ -1,6 +1,6 @@
 import pytest
 
-from vitlab.report.families import family, in_order, matched_pairs, size
+from vitlab.report.families import called, family, in_order, matched_pairs, size
 
 
 @pytest.mark.parametrize(
@@ -16,6 +16,12 @@ from vitlab.report.families import family, in_order, matched_pairs, size
 )
 def test_family_and_size(model: str, of: str, scale: str) -> None:
     assert (family(model), size(model)) == (of, scale)
+
+
+def test_a_setting_may_mean_a_model_by_its_size() -> None:
+    assert called("ViT-Micro/4") == ("ViT-Micro/4", "ViT-Micro", "ViT")
+    assert called("ResNet-Nano") == ("ResNet-Nano", "ResNet-Nano", "ResNet")
+    assert called("R50+ViT-B/16") == ("R50+ViT-B/16", "R50+ViT-B", "HybridViT")
 
 
 def test_order_and_pairs() -> None:

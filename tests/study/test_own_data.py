@@ -151,6 +151,21 @@ def test_a_rate_of_one_family_leaves_the_others_as_they_were_tuned(photos):
     assert rates["ViT"] == 0.7 and rates["ResNet"] == peak_rates.CIFAR10_SHORT.chosen["ResNet"]
 
 
+def test_a_larger_vit_takes_its_own_rate_in_long_trainings_unless_the_family_is_given_one(photos):
+    models = ("ViT-Pico/8", "ViT-Nano/8", "ViT-Micro/8")
+    words = ["--steps", "2000", "--models", *models]
+    asked = {"models": models, "recipe": replace(QUICK.recipe, steps=2000)}
+
+    def rates(*more, **also) -> list[float]:
+        found = chosen(photos, 500, *words, *more, **asked, **also).settings
+        return [found.recipe_of(model).lr for model in models]
+
+    cifar10, eurosat = peak_rates.CIFAR10_LONG.chosen, peak_rates.EUROSAT_SHORT.chosen
+    assert rates() == [cifar10["ViT"], eurosat["ViT-Nano"], cifar10["ViT-Micro"]]
+    assert recipes.LONG_RATES["ViT-B"] == recipes.LONG_RATES["ViT-Micro"] < recipes.LONG_RATES["ViT-Nano"]
+    assert rates("--learning_rates.ViT", "0.7", learning_rates={**QUICK.learning_rates, "ViT": 0.7}) == [0.7] * 3
+
+
 def test_long_trainings_take_the_rates_of_long_ones(photos):
     recipe = replace(QUICK.recipe, batch_size=4)  # so that a hundred epochs are thousands of steps
     long, short = (chosen(photos, rate, "--batch_size", "4", recipe=recipe).settings for rate in (10**5, 100))

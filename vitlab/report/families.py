@@ -25,6 +25,12 @@ def size(model: str) -> str:
     return match.group(1) if match else ""
 
 
+def called(model: str) -> tuple[str, str, str]:
+    """The names by which a setting may mean a model, the closest first: its own, that without a patch size
+    (`ViT-Micro` of `ViT-Micro/4`), and its family."""
+    return model, model.partition("/")[0], family(model)
+
+
 def by_family(models: Sequence[str]) -> dict[str, str]:
     """What models of one size are called: their family, or their own name where another has that family too."""
     families = [family(model) for model in models]

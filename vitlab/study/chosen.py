@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from vitlab.report.families import family, in_order
+from vitlab.report.families import by_family, family, in_order
 from vitlab.runs.display import duration
 from vitlab.study.own_data import LADDER, MINUTES, Speed, Suited
 
@@ -24,9 +24,7 @@ def told(found: Suited, info: DataInfo, given: Collection[str], speed: Speed) ->
     cheaper = ", the largest for which there is time" if info.native and side < info.native.median else ""
     sizes = getattr(settings, "train_sizes", ())
     fewer = min(getattr(settings, "steps_by_size", {}).values(), default=recipe.steps)
-    rates = ", ".join(
-        f"{kind} {settings.learning_rates.get(kind, recipe.lr):g}" for kind in dict.fromkeys(map(family, names))
-    )
+    rates = ", ".join(f"{title} {settings.recipe_of(name).lr:g}" for name, title in by_family(names).items())
     lines = {
         "image_size": f"{side} px: {native}{cheaper}",
         "patch": f"patches of {settings.patch} px: {tokens} tokens",

@@ -40,8 +40,8 @@ MOST_SIZES, STRIDE, A_CLASS = 5, 4.0, 5  # train sizes; ratio of neighbours; ima
 
 @dataclass(frozen=True)
 class Photographs:
-    """What trials on photographs chose: a recipe, and peak rates by family for its length and for a longer one; that of
-    fine-tuning, and the rates that a family tries at each number of images.
+    """What trials on photographs chose: a recipe, and peak rates of families and sizes for its length and for a longer
+    one; that of fine-tuning, and the rates that a family tries at each number of images.
     """
 
     recipe: Recipe
@@ -120,7 +120,8 @@ def merged(settings: Any, chosen: Mapping[str, Any], given: Collection[str]) -> 
             new[name] = replace(recipe, **own)
     if "learning_rates" in new:
         kept = {name: rate for name, rate in settings.learning_rates.items() if f"learning_rates.{name}" in given}
-        new["learning_rates"] = kept if "lr" in given else {**new["learning_rates"], **kept}
+        others = {name: rate for name, rate in new["learning_rates"].items() if family(name) not in kept}
+        new["learning_rates"] = kept if "lr" in given else {**others, **kept}
     return replace(settings, **new)
 
 

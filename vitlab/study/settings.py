@@ -12,7 +12,7 @@ import tyro
 
 from vitlab.data.words import parted
 from vitlab.errors import suggest
-from vitlab.report.families import family
+from vitlab.report.families import called, family
 from vitlab.runs.run import Data, Run
 from vitlab.tasks.settings import Recipe
 
@@ -42,8 +42,8 @@ class Settings:
     seeds: int = 3
     """Repetitions, each with a subset and weights of its own."""
     learning_rates: Mapping[str, float] = field(default_factory=dict)
-    """Peak rate of each family, or of a model by its name, as in --learning_rates.ViT 0.003; one that has none here
-    takes --lr."""
+    """Peak rate of each family, or of a size or a model by its name, as in --learning_rates.ViT 0.003 or
+    --learning_rates.ViT-Micro 0.0003; one that has none here takes --lr."""
     recipe: Annotated[Recipe, tyro.conf.arg(name="")] = Recipe()
 
     def __post_init__(self) -> None:
@@ -78,9 +78,9 @@ class Settings:
         return found
 
     def recipe_of(self, model: str) -> Recipe:
-        """The recipe with the rate of the model, or of its family."""
-        rates = self.learning_rates
-        return replace(self.recipe, lr=rates.get(model, rates.get(family(model), self.recipe.lr)))
+        """The recipe with the rate of the model, or of its size, or of its family."""
+        rates = (self.learning_rates[name] for name in called(model) if name in self.learning_rates)
+        return replace(self.recipe, lr=next(rates, self.recipe.lr))
 
     def bare(self) -> list[Run]:
         """A training of each model with seed 0, on no data yet: all that the settings say without looking at images."""
