@@ -58,8 +58,8 @@ class Settings:
         for name in self.learning_rates:
             if family(name) not in FAMILIES and name not in self.models:
                 raise ValueError(
-                    f"--learning_rates names {name!r}.{suggest(name, FAMILIES)} Allowed: {', '.join(FAMILIES)}, or "
-                    "exact names of models."
+                    f"--learning_rates names {name!r}.{suggest(name, FAMILIES)} Allowed: {', '.join(FAMILIES)}, "
+                    "sizes of them such as ViT-Micro, or exact names of models."
                 )
         for word in self.sizes:
             if word not in SMALL_SIZES:
