@@ -113,7 +113,7 @@ def _painted(target: str, files: Sequence[Path]) -> Figure:
     return image_grid(
         [[panel[i] for panel in panels] for i in range(len(panels[0]))],
         columns=["image", "corrupted", *(f"step {step:,}" for step in steps), "truth"],
-        title=f"Masked patch prediction as it goes on: {target}",
+        title=f"Masked patch prediction as it goes on: {target.replace('_', ' ')}",
         subtitle="Validation images. Pink: [mask]; a swapped patch shows the one whose embedding it got. To the right "
         "the corrupted patches are painted as predicted, and in truth; all others are the image's own.",
     )
