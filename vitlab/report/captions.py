@@ -11,17 +11,13 @@ from vitlab.report.families import in_order
 from vitlab.report.plain import number
 from vitlab.report.provenance import short_commit
 
-COUNTED = {"seed": "seeds", "draw": "draws"}
 SHOWN = {"steps": "steps", "epochs": "epochs", "recipe.precision": "", "hardware": ""}
 VERSIONS = ("torch", "lightning", "timm", "vitlab", "commit")
 
 
 def describe(rows: pd.DataFrame) -> str:
     """What the rows were made with, for a caption: seeds, hardware, versions, commit (each as far as known)."""
-    parts = []
-    for column, word in COUNTED.items():
-        if n := len(_distinct(rows, column)):
-            parts.append(f"{n} {word if n > 1 else word[:-1]}")
+    parts = [_count(rows, column) for column in ("seed", "draw") if _distinct(rows, column)]
     for column, word in SHOWN.items():
         values = [number(value) for value in _distinct(rows, column)]
         shown = " / ".join(values) if len(values) <= 3 else f"{values[0]} to {values[-1]}"
@@ -50,8 +46,8 @@ def seeds_line(rows: pd.DataFrame, unit: Sequence[str] = ("seed",), *, dots: boo
     n, word = (len(_distinct(rows, unit[0])), unit[0]) if unit else (len(rows), "row")
     if n < 2:
         return f"one {word}: no intervals"
-    uneven = unit and rows.groupby(unit[0]).size().nunique() > 1  # a study that was stopped has less of the last seed
-    return f"mean of {'up to ' * bool(uneven)}{n} {word}s, 95% interval{f'; dots: single {word}s' * dots}"
+    shown = _count(rows, word) if unit else f"{n} rows"
+    return f"mean of {shown}, 95% interval{f'; dots: single {word}s' * dots}"
 
 
 def cost(rows: pd.DataFrame, model: str, column: str) -> float | str:
@@ -105,6 +101,12 @@ def _shown(chart: Chart, series: Series) -> str:
         across = span([float(point.x) for point in points], chart.x_scale)
         return f"{len(points)} dots, {across} across and {span([p.interval.mean for p in points], chart.scale)} up"
     return ", ".join(at(point, ": ") for point in dict.fromkeys((points[0], points[-1])))
+
+
+def _count(rows: pd.DataFrame, column: str) -> str:
+    """`3 seeds`; `up to 3 seeds` where a study that was stopped, or one of several models, has fewer of the last."""
+    n, uneven = len(_distinct(rows, column)), rows.groupby(column).size().nunique() > 1
+    return f"{'up to ' * uneven}{n} {column}{'s' * (n > 1)}"
 
 
 def _distinct(rows: pd.DataFrame, column: str) -> list:
