@@ -165,8 +165,36 @@ def put_aside(path: Path, then: str) -> None:
 
 
 def sweep(folder: Path, *, older: float = STALE) -> None:
-    """Remove temporary files that a killed process left in `folder` at least `older` seconds ago."""
+    """Remove temporary files that a killed process left in `folder` at least `older` seconds before its last change.
+
+    Those of a process that lives on this machine stay, whatever the clock says: it may have been set, or slept. Their
+    age is taken between two times of the file system, whose clock another machine's need not agree with. With `older`
+    0 all go, for a folder that is leased.
+    """
     for pattern in PARTS:
         for path in folder.glob(pattern):
-            if path.is_file() and time.time() - path.stat().st_mtime >= older:
+            if path.is_file() and (older <= 0 or (_age(path) >= older and not _is_written(path))):
                 path.unlink(missing_ok=True)
+
+
+def _age(path: Path) -> float:
+    with suppress(FileNotFoundError):  # Its writer may have renamed it since.
+        return path.parent.stat().st_mtime - path.stat().st_mtime
+    return 0.0
+
+
+def _is_written(temporary: Path) -> bool:
+    """Whether the process that its name tells is one of this machine, and still there."""
+    process = temporary.suffixes[-2:-1]
+    return bool(process) and process[0][1:].isdecimal() and lives(int(process[0][1:]))
+
+
+def lives(process: int) -> bool:
+    """Whether this machine has a process of that number."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        pass
+    return True

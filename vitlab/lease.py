@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from vitlab.files import patiently
+from vitlab.files import lives, patiently
 
 BEAT = 10.0  # seconds between heartbeats
 STALE = 60.0  # seconds without a heartbeat after which an owner on another machine counts as dead
@@ -149,10 +149,4 @@ def _started(process: int) -> str:
     except FileNotFoundError:
         if Path("/proc/self/stat").exists():
             return ""
-    try:  # a system without /proc
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return ""
-    except PermissionError:  # another user's
-        pass
-    return "running"
+    return "running" if lives(process) else ""  # a system without /proc

@@ -1,7 +1,9 @@
 """The run store: what is damaged, lost or half written is noticed, said, and made again."""
 
 import json
+import os
 import subprocess
+import time
 from dataclasses import replace
 
 import pytest
@@ -93,6 +95,21 @@ def test_left_over_temporary_files_are_swept(store):
     left[0].write_text("of a writer that is at it")
     sweep(folder)
     assert left[0].exists() and store.rows(RUN) == ROWS
+
+
+def test_temporary_files_of_the_living_stay_whatever_the_clocks_say(tmp_path):
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    ours, theirs = tmp_path / f".a.{os.getpid()}.tmp", tmp_path / f".a.{gone.pid}.tmp"
+    for path in (ours, theirs):
+        path.write_text("half")
+    for path in (ours, theirs, tmp_path):
+        os.utime(path, times=(0, time.time() - 7200))
+    sweep(tmp_path)  # the file server's clock is two hours behind
+    assert ours.exists() and theirs.exists()
+    os.utime(tmp_path)
+    sweep(tmp_path)  # the clock was set two hours forward, or the machine slept; of `theirs` nobody is left
+    assert ours.exists() and not theirs.exists()
 
 
 def test_waiting_for_a_lock_can_be_stopped(store):
