@@ -51,7 +51,7 @@ FEW = Claim(
 )  # fmt: skip
 CATCH_UP = Claim(
     "data.catch_up", "4.3", "the ViT catches up as data grows (per doubling)",
-    unit="log-odds", scale=1.0, digits=2, says=catches_up(OVER), paper=CROSSING,
+    unit="log-odds", scale=1.0, digits=2, says=catches_up("in log-odds " + OVER), paper=CROSSING,
 )  # fmt: skip
 OVERTAKE = replace(
     FEW, id="data.overtake", section="4.3", statement="with many images the ViT is ahead", primary=False,
@@ -157,6 +157,7 @@ def _verdicts(scored: pd.DataFrame, untrained: pd.DataFrame | None, few_shot: bo
     from vitlab.claims.compare import closing, compare, gains, last_gain
 
     few, many = scored[AT].min(), scored[AT].max()
+    subset = few < many or scored["data.train_size"].notna().any()  # all images there are would be no few of them
     found: list[Verdict | None] = []
 
     def add(how: Callable[..., Verdict | None], claim: Claim, first: str, second: str, **point: Any) -> None:
@@ -168,13 +169,15 @@ def _verdicts(scored: pd.DataFrame, untrained: pd.DataFrame | None, few_shot: bo
         if few_shot:
             add(closing, replace(FEW_SHOT, primary=i == 0), vit, cnn, x=AT)
             continue
-        add(compare, replace(FEW, primary=i == 0), cnn, vit, at={AT: few})
+        if subset:
+            add(compare, replace(FEW, primary=i == 0), cnn, vit, at={AT: few})
         if few < many:
             add(compare, OVERTAKE, vit, cnn, at={AT: many})
         add(closing, replace(CATCH_UP, primary=i == 0), vit, cnn, x=AT)
         add(last_gain, PLATEAU, vit, cnn, x=AT)
     if not few_shot and (vits := _smaller_and_larger(scored["model"])):
-        add(compare, LARGE_FEW, *vits, at={AT: few})
+        if subset:
+            add(compare, LARGE_FEW, *vits, at={AT: few})
         add(gains, LARGE_MANY, *reversed(vits), x=AT)
     return tuple(verdict for verdict in found if verdict)
 

@@ -70,7 +70,7 @@ PRESETS = {
         learning_rates=peak_rates.DIGITS.chosen,
     ),
     "cifar10_cpu": replace(
-        CIFAR, steps_by_size={2000: 1500, 10_000: 3000, 49_000: 6000}, learning_rates=peak_rates.CIFAR10_SHORT.chosen
+        CIFAR, steps_by_size={2000: 1500, 10_000: 3000, 49_000: 6000}, learning_rates=peak_rates.CIFAR10_LONG.chosen
     ),
     "eurosat_cpu": InductiveBias(**recipes.EUROSAT_SIZES),
     "cifar10": replace(CIFAR, sizes=("Micro",), recipe=recipes.CIFAR_GPU, learning_rates=peak_rates.UNTUNED),

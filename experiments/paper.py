@@ -138,7 +138,7 @@ def forecast(found: Sequence[Part]) -> None:
     counted: set[str] = set()
     for part in found:
         try:
-            part.work = prepared(part.study.plan(part.settings), part.how, {})
+            part.work = prepared(part.study.plan(part.settings), part.how, dict(part.study.known(part.settings)))
         except ValueError as error:
             part.reason = str(error)
             continue

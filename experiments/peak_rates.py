@@ -18,17 +18,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Trials:
-    """Peak rates of families, and of sizes that had trials of their own: the one chosen, all that were tried, and
-    where the trials are (folders of results/).
+    """Peak rates of families, and of sizes that had trials of their own: the one chosen, all that were tried, on which
+    data set (by all of its names), where the trials are (folders of results/), and the steps of the longest of them.
     """
 
-    data: str
+    data: tuple[str, ...]
     evidence: tuple[str, ...]
+    longest: int
     chosen: Mapping[str, float]
     tried: Mapping[str, tuple[float, ...]]
 
-    def doubt(self, model: str, rate: float) -> str:
-        """Why the rate of a model is not a tuned one, in words; empty where it is."""
+    def doubt(self, model: str, rate: float, steps: float = 0) -> str:
+        """Why the rate of a model is not a tuned one for so many steps, in words; empty where it is."""
         own = next((name for name in called(model) if name in self.chosen), "")
         tried, best = self.tried.get(own, ()), self.chosen.get(own)
         if rate not in tried:
@@ -37,27 +38,33 @@ class Trials:
             return f"the rate of {model}, {rate:g}, is not {best:g}, the best of those that were tried"
         if len(tried) > 1 and rate in (min(tried), max(tried)):
             return f"the rate of {model}, {rate:g}, is at the edge of those that were tried"
+        if steps > LONGER * self.longest:
+            return f"the rate of {model}, {rate:g}, was tried for {self.longest:,} steps at most, not for {steps:,.0f}"
         return ""
 
 
+LONGER = 8  # times the steps of the trials, for which their rate still counts: three doublings
 FIVE = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 FAMILIES = ("ViT", "HybridViT", "ResNet")
 DIGITS = Trials(
-    "digits",
+    ("digits",),
     ("tuning/digits_100_800",),
+    300,
     {"ViT": 1e-2, "HybridViT": 1e-2, "ResNet": 3e-3},
     dict.fromkeys(FAMILIES, (1e-3, 3e-3, 1e-2, 3e-2)),
 )
 CIFAR10_SHORT = Trials(
-    "cifar10",
+    ("cifar10",),
     ("tuning/cifar10_2000", "tuning/cifar10_49000"),
+    600,
     {"ViT": 1e-3, "HybridViT": 1e-3, "ResNet": 1e-2},
     dict.fromkeys(FAMILIES, FIVE),
 )
 # Thousands of steps: 3,000 on 500 images and 6,000 on 49,000.
 CIFAR10_LONG = Trials(
-    "cifar10",
+    ("cifar10",),
     ("tuning/cifar10_500_49000", "tuning/cifar10_vit_micro"),
+    6000,
     {"ViT": 3e-3, "ViT-Micro": 3e-4, "HybridViT": 3e-3, "ResNet": 3e-2},
     {
         **dict.fromkeys(FAMILIES[:2], (3e-4, 1e-3, 3e-3, 1e-2)),
@@ -67,19 +74,21 @@ CIFAR10_LONG = Trials(
 )
 # 1,000 steps on 200 images and 2,500 on 16,000, at 32 px.
 EUROSAT_SHORT = Trials(
-    "eurosat_64",
+    ("eurosat_64", "eurosat"),  # a local copy's name and the card's
     (
         "tuning/eurosat_64_200_16000",
         "tuning/eurosat_64_vit_nano",
         "tuning/eurosat_64_hybrid",
         "tuning/eurosat_64_resnet_nano",
     ),
+    2500,
     {"ViT": 3e-3, "ViT-Nano": 1e-3, "HybridViT": 3e-3, "ResNet": 1e-2, "ResNet-Nano": 3e-2},
     {name: CIFAR10_LONG.tried[family(name)] for name in ("ViT", "ViT-Nano", "HybridViT", "ResNet", "ResNet-Nano")},
 )
 TINY_SHORT = Trials(
-    "tiny_imagenet_32",
+    ("tiny_imagenet_32",),
     ("tuning/tiny_imagenet_32_95000",),
+    798,
     {"ViT": 1e-3, "HybridViT": 3e-4, "ResNet": 1e-2},
     dict.fromkeys(FAMILIES, FIVE),
 )
@@ -92,8 +101,10 @@ def rate_doubts(rows: pd.DataFrame, data: str = "data.name") -> list[str]:
     at the edge of those that were tried. Nothing where several were `tried` for the rows themselves.
     """
     doubts, rows = [], rows[~(rows["tried"] > 1)] if "tried" in rows.columns else rows
-    for name, model, rate in rows[[data, "model", "recipe.lr"]].dropna().drop_duplicates().itertuples(index=False):
-        words = [trials.doubt(model, rate) for trials in TRIALS if trials.data == name.partition("@")[0]]
+    runs = rows.groupby([data, "model", "recipe.lr"], sort=False)
+    longest = runs["steps"].max() if "steps" in rows.columns else runs.size() * 0
+    for (name, model, rate), steps in longest.items():
+        words = [trials.doubt(model, rate, steps) for trials in TRIALS if name.partition("@")[0] in trials.data]
         if not words:
             doubts.append(f"no rates were tried on {name}")
         elif all(words):

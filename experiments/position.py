@@ -67,7 +67,7 @@ CIFAR = Ablation("cifar10", patch=4, seeds=3, train_size=8000)
 PRESETS = {
     "quick": Ablation(recipe=recipes.DIGITS_RECIPE, learning_rates=peak_rates.DIGITS.chosen),
     "cifar10_cpu": replace(
-        CIFAR, recipe=replace(recipes.CIFAR_LONG, steps=12_000), learning_rates=peak_rates.CIFAR10_SHORT.chosen
+        CIFAR, recipe=replace(recipes.CIFAR_LONG, steps=12_000), learning_rates=peak_rates.CIFAR10_LONG.chosen
     ),
     "eurosat_cpu": Ablation(**recipes.EUROSAT_FEW, learning_rates=peak_rates.EUROSAT_SHORT.chosen),
     "cifar10": replace(

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from vitlab.claims.claim import Verdict
     from vitlab.report.evidence import Evidence
 
-REACHES = "a plain ViT from scratch reaches {effect}%"
+REACHES = "a plain ViT from scratch reaches {exact}%"
 SLIDES = Claim(
-    "scratch.slides", "slides", "a plain ViT from scratch passes 71.36% on CIFAR-10", bound=0.7136, unit="%",
+    "scratch.slides", "slides", "a plain ViT from scratch passes 71.36% on CIFAR-10", bound=0.7136, unit="%", digits=2,
     paper="71.36", says={"holds": f"{REACHES}, above the slides' 71.36", "does not hold": f"{REACHES}, below 71.36"},
 )  # fmt: skip
 

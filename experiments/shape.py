@@ -85,7 +85,7 @@ PRESETS = {
         recipe=replace(recipes.DIGITS_RECIPE, batch_size=32),
     ),
     "cifar10_cpu": replace(
-        CIFAR, recipe=replace(recipes.CIFAR_LONG, steps=6000), learning_rates=peak_rates.CIFAR10_SHORT.chosen,
+        CIFAR, recipe=replace(recipes.CIFAR_LONG, steps=6000), learning_rates=peak_rates.CIFAR10_LONG.chosen,
     ),
     "cifar10": replace(CIFAR, depth=4, width=128, mlp_width=256, train_size=None, recipe=recipes.CIFAR_GPU),
     "paper": Shape(

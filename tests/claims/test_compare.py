@@ -23,7 +23,7 @@ SLOPE = np.polyfit(np.log2(SIZES), np.eye(len(SIZES)), 1)[0]  # what each size c
 
 def rows_of(scores: pd.DataFrame, by: str) -> pd.DataFrame:
     """Rows of both splits: each model at each value of `by`, the same in every seed."""
-    about = {"title": "Digits", "classes": 10, "images": IMAGES}
+    about = {"title": "Digits", "classes": 10, "images": IMAGES, "train_images": 3200}
     return pd.DataFrame(
         {"model": model, "seed": seed, by: at, "score": scores.loc[at, model], "split": split, **about}
         for model in scores
@@ -65,6 +65,8 @@ def test_a_lead_at_one_size(above) -> None:
 def test_a_trend_of_the_lead(how, kind, weights, above) -> None:
     verdict = how(above, table(), "A", "B", x=X)
     check(verdict.interval, kind, weighted(weights, -np.array(weights)))
+    if kind == "points":
+        check(verdict.odds, "odds", weighted(weights, -np.array(weights)))
     assert not verdict.failed and (verdict.about["few"], verdict.about["many"]) == (100, 3200)
 
 
@@ -86,6 +88,21 @@ def test_what_is_lost_under_a_change(second, above) -> None:
     if second:
         check(verdict.odds, "odds", weights, LOST)
     assert losses(above, rows, "A", "B", by="data.shuffle", before=0, after=1) is None
+
+
+def test_one_point_at_chance_cannot_hide_among_others(above) -> None:
+    """The mean over both train sizes is far above chance; a model at chance loses nothing and gains all."""
+    sizes = [
+        rows_of(scores, "data.shuffle").assign(train_images=n) for n, scores in ((50, LOST * 0 + 0.11), (800, LOST))
+    ]
+    rows = pd.concat(sizes).query("split == 'test'")
+    verdict = losses(above, rows, "A", by="data.shuffle", before=0, after=4)
+    reason = "A is 1.0 points above chance (11.0% of 10 classes), not 5 (train images: 50)"
+    assert verdict.failed == (reason,)
+    alone = losses(above, rows[rows["train_images"] == 50], "A", by="data.shuffle", before=0, after=4)
+    assert alone.failed == (reason.removesuffix(" (train images: 50)"),)
+    grown = rows_of(pd.DataFrame({"A": [0.11, 0.7, 0.8]}, index=SIZES[:3]), X).query("split == 'test'")
+    assert per_doubling(above, grown, "A", x=X).failed == (f"{reason.partition(' (train')[0]} (data.train size: 100)",)
 
 
 @pytest.mark.parametrize("vanishes", [False, True])

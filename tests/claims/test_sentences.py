@@ -37,6 +37,11 @@ def test_one_point_is_singular(above, judged) -> None:
     assert clause(verdict) == "with 500 images the ResNet is 1 point ahead"
 
 
+def test_what_is_held_against_a_number_is_said_as_exactly(above, judged) -> None:
+    claim = replace(above, bound=0.7136, digits=2, says={"holds": "it reaches {exact}%"})
+    assert answer(decide([judged(claim, [0.7142, 0.7141, 0.7143])])) == "It reaches 71.42%."
+
+
 def test_what_is_not_decided_says_why(above, judged) -> None:
     one, wide, failed = decide(
         [

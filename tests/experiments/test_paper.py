@@ -5,11 +5,12 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from experiments import NAMES, compare, paper, studies
+from experiments import NAMES, compare, paper, recipes, studies
 from experiments.data_scaling import STUDY
 from vitlab.study.study import main
 
@@ -79,6 +80,15 @@ def test_the_plan_is_said_with_its_hours_and_runs_of_several_count_once(tmp_path
     found = paper.parts(paper.Paper(studies=("scratch",), runs=tmp_path))
     paper.forecast(both := [*found, *paper.parts(paper.Paper(studies=("scratch",), runs=tmp_path))])
     assert both[0].left == 27 and both[1].left == 0 and both[0].seconds > 0 == both[1].seconds
+
+
+def test_runs_that_other_evidence_holds_are_not_counted_as_left(tmp_path):
+    (part,) = paper.parts(paper.Paper(studies=("compute_scaling",), runs=tmp_path))
+    also = (str(ROOT / "results" / "data_scaling" / "digits"),)
+    part.settings = replace(part.settings, seeds=3, recipe=recipes.DIGITS_RECIPE, also=also)
+    paper.forecast([part])
+    known = part.study.known(part.settings)
+    assert known and part.left == len({run.id for run in part.study.plan(part.settings)} - set(known))
 
 
 def test_only_what_was_done_counts_as_done(tmp_path, capsys, monkeypatch):

@@ -18,7 +18,7 @@ def test_rates_are_those_that_the_trials_chose(trials: Trials) -> None:
     seen = rows[rows["split"] == "validation"]
     whose = {model: next(name for name in called(model) if name in trials.chosen) for model in seen["model"].unique()}
     seen = seen.assign(whose=seen["model"].map(whose))
-    assert set(seen["data.name"]) == {trials.data}
+    assert set(seen["data.name"]) <= set(trials.data) and seen["steps"].max() == trials.longest
     assert len({len(tried) for tried in trials.tried.values()}) == 1, "every family has as many trials"
     for name, chosen in trials.chosen.items():
         own = seen[seen["whose"] == name]
@@ -40,6 +40,18 @@ def test_a_size_with_trials_of_its_own_is_judged_by_them_and_not_by_its_familys(
         "the rate of ViT-Nano/4, 0.003, is not 0.001, the best of those that were tried"
     ]
     assert doubts("ViT-Pico/4", 0.001) != []
+
+
+@pytest.mark.parametrize(("name", "lengths"), [("eurosat", [2500, 8000, 24_000]), ("cifar10", [600, 3200, 6000])])
+def test_a_rate_counts_for_trainings_up_to_three_doublings_longer_than_its_trials(
+    name: str, lengths: list[int]
+) -> None:
+    rate, tried = (0.003, 2500) if name == "eurosat" else (0.001, 600)
+    rows = pd.DataFrame({"data.name": name, "model": "ViT-Pico/4", "recipe.lr": rate, "steps": lengths})
+    assert rate_doubts(rows[rows["steps"] < lengths[-1]]) == []
+    (words,) = rate_doubts(rows)
+    short = f"was tried for {tried:,} steps at most, not for {lengths[-1]:,}"
+    assert words.endswith(short if name == "eurosat" else "is not 0.003, the best of those that were tried")
 
 
 def test_a_rate_that_trials_rejected_is_no_tuned_one() -> None:

@@ -97,6 +97,12 @@ def test_whether_the_vit_needs_more_is_not_decided_where_the_curves_are_one() ->
     assert f"Whether {VIT} needs more images than {CNN} is not decided (" in said
 
 
+def test_a_small_factor_that_is_decided_reads_as_one() -> None:
+    ahead = LearningCurve(CURVES[CNN].a * 0.98, CURVES[CNN].b, CURVES[CNN].c)
+    told = advised(rows({CNN: ahead, VIT: CURVES[CNN]}, noise=0.0).assign(images=10**8))
+    assert f"{VIT} needs 1.04 [1.04, 1.04] times as many images as {CNN}" in told.summary
+
+
 def test_models_are_held_together_where_all_of_them_have_been() -> None:
     """The ViT alone has been trained on most images so far: that says nothing of the other."""
     table = rows()

@@ -8,7 +8,7 @@ import pytest
 from experiments.data_scaling import PRESETS, DataScaling
 from experiments.inspection import Inspection
 from vitlab.data.info import DataInfo, SplitInfo
-from vitlab.study.cautions import after, before
+from vitlab.study.cautions import after, before, left_out
 from vitlab.tasks.settings import Recipe
 
 
@@ -33,6 +33,15 @@ def rows(validation: float, test: float, seeds: int = 3) -> pd.DataFrame:
 def test_nothing_is_said_of_a_good_answer_and_of_a_study_s_own_data():
     assert before(info(), SimpleNamespace(seeds=3)) == after(info(), rows(0.9, 0.89)) == []
     assert before(None, SimpleNamespace(seeds=1)) == after(None, rows(0.9, 0.1)) == []
+
+
+def test_runs_that_diverged_are_counted_where_the_rest_is_spoken_of():
+    runs = pd.DataFrame({"run": list("aabbcd"), "model": ["ViT"] * 4 + ["ResNet"] * 2})
+    kinds = runs.assign(failure=[None, None, "certain", "certain", "killed", None])
+    assert left_out(kinds) == [
+        "Warning: 1 of 2 runs of ViT diverged or failed for good; what follows is of the others."
+    ]
+    assert left_out(kinds.assign(failure=None)) == left_out(runs) == []
 
 
 @pytest.mark.parametrize(("images", "points"), [(25, "20"), (96, "10"), (99, "10")])

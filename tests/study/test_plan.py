@@ -65,6 +65,16 @@ def test_a_seed_that_was_stopped_and_a_rate_that_diverges_choose_nothing():
     assert set(best[RATE]) == {1.0} and set(best["tried"]) == {2} and best["seed"].nunique() == 4
 
 
+def test_a_rate_that_diverges_in_every_seed_was_tried_and_others_are_compared_on_the_seeds_of_all():
+    rows = trials(a=[0.2, 0.3, 0.1])
+    gone = rows[(rows[RATE] == 100.0) & (rows["split"] == "test")].assign(split=None, score=float("nan"))
+    best = best_rate(pd.concat([rows[rows[RATE] < 100.0], gone]), ["model"])
+    assert set(best[RATE]) == {10.0} and set(best["tried"]) == {3} and not best["at_edge"].any()
+    all_have = trials(a=[0.70, 0.72]).assign(seed=lambda rows: rows["seed"] + 2)
+    parts = trials(a=[0.9, 0.1]).query(f"(`{RATE}` == 1) == (seed == 0)")
+    assert set(best_rate(pd.concat([parts, all_have]), ["model"])[RATE]) == {10.0}, "seeds 0 and 1 have one rate each"
+
+
 def test_train_sizes_are_those_of_the_classes_that_are_used():
     assert Sized("digits@0,1", train_sizes=(2, 200)).checked_sizes() == (2, 200)
     with pytest.raises(ValueError, match="300"):  # of 360 images in all splits

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from vitlab.claims.claim import Claim, Verdict
 from vitlab.claims.curves import (
+    SIZES,
     curves,
     gain_weights,
     gap_curves,
@@ -95,15 +96,17 @@ def last_gain(claim: Claim, rows: pd.DataFrame, first: Any, second: Any, *, x: s
 
 
 def gains(claim: Claim, rows: pd.DataFrame, first: Any, second: Any, *, x: str, **more: Any) -> Verdict | None:
-    """The verdict on the lead of `first` over `second` at the largest `x` minus that at the smallest, in points."""
+    """The verdict on the lead of `first` over `second` at the largest `x` minus that at the smallest."""
     few, many = rows[x].min(), rows[x].max()
     there = rows[rows[x].isin((few, many))].groupby("model")[x].nunique()
     if few == many or not all(there.get(name) == 2 for name in (first, second)):
         return None
+    odds = with_log_odds(rows)
     values = paired(*(gap(rows, first, second, at={x: size}) for size in (many, few)))
+    more["odds"] = paired(*(gap(odds, first, second, at={x: size}, value=LOG_ODDS) for size in (many, few)))
     ends = [rows[(rows["model"] == name) & (rows[x] == size)] for name in (first, second) for size in (few, many)]
-    points = rows[rows[x].isin((few, many))]
-    return _along(claim, values, rows, first, second, x, points=points, sampling=sampling_error(*ends), **more)
+    more |= {"sampling": sampling_error(*ends), "odds_sampling": sampling_error(*ends, odds=True)}
+    return _along(claim, values, rows, first, second, x, points=rows[rows[x].isin((few, many))], **more)
 
 
 def losses(
@@ -124,7 +127,7 @@ def losses(
 
     about = {"first": first, "second": second, "after": after}
     more |= {"odds": lost(LOG_ODDS), "odds_sampling": sampling_error(*arms, odds=True)} if len(models) > 1 else {}
-    return judged(claim, lost("score"), arms, sampling=sampling_error(*arms), about=about, **more)
+    return judged(claim, lost("score"), arms, x=SIZES, sampling=sampling_error(*arms), about=about, **more)
 
 
 def per_doubling(
@@ -152,6 +155,7 @@ def per_doubling(
         gained("score"),
         arms,
         by=by,
+        x=x,
         odds=gained(LOG_ODDS),
         sampling=errors[0],
         odds_sampling=errors[1],
@@ -182,12 +186,14 @@ def _along(
     return _stated(claim, values, arms, [*doubts, *few_seeds(len(values)), *failed], **more)
 
 
-def _failing_points(rows: pd.DataFrame, x: str, untrained: pd.DataFrame | None) -> list[str]:
+def _failing_points(rows: pd.DataFrame, x: str, untrained: pd.DataFrame | None, *, by: str = "model") -> list[str]:
     """The preconditions that fail at any point of a curve: the first, and how many more."""
+    if rows[x].nunique() < 2:
+        return preconditions(rows, untrained, by=by)
     found: list[str] = []
     for at, there in rows.groupby(x):
         where = f" ({x.replace('_', ' ')}: {at:,g})"
-        found += [words + where for words in preconditions(there, untrained)]
+        found += [words + where for words in preconditions(there, untrained, by=by)]
     return found if len(found) < 2 else [f"{found[0]}, and {len(found) - 1} more of its points"]
 
 
@@ -197,16 +203,19 @@ def judged(
     arms: Iterable[pd.DataFrame],
     *,
     by: str = "model",
+    x: str = "",
     untrained: pd.DataFrame | None = None,
     doubts: Iterable[str] = (),
     **more: Any,
 ) -> Verdict:
     """`rule.judge` on any statistic of some arms (their rows), after the preconditions of each of them.
 
+    Where an arm has several points along column `x`, they are those of every point: their mean hides one at chance.
     `more` goes to `judge`: log-odds, sampling errors. `data` is what the claim is about, by default the rows' own sets.
     """
     arms = list(arms)
-    failed = [*doubts, *(words for rows in arms for words in preconditions(rows, untrained, by=by))]
+    each = (_failing_points(rows, x, untrained, by=by) if x else preconditions(rows, untrained, by=by) for rows in arms)
+    failed = [*doubts, *(words for found in each for words in found)]
     return _stated(claim, values, arms, failed, by=by, **more)
 
 

@@ -37,6 +37,7 @@ def names(verdict: Verdict) -> dict[str, Any]:
     """What a template of `Claim.says` can name, beside the verdict's own `about`.
 
     `effect` is signed and `size` is not, `amount` is the size with its unit ("9 points", "1 point"); all in `unit`.
+    `exact` is the effect with the claim's own digits, for one that is held against a number.
     """
     claim, interval = verdict.claim, verdict.interval
     mean, low, high = (readable(claim.scale * value) for value in (interval.mean, interval.low, interval.high))
@@ -44,6 +45,7 @@ def names(verdict: Verdict) -> dict[str, Any]:
     one = re.sub("^(point|doubling)s", r"\1", unit)
     amount = f"{size} {one if size == '1' else unit}"
     own = {"effect": mean, "size": size, "amount": amount, "low": low, "high": high, "unit": unit, "n": interval.n}
+    own["exact"] = f"{claim.scale * interval.mean:.{claim.digits}f}"
     said = {"statement": claim.statement.rstrip("."), "data": verdict.data, "subject": verdict.subject}
     return own | said | {"would_decide": verdict.would_decide} | dict(verdict.about)
 

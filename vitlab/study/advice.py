@@ -206,12 +206,18 @@ def _factor(rows: pd.DataFrame, vit: str, cnn: str) -> str:
     if not found:
         return f"How many more images {vit} needs than {cnn} cannot be said: they share no accuracy that each passes."
     last = found[-1]
-    times = f"{readable(last.interval.mean)} [{readable(last.interval.low)}, {readable(last.interval.high)}] times"
+    mean, low, high = map(_factor_of_images, (last.interval.mean, last.interval.low, last.interval.high))
+    times = f"{mean} [{low}, {high}] times"
     if last.interval.excludes(1):
         return f"For {100 * last.accuracy:.0f}% {vit} needs {times} as many images as {cnn}."
     return (
         f"Whether {vit} needs more images than {cnn} is not decided ({times} as many for {100 * last.accuracy:.0f}%)."
     )
+
+
+def _factor_of_images(times: float) -> str:
+    """A factor for reading, on its own side of 1."""
+    return f"{times:.2f}" if readable(times) == "1" else readable(times)
 
 
 def _pretrained(known: _Known) -> str:

@@ -72,6 +72,23 @@ def after(info: DataInfo | None, rows: pd.DataFrame) -> list[str]:
     return [words for words in said if words]
 
 
+def left_out(rows: pd.DataFrame) -> list[str]:
+    """Which models had runs that fail however often they are tried, as those whose loss is no number do: what is said
+    is of the seeds that came through.
+    """
+    if not {"run", "model", "failure"} <= set(rows.columns):
+        return []
+    runs = rows.dropna(subset=["run", "model"]).assign(failed=rows["failure"].eq("certain"))
+    counts = (
+        runs.groupby(["model", "run"], sort=False)["failed"].any().groupby("model", sort=False).agg(["sum", "size"])
+    )
+    return [
+        f"Warning: {failed} of {every} runs of {model} diverged or failed for good; what follows is of the others."
+        for model, failed, every in counts.itertuples()
+        if failed
+    ]
+
+
 def _one_class(info: DataInfo) -> str:
     """Where most test images are of one class."""
     common, always = info.majority or ("", 0.0)

@@ -64,13 +64,13 @@ def best_rate(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Of trainings, those with the rate of the best mean validation score in each group of `by`; both splits of them.
 
     Ties go to the smaller rate. The test split plays no part. A study is stopped within a seed, so that a group's last
-    one counts where it has all rates; a rate that has fewer seeds than another (the rest diverged) cannot win. A column
-    `tried` says how many rates there were, and `at_edge` whether the chosen one is the smallest or the largest of them:
-    a better one may lie beyond.
+    one counts where it has all rates; a rate that has fewer seeds than another (the rest diverged) cannot win, and the
+    others are compared on the seeds that all of them have. A column `tried` says how many rates there were, those that
+    diverged in every seed too where the rows have them, and `at_edge` whether the chosen one is the smallest or the
+    largest of them: a better one may lie beyond.
     """
     trials = rows[rows["split"] == "validation"]
-    means = trials.groupby([*by, RATE], dropna=False)["score"].mean().reset_index()
-    about = means.groupby(list(by), dropna=False)[RATE].agg(["nunique", "min", "max"]).reset_index()
+    about = rows.groupby(list(by), dropna=False)[RATE].agg(["nunique", "min", "max"]).reset_index()
     means = _comparable(trials, by).groupby([*by, RATE], dropna=False)["score"].mean().reset_index()
     best = means.sort_values(["score", RATE], ascending=[False, True], kind="stable").drop_duplicates(list(by))
     best = best.drop(columns="score").merge(about, on=list(by))
@@ -80,7 +80,7 @@ def best_rate(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 
 
 def _comparable(trials: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """The trials whose means can be compared: without a last seed that lacks rates, at the rates with most seeds.
+    """The trials whose means can be compared: at the rates with most seeds, of the seeds that have all of these.
 
     Nothing of a group in which no seed has all of these rates.
     """
@@ -96,4 +96,4 @@ def _comparable(trials: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     trials = trials[(count(trials, "seed") == 1) | ~last | (rates == most(trials, rates))]
     seeds = count(trials, "seed", RATE)
     trials = trials[seeds == most(trials, seeds)]
-    return trials[most(trials, count(trials, RATE, "seed")) == count(trials, RATE)]
+    return trials[count(trials, RATE, "seed") == count(trials, RATE)]

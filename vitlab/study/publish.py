@@ -23,7 +23,8 @@ from vitlab.report.provenance import portable, provenance, read_provenance
 from vitlab.report.readme import readme
 from vitlab.report.site import COMMITTED, SCRIPT, plotly_script, redraw_command, site
 from vitlab.runs.run import Run
-from vitlab.runs.stored import checksum, drawable, frame, merged, rows_content, to_csv, write_rows
+from vitlab.runs.stored import checksum, drawable, frame, merged, planned, rows_content, to_csv, write_rows
+from vitlab.study.cautions import left_out
 from vitlab.study.command_line import plain, program
 
 if TYPE_CHECKING:
@@ -99,7 +100,11 @@ def made(
         drawn = study.draw(counted, settings)
     except NothingToShow:
         drawn = Evidence(summary="Too few runs have finished to compare anything.")
-    drawn = replace(drawn, summary=" ".join([*record.get("cautions", []), drawn.summary]).strip())
+    warnings = [
+        *record.get("cautions", []),
+        *([] if study.diverged else left_out(planned(rows, record.get("plan", ())))),
+    ]
+    drawn = replace(drawn, summary=" ".join([*warnings, drawn.summary]).strip())
     text = to_csv(rows)
     about = {**record["rows"], "count": len(rows), "checksum": checksum(text)}
     about |= {"seed": sorted(set(counted["seed"].dropna().tolist()))} if "seed" in counted else {}
