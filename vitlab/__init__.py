@@ -22,18 +22,24 @@ def _register() -> None:
 
 
 class _WhenTimmIsImported(MetaPathFinder):
-    """Registers our models at the end of the first `import timm`, then steps aside."""
+    """Registers our models at the end of the first `import timm`, then steps aside; others may look for it before."""
+
+    looking = False
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        if name != "timm":
+        if name != "timm" or self.looking:
             return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec("timm")
+        self.looking = True  # so that the other finders are asked
+        try:
+            spec = importlib.util.find_spec("timm")
+        finally:
+            self.looking = False
         if spec is not None and spec.loader is not None:
             execute = spec.loader.exec_module
 
             def execute_and_register(module: ModuleType) -> None:
                 execute(module)
+                sys.meta_path.remove(self)
                 _register()
 
             spec.loader.exec_module = execute_and_register  # type: ignore[method-assign]

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
+from torch.nn import functional as F
 
 from vitlab.evaluation import linear_probe
 
@@ -23,6 +24,28 @@ def test_it_equals_scikit_learns_regression_on_standardised_features():
     assert found.validation_accuracy == pytest.approx(
         reference.score((validation[0] - mean) / std, validation[1]), abs=0.02
     )
+
+
+def test_two_classes_have_the_objective_that_is_stated():
+    """Minimised directly over both rows of W; half the penalty on their difference is another boundary."""
+    parts = split(60, 0, noise=3.0), split(9000, 1, noise=3.0)
+    (x, labels), test = ((features[labels < 6], labels[labels < 6]) for features, labels in parts)
+    mean, std, l2 = x.mean(0), x.std(0, correction=0), 0.3
+    x, x_test = ((part - mean) / std for part in (x, test[0]))
+    weights, bias = torch.zeros(2, 10, requires_grad=True), torch.zeros(2, requires_grad=True)
+    solver = torch.optim.LBFGS([weights, bias], max_iter=500, tolerance_grad=1e-9, line_search_fn="strong_wolfe")
+
+    def loss() -> torch.Tensor:
+        solver.zero_grad()
+        value = F.cross_entropy(x @ weights.T + bias, labels - 4) + l2 / 2 * weights.square().sum()
+        value.backward()
+        return value
+
+    solver.step(loss)
+    expected = float(((x_test @ weights.T + bias).argmax(1) == test[1] - 4).float().mean())
+    found = linear_probe((x, labels), (x, labels), (x_test, test[1]), l2s=[l2])
+    other = linear_probe((x, labels), (x, labels), (x_test, test[1]), l2s=[2 * l2])
+    assert found.test_accuracy == pytest.approx(expected, abs=2e-4) and abs(other.test_accuracy - expected) > 5e-4
 
 
 def test_l2_is_chosen_on_validation_and_not_on_test():

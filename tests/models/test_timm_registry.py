@@ -11,11 +11,14 @@ from timm.optim import create_optimizer_v2
 
 import vitlab
 from vitlab.models import timm_registry
+from vitlab.models.weight_files import timm_numerics
 
 
 def test_importing_vitlab_is_cheap_and_timm_learns_the_names_when_it_comes():
     code = (
-        "import sys, vitlab; assert not {'torch', 'timm', 'numpy'} & set(sys.modules); import timm; "
+        "import sys, vitlab; assert not {'torch', 'timm', 'numpy'} & set(sys.modules); import importlib.util; "
+        "assert importlib.util.find_spec('timm'); "  # as packages look whether it is there
+        "import timm; assert not any('WhenTimm' in type(one).__name__ for one in sys.meta_path); "
         "print(timm.create_model('vitlab_vit_pico_patch4_32', num_classes=3).num_classes)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -43,6 +46,23 @@ def test_a_registered_model_serves_timms_tools(images):
     assert model(batch).shape == model.forward_features(batch).shape == (2, 192)
     model.reset_classifier(4)
     assert model(batch).shape == (2, 4) and model.get_classifier().out_features == 4
+
+
+def test_a_resnet_takes_the_zeros_that_timms_training_script_passes_and_no_dropout():
+    zeros = {"drop_rate": 0.0, "drop_path_rate": 0.0}
+    assert timm.create_model("vitlab_resnet_pico_32", num_classes=3, **zeros).num_classes == 3
+    with pytest.raises(ValueError, match="dropout"):
+        timm.create_model("vitlab_resnet_pico_32", drop_rate=0.1)
+
+
+@pytest.mark.parametrize("act", ["gelu", "gelu_tanh", "relu", "quick_gelu"])
+def test_what_a_timm_model_computes_with_is_read_off_it(act):
+    theirs = timm.create_model("vit_tiny_patch16_224", img_size=32, num_classes=3, depth=1, act_layer=act).eval()
+    if act == "quick_gelu":
+        with pytest.raises(ValueError, match="QuickGELU; ours have GELU"):
+            timm_numerics("vit", theirs)
+        return
+    assert timm_numerics("vit", theirs) == {"activation": act, "norm_eps": 1e-6, "numerics": "timm"}
 
 
 def test_names_are_unique_and_settings_are_passed():

@@ -49,6 +49,16 @@ def features(run, place, *, batch=256, listener=SILENT):
     return frozen_features(run, model, data, "test", pixels, place.store, listener, batch=batch)
 
 
+def test_features_of_equal_weights_with_another_activation_are_others(place, tmp_path):
+    weights, found = create("ViT-Pico/2", image_size=8, num_classes=10).state_dict(), []
+    for activation in ("gelu", "relu"):
+        model = create("ViT-Pico/2", image_size=8, num_classes=10, activation=activation)
+        model.load_state_dict(weights)
+        path = save_checkpoint(model, tmp_path / f"{activation}.safetensors")
+        found.append(features(Run("ViT-Pico/2", DIGITS, init=str(path)), place))
+    assert not torch.allclose(*found, atol=1e-2)
+
+
 @pytest.mark.parametrize("head", ["linear", "tanh"])
 def test_fine_tuning_leaves_the_tanh_layer_of_pre_training_behind_unless_it_asks_for_one(place, tmp_path, head):
     """Section 3.1: one hidden layer with tanh at pre-training, one zero linear layer at fine-tuning."""

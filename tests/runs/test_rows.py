@@ -33,6 +33,9 @@ options = st.fixed_dictionaries(
         "pooling": st.sampled_from(["gap", "cls"]),
         "depth": st.integers(1, 9),
         "drop_path": st.floats(0.01, 0.9),
+        "dropout": st.sampled_from([0, 0.0, 1.0, 0.1]),
+        "class_token": st.booleans(),
+        "layers": st.lists(st.integers(1, 3), min_size=1, max_size=4).map(tuple),
     },
 ).map(lambda found: tuple(found.items()))
 data = st.builds(Data, st.just("digits"), st.just("00ff"), train_size=st.none() | st.integers(10, 999))

@@ -44,6 +44,10 @@ def test_sigmoid_sums_over_the_classes_and_averages_over_the_images(answers, sha
     expected = -(wanted * np.log(chance) + (1 - wanted) * np.log(1 - chance)).sum(-1).mean()
     assert loss(logits, targets, loss="sigmoid", label_smoothing=share) == pytest.approx(expected, rel=1e-5)
     assert loss(logits, torch.from_numpy(wanted).float(), loss="sigmoid") == pytest.approx(expected, rel=1e-5)
+    half = logits.bfloat16()
+    assert loss(half, targets, loss="sigmoid", label_smoothing=share) == pytest.approx(
+        loss(half, torch.from_numpy(wanted).float(), loss="sigmoid"), rel=1e-6
+    ), "targets are not rounded"
     if not share:
         each = [log_loss(np.eye(CLASSES)[targets][:, k], chance[:, k]) for k in range(CLASSES)]
         assert expected == pytest.approx(sum(each)), "a sum of binary losses"

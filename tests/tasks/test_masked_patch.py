@@ -243,6 +243,25 @@ def test_a_run_trains_saves_the_model_alone_and_starts_a_classifier(place):
     assert not loaded["head.weight"].any()
 
 
+def test_the_best_weights_are_tested_with_the_mask_and_the_head_of_their_step(place, tmp_path: Path):
+    """At a constant rate a training that ends at the best step of a longer one is its beginning."""
+    recipe = Recipe(steps=80, evaluations=16, lr=0.01, schedule="constant", warmup_steps=5, batch_size=32)
+    for seed in range(6):
+        run = replace(RUN, model="ViT-Pico/2", recipe=recipe, seed=seed, snapshots=0)
+        stops = iter([False] * 70)
+        execute(run, place, Listener(lambda event: None, lambda stops=stops: next(stops, True)))
+        (test,) = (row for row in execute(run, place, QUIET).rows if row["split"] == "test")
+        if (best := test["best_step"]) < 70:
+            break
+    else:
+        pytest.fail("no training had its best step before it was resumed")
+    shorter = replace(run, recipe=replace(recipe, steps=best, evaluations=best // 5))
+    (end,) = (row for row in execute(shorter, replace(place, runs=tmp_path), QUIET).rows if row["split"] == "test")
+    assert end["best_step"] == best
+    for name in ("score", "color_accuracy", "loss"):
+        assert test[name] == end[name], name
+
+
 def test_stopped_and_resumed_is_bit_for_bit_the_same(place, tmp_path: Path):
     execute(RUN, place, QUIET)
     again = replace(place, runs=tmp_path)

@@ -54,8 +54,10 @@ def linear_probe(
     x, x_validation, x_test = _standardised(train[0], validation[0], test[0])
     best: tuple[float, float, bool, float] | None = None
     regression = LogisticRegression(warm_start=True, max_iter=max_iterations)
+    # Of two classes it fits the difference of the rows of W, whose square is twice theirs.
+    weight = len(x) / 2 if len(classes) == 2 else len(x)
     for l2 in sorted(l2s, reverse=True):
-        converged = _fit(regression.set_params(C=1 / (l2 * len(x))), x, targets["train"])
+        converged = _fit(regression.set_params(C=1 / (l2 * weight)), x, targets["train"])
         accuracy = float((regression.predict(x_validation) == targets["validation"]).mean())
         if best is None or accuracy > best[0]:
             best = (accuracy, l2, converged, float((regression.predict(x_test) == targets["test"]).mean()))

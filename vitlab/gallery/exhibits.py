@@ -210,6 +210,8 @@ def view(subject: Subject, model: ViT, seen: Inspection, name: str, pixels: Tens
     kept = [seen.attention[layer] for layer in chosen]
     focus = [focus_of(matrix, model)[0] for matrix in kept]
     shares, classes = seen.logits[0].softmax(-1).topk(min(best, seen.logits.shape[1]))
+    about: dict[str, Any] = {"grid": model.grid, "prefix": model.prefix_tokens, "pooling": model.config.pooling}
+    rollout = attention_rollout(seen.attention, **about)
     return View(
         name,
         pixels.permute(1, 2, 0).numpy(),
@@ -217,7 +219,7 @@ def view(subject: Subject, model: ViT, seen: Inspection, name: str, pixels: Tens
         tuple(layer + 1 for layer in chosen),
         np.stack([reduced(matrix[0]).numpy() for matrix in kept]),
         torch.stack(focus).numpy(),
-        attention_rollout(seen.attention, grid=model.grid, prefix=model.prefix_tokens)[0].numpy(),
+        rollout[0].numpy(),
         truth,
     )
 

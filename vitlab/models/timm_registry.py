@@ -114,10 +114,14 @@ def pretrained_for(timm_name: str, name: str, px: int) -> tuple[str, dict[str, A
     raise ValueError(f"{timm_name} has no pretrained weights: take timm's own, or vitlab.models.load")
 
 
+def is_resnet(name: str) -> bool:
+    """Whether a name of the zoo is a ResNet's, and no hybrid's."""
+    return name.startswith("R") and "+" not in name
+
+
 def pooling_of(name: str, global_pool: str | None) -> dict[str, str]:
     """timm's `global_pool` as a setting of the model; ValueError for one that it cannot have."""
-    resnet = name.startswith("R") and "+" not in name
-    allowed = {"avg": {}} if resnet else {"avg": {"pooling": "gap"}, "token": {"pooling": "cls"}}
+    allowed = {"avg": {}} if is_resnet(name) else {"avg": {"pooling": "gap"}, "token": {"pooling": "cls"}}
     if global_pool and global_pool not in allowed:
         raise ValueError(f"global_pool={global_pool!r} of {name}: choose from {', '.join(allowed)}")
     return allowed[global_pool] if global_pool else {}
@@ -125,12 +129,15 @@ def pooling_of(name: str, global_pool: str | None) -> dict[str, str]:
 
 def entry_point(timm_name: str, name: str, px: int) -> Any:
     """The function that timm calls for one of our names; it takes `img_size`, `in_chans`, `num_classes`, `drop_rate`,
-    `drop_path_rate`, and the settings of the model. `drop_rate` is the paper's dropout, in all layers."""
+    `drop_path_rate`, and the settings of the model. `drop_rate` is the paper's dropout, in all layers; a ResNet has
+    none, and takes the zeros that timm's tools pass."""
 
     def make(pretrained: bool = False, pretrained_cfg: Any = None, **arguments: Any) -> TimmModel:
         ours = {"in_chans": "in_channels", "drop_rate": "dropout", "drop_path_rate": "drop_path"}
         kept = {ours.get(key, key): value for key, value in arguments.items() if key not in IGNORED}
         kept |= pooling_of(name, kept.pop("global_pool", None))
+        if is_resnet(name):
+            kept = {key: value for key, value in kept.items() if value or key not in ("dropout", "drop_path")}
         source, about = pretrained_for(timm_name, name, px) if pretrained else ("", {})
         known = about.get("num_classes", 1000)
         classes = kept.pop("num_classes", known)

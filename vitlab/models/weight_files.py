@@ -36,6 +36,7 @@ INTERPOLATION = {
     "huggingface": "bicubic",
 }
 HUGGINGFACE_ACTIVATIONS = {"gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "relu": "relu"}
+TIMM_ACTIVATIONS = {"GELU": "gelu", "GELUTanh": "gelu_tanh", "ReLU": "relu"}
 HUGGINGFACE_TYPES = {
     "model_type": str,
     "hidden_act": str,
@@ -212,4 +213,18 @@ def read_timm(name: str) -> Found:
     except (RuntimeError, OSError, ValueError) as error:
         raise ValueError(f"timm could not give weights for {name!r}: {error}") from error
     grid = getattr(getattr(model, "patch_embed", None), "grid_size", None)
-    return found(f"timm's {name}", model.state_dict(), grid=None if grid is None else (grid[0], grid[1]))
+    grid = None if grid is None else (grid[0], grid[1])
+    return found(f"timm's {name}", model.state_dict(), grid=grid, numerics=timm_numerics(name, model))
+
+
+def timm_numerics(name: str, model: Any) -> dict[str, Any]:
+    """What a timm model computes with; ValueError for a non-linearity that ours do not have."""
+    numerics = dict(NUMERICS["timm"])
+    layers = list(getattr(model, "blocks", ()))
+    if layers and hasattr(layers[0], "mlp"):
+        act = layers[0].mlp.act
+        kind = "GELUTanh" if getattr(act, "approximate", "none") == "tanh" else type(act).__name__
+        if kind not in TIMM_ACTIVATIONS:
+            raise ValueError(f"timm's {name} has {kind}; ours have {', '.join(TIMM_ACTIVATIONS)}.")
+        numerics |= {"activation": TIMM_ACTIVATIONS[kind], "norm_eps": layers[0].norm1.eps}
+    return numerics

@@ -8,7 +8,7 @@ needs only the images that its draws take, which are known before: a hundredth o
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,9 @@ from vitlab.evaluation import (
     linear_probe,
     weights_fingerprint,
 )
+from vitlab.models import Model
 from vitlab.models.facts import known_facts
+from vitlab.models.zoo import settings_of
 from vitlab.runs.build_model import build_model
 from vitlab.runs.place import Listener, Stopped
 from vitlab.runs.run import Run
@@ -101,7 +103,7 @@ def frozen_features(
     found = FeatureCache(store.folder / "features").extract(
         model,
         normalised(data, split, pixels, batch, listener, only),
-        name=f"{run.model} {dict(run.options)}",
+        name=f"{run.model} {sorted(settings_of(cast(Model, model)).overrides.items())}",  # also what loading changed
         data=f"{data.fingerprint} {run.data.classes}",
         split=split if whole else f"{split} {weights_fingerprint({'only': only})}",
         image_size=(data.image_size, data.image_size),

@@ -177,13 +177,13 @@ def _run_of(row: Mapping[str, Any], by_run: Mapping[str, Mapping[str, Any]], sou
 
 
 def _with_options(run: Run, row: Mapping[str, Any]) -> Run:
-    """`run` with the row's model options, in that order of them which gives the row's identity."""
-    cells = ((name[len(OPTION) :], _option(value)) for name, value in row.items() if name.startswith(OPTION))
-    options = [(name, value) for name, value in cells if value is not None]
-    for order in itertools.permutations(options):
-        found = dataclasses.replace(run, options=order)
-        if row.get("run") in (None, found.id):
-            return found
+    """`run` with the row's model options, of the types and in the order that give the row's identity."""
+    cells = {name[len(OPTION) :]: value for name, value in row.items() if name.startswith(OPTION) and not _empty(value)}
+    for values in itertools.product(*map(_options, cells.values())):
+        for order in itertools.permutations(zip(cells, values, strict=True)):
+            found = dataclasses.replace(run, options=order)
+            if row.get("run") in (None, found.id):
+                return found
     raise ValueError(f"The settings in the row of run {row['run']} are not those of that run: the row was altered.")
 
 
@@ -219,10 +219,13 @@ def _typed(name: str, value: Any, hint: Any) -> Any:
         raise ValueError(f"{name} is {value!r} in a row, which is no {hint}.") from None
 
 
-def _option(value: Any) -> Any:
-    """A model option from its cell: a whole number, a number, a truth or a word."""
-    if _empty(value):
-        return None
-    if isinstance(value, str):
-        return {"True": True, "False": False}.get(value, value)
-    return int(value) if float(value).is_integer() else float(value)
+def _options(cell: Any) -> list[Any]:
+    """What a model option may have been, the likeliest first: its cell has lost the type, and may be one of a tuple."""
+    if isinstance(cell, str):
+        truth = {"True": [True], "False": [False]}.get(cell, [])
+        words = cell.split()
+        numbers = [tuple(map(int, words))] if all(word.lstrip("-").isdecimal() for word in words) else []
+        return [*truth, cell, *numbers]
+    number = float(cell)
+    whole = [int(number)] if number.is_integer() else []
+    return [*whole, number, *([bool(number)] if number in (0, 1) else []), *((one,) for one in whole)]

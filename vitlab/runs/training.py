@@ -43,10 +43,11 @@ class Rounds(pl.Callback):
         self.rounds, self.keep_at = rounds, {round((i + 1) * rounds / run.snapshots) for i in range(run.snapshots)}
         self.curve: list[dict[str, float]] = []
         self.best, self.best_step, self.seconds, self.wall = -math.inf, 0, 0.0, 0.0
+        self.beside: dict[str, torch.Tensor] = {}  # the task's own weights at the best; the file has the model's alone
 
     def state_dict(self) -> dict[str, Any]:
         """What must survive a restart."""
-        return {name: getattr(self, name) for name in ("curve", "best", "best_step", "seconds", "wall")}
+        return {name: getattr(self, name) for name in ("curve", "best", "best_step", "beside", "seconds", "wall")}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up again what `state_dict` gave."""
@@ -86,7 +87,7 @@ class Rounds(pl.Callback):
         self.curve.append({"step": step, "train_loss": loss, "validation": score, "lr": rate})
         better = score > self.best
         if better:
-            self.best, self.best_step = score, step
+            self.best, self.best_step, self.beside = score, step, _beside(module)
         files = self._files(module, better)
         round_s = time.perf_counter() - self.started
         self.wall += round_s
@@ -154,10 +155,16 @@ def train(
     trainer.strategy.barrier()  # until rank 0 has written
     tests = {"last": _test(trainer, module, images)}
     load_whole(model, load_file(store.weights(run)))
+    module.load_state_dict(callback.beside, strict=False)
     tests["best"] = _test(trainer, module, images) if callback.best_step < trainer.global_step else tests["last"]
     if team.rank == 0:
         store.put(run, {"curve.csv": csv_bytes(callback.curve)})
     return [row | _how(micro, team) for row in _rows(run, data, len(indices), callback, tests)]
+
+
+def _beside(module: nn.Module) -> dict[str, torch.Tensor]:
+    """A task's own weights, beside those of its model: [mask] and the head of masked patch prediction."""
+    return {name: w.detach().cpu().clone() for name, w in module.named_parameters() if not name.startswith("model.")}
 
 
 def _how(micro: int | None, team: Team) -> dict[str, Any]:
@@ -181,7 +188,9 @@ def _images(run: Run, data: ImageData, indices: torch.Tensor, steps_per_round: i
 
 
 def cost_of(run: Run, image_size: int, classes: int) -> Count:
-    """Parameters and forward FLOPs per image of the run's model; a plan has few models and many runs."""
+    """Parameters and forward FLOPs per image of the run's model, which has a classifier whatever the task: the head of
+    masked patch prediction is left out. A plan has few models and many runs.
+    """
     return _cost(run.model, image_size, classes, run.options)
 
 

@@ -126,7 +126,7 @@ class Classification(TrainingTask):
         """Mean loss over a batch of logits (B, K) and targets (B,), or soft targets (B, K) from mixup and cutmix."""
         if self.task.loss == "softmax":
             return F.cross_entropy(logits, targets, label_smoothing=self.task.label_smoothing)
-        soft = targets if targets.ndim == 2 else F.one_hot(targets, self.num_classes).to(logits.dtype)
+        soft = targets if targets.ndim == 2 else F.one_hot(targets, self.num_classes).float()
         soft = soft * (1 - self.task.label_smoothing) + self.task.label_smoothing / self.num_classes
         # The authors sum the binary cross-entropies over the classes and average over the images.
         return F.binary_cross_entropy_with_logits(logits, soft, reduction="none").sum(-1).mean()
