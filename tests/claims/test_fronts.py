@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vitlab.claims.fronts import fronts, less_cost, ratio_sampling, still_gains
+from vitlab.claims.fronts import fronts, lead, less_cost, ratio_sampling, still_gains
 
 AXES = {"by": "family", "cost": "flops"}
 
@@ -29,6 +29,19 @@ def test_what_was_spent_in_vain_counts_against_a_front_that_still_gains(above, d
     assert found["ViT"]["flops"].max() == 4 and not verdict.failed
     assert verdict.interval.mean == pytest.approx(odds if not dearer else 0.0, abs=0.01)
     assert verdict.interval.low < verdict.interval.mean, "an interval is never of width zero"
+
+
+def test_a_lead_rests_on_the_points_around_its_budget(above):
+    rows = trained({"ViT": [0.11, 0.3, 0.5, 0.6], "ResNet": [0.55, 0.65]})
+    rows.loc[rows["family"] == "ResNet", "flops"] *= 5
+    found = fronts(rows, **AXES)
+    verdict = lead(above, found, "ResNet", "ViT", **AXES)
+    assert verdict.about["few"] == "5" and verdict.failed == (), "the ViT is at chance at a budget of 1 alone"
+    assert verdict.interval.mean == pytest.approx(0.55 - (0.5 + 0.1 * np.log2(5 / 4)))
+    late = trained({"ViT": [0.09, 0.10, 0.11, 0.12], "ResNet": [0.55, 0.65]})
+    late.loc[late["family"] == "ResNet", "flops"] *= 5
+    (failed,) = lead(above, fronts(late, **AXES), "ResNet", "ViT", **AXES).failed
+    assert failed == "ViT is 1.5 points above chance (11.5% of 10 classes), not 5"
 
 
 def test_a_front_of_less_than_a_doubling_says_so(above):

@@ -96,8 +96,7 @@ def lead(
         at_few, at_many = (paired(*(_at(line, budget) for line in lines)) for budget in (few, many))
         return paired(at_few, at_many) if vanishes else at_few
 
-    ends = [arm[arm[cost] == arm[cost].min()] for arm in arms]
-    ends += [arm[arm[cost] == arm[cost].max()] for arm in arms] if vanishes else []
+    ends = [_around(arm, budget, cost) for budget in (few, many)[: 1 + vanishes] for arm in arms]
     return judged(
         claim,
         ahead("score"),
@@ -109,6 +108,12 @@ def lead(
         odds_sampling=sampling_error(*ends, odds=True),
         about={"first": first, "second": second, "few": readable(few), "many": readable(many)},
     )
+
+
+def _around(arm: pd.DataFrame, budget: float, cost: str) -> pd.DataFrame:
+    """The rows of the one or two points of a front that its value at a budget is read between."""
+    spent = arm[cost]
+    return arm[spent.isin((spent[spent <= budget].max(), spent[spent >= budget].min()))]
 
 
 def still_gains(

@@ -38,7 +38,8 @@ class Upstream(Settings):
     head: Literal["linear", "tanh"] = "linear"
     """tanh: pre-training with a hidden layer before a ViT's classifier (section 3.1); fine-tuning leaves it behind."""
     finetune: Recipe = Recipe(optimizer="sgd", weight_decay=0.0, warmup_steps=0)
-    """Recipe of fine-tuning, except for its rate."""
+    """Recipe of fine-tuning, except for its rate. Its pixels are normalised by the new set, those of frozen weights as
+    these were trained."""
     finetune_size: int | None = None
     """Number of fine-tuning images of each set; by default all."""
     rates: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03)
