@@ -53,6 +53,11 @@ class Rounds(pl.Callback):
         """Take up again what `state_dict` gave."""
         self.__dict__.update(state)
 
+    def take_best(self, module: TrainingTask) -> None:
+        """Load the best weights: the model's from their file, and those that the task has beside it."""
+        load_whole(cast(Model, module.model), load_file(self.store.weights(self.run)))
+        module.load_state_dict(self.beside, strict=False)
+
     def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Start the round's clock and sums, which stay on the device so that no step waits for a number."""
         self.started = time.perf_counter()
@@ -154,8 +159,7 @@ def train(
         trainer.fit(module, images, ckpt_path=checkpoint, weights_only=True)
     trainer.strategy.barrier()  # until rank 0 has written
     tests = {"last": _test(trainer, module, images)}
-    load_whole(model, load_file(store.weights(run)))
-    module.load_state_dict(callback.beside, strict=False)
+    callback.take_best(module)
     tests["best"] = _test(trainer, module, images) if callback.best_step < trainer.global_step else tests["last"]
     if team.rank == 0:
         store.put(run, {"curve.csv": csv_bytes(callback.curve)})
