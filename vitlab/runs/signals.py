@@ -77,4 +77,16 @@ class Ending:
             raise KeyboardInterrupt
 
 
+@contextmanager
+def deaf() -> Iterator[None]:
+    """Processes that are started in here hear no signals: a terminal and a batch system signal the whole group, but it
+    is the study that stops the others. Signals to this process wait until the end.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 ending = Ending()

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from multiprocessing import resource_tracker
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
@@ -21,7 +21,7 @@ from typing import Any
 from vitlab.runs.engine import Message, Team
 from vitlab.runs.inside import WORKER_ENVIRONMENT, Inside, answer, set_up, use_card
 from vitlab.runs.place import WorkerDied
-from vitlab.runs.signals import SIGNALS
+from vitlab.runs.signals import deaf
 
 
 class Worker:
@@ -37,20 +37,20 @@ class Worker:
     def __init__(self, threads: int, card: str = "") -> None:
         for name, value in WORKER_ENVIRONMENT.items():
             os.environ.setdefault(name, value)
-        methods = multiprocessing.get_all_start_methods()
-        context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-        if "forkserver" in methods:
+        served = "forkserver" in multiprocessing.get_all_start_methods()
+        context: Any = multiprocessing.get_context("forkserver" if served else "spawn")
+        if served:
             context.set_forkserver_preload(["vitlab.runs.preload"])
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=serve, args=(theirs, threads, card))
         resource_tracker.ensure_running()  # It would take the signals' mask off again.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # What is started inherits it: a terminal and a
-        try:  # batch system signal the whole group, but it is the study that stops the others.
-            self.process.start()
+        try:
+            with deaf():
+                (forkserver.ensure_running if served else self.process.start)()
+            if served:  # which waits for the server's imports, and hears signals meanwhile
+                self.process.start()
         except (EOFError, ConnectionError) as error:
             raise WorkerDied("The server that forks the workers was killed before this one began.") from error
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
         self.ready, self.card = False, card
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from vitlab.claims.claim import Claim
 from vitlab.runs.place import WorkerDied
 from vitlab.runs.run import Run
-from vitlab.runs.signals import ending
+from vitlab.runs.signals import INTERRUPTED, STOPPED, ending
 from vitlab.runs.store import WEIGHTS
 from vitlab.study.command_line import Execution, fail, parse
 from vitlab.study.own_data import Photographs
@@ -129,4 +129,5 @@ def end_with(work: Callable[[], int]) -> None:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from None
     except KeyboardInterrupt:
-        raise SystemExit(130) from None
+        print("Stopped.", file=sys.stderr)
+        raise SystemExit(STOPPED if ending.signalled else INTERRUPTED) from None
