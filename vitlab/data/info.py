@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from vitlab.data.cache import known_unread
+from vitlab.data.cache import known_bad, unreadable, without
 from vitlab.data.cards import Card
+from vitlab.data.filling import Bad
 from vitlab.data.layout import Layout, Native, by_stamp, default_size, fingerprint, resolve, title
 from vitlab.data.memo import recall
 from vitlab.data.sources import find_source
@@ -30,7 +31,8 @@ class SplitInfo:
 
 @dataclass(frozen=True)
 class DataInfo:
-    """`sizes` by split, after the carving; `image_size` in pixels, the default; `card` of the set or of its original.
+    """`sizes` by split, after the carving and without the images of `unread`; `image_size` in pixels, the default;
+    `card` of the set or of its original.
 
     `fingerprint` is the identity of the images and their splits, None before a download; that of files which are too
     large to be hashed in a second changes with them (`layout.by_stamp`). `title` says how the data differs from what
@@ -97,18 +99,20 @@ def describe(source: str, cache: Path | None = None) -> DataInfo:
         return _not_fetched(found, recall(cache, found.hub or found.name))
     layout = resolve(found)
     known = _cheap(layout, cache)
+    bad = known_bad(layout, known, cache) if cache and known else {}
+    splits = tuple(_split(layout, name, bad) for name in layout.splits)
     return DataInfo(
         name=found.name,
         title=title(layout),
         num_classes=len(found.classes),
-        sizes={name: len(indices) for name, (_, indices) in layout.splits.items()},
+        sizes={split.name: split.size for split in splits},
         image_size=default_size(layout),
         card=found.card,
         fingerprint=known or by_stamp(layout),
-        splits=tuple(_split(layout, name) for name in layout.splits),
+        splits=splits,
         native=layout.native,
         left_out=found.left_out,
-        unread=known_unread(layout, known, cache) if cache and known else {},
+        unread={where: why for where, why in unreadable(layout, bad).items() if where not in found.left_out.broken},
     )
 
 
@@ -128,8 +132,9 @@ def _not_fetched(card: Card, known: str | None) -> DataInfo:
     return DataInfo(card.name, card.title, card.num_classes, card.sizes, card.image_size, card, known, splits)
 
 
-def _split(layout: Layout, name: str) -> SplitInfo:
-    labels, classes = layout.labels(name), layout.source.classes
+def _split(layout: Layout, name: str, bad: Bad) -> SplitInfo:
+    classes, raw = layout.source.classes, layout.splits[name][0]
+    labels = layout.source.rows[raw].labels[without(layout, bad, name)]
     counts = np.bincount(labels, minlength=len(classes)).tolist()
     return SplitInfo(name, len(labels), layout.origins[name], dict(zip(classes, counts, strict=True)))
 

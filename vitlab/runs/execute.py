@@ -20,6 +20,7 @@ from vitlab.data.loading import ImageData, load_data
 from vitlab.data.selection import select_classes
 from vitlab.data.shuffle import patch_order, shuffle_patches
 from vitlab.data.sources import lasting
+from vitlab.data.walk import few
 from vitlab.errors import suggest
 from vitlab.machine import commit, hardware, versions
 from vitlab.runs.failures import Failure
@@ -44,7 +45,8 @@ def images_of(run: Run, place: Place) -> ImageData:
     """The run's images at its resolution, decoded once a process and shared by the runs that follow.
 
     Raises:
-        ValueError: if the images are no longer those that the plan described, or cannot be shuffled as it says.
+        ValueError: if the images are no longer those that the plan described, or cannot be shuffled as it says, and
+            for a class without an image that can be read.
     """
     source = run.data.source or run.data.name
     data = _decoded(source, run.data.image_size, place.cache, place.skip_bad_images)
@@ -53,7 +55,19 @@ def images_of(run: Run, place: Place) -> ImageData:
         raise ValueError(f"The images of {source!r} changed after the plan was made; start the study again.")
     if run.data.shuffle is not None:
         data = shuffle_patches(data, run.data.shuffle, run.data.shuffle_seed)
-    return select_classes(data, run.data.classes) if run.data.classes else data
+    data = select_classes(data, run.data.classes) if run.data.classes else data
+    _check_classes(data)
+    return data
+
+
+def _check_classes(data: ImageData) -> None:
+    """Raise ValueError for a class that has no training image since none of its own can be read."""
+    there = set(data.train.labels.unique().tolist())
+    if data.unread and (lost := [name for number, name in enumerate(data.classes) if number not in there]):
+        raise ValueError(
+            f"No training image of the class {few(map(repr, lost))} can be read. Repair or add some, or take the class "
+            "out of the folder."
+        )
 
 
 def execute(run: Run, place: Place, listener: Listener) -> Outcome:

@@ -31,7 +31,7 @@ from vitlab.study.engines import Machinery, check, device_here, machinery
 from vitlab.study.own_data import options_given
 from vitlab.study.profile import profile
 from vitlab.study.publish import Written, conclude, export, recorded, show, together
-from vitlab.study.speeds import Understood, understood
+from vitlab.study.speeds import Understood, looked_at, understood
 from vitlab.study.unused import unused
 
 if TYPE_CHECKING:
@@ -110,6 +110,7 @@ def conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[str
     plan = study.plan(settings)
     kept = dict(study.known(settings)) | (made_before(plan, folder, old, how) if how.extend else {})
     work = prepared(plan, how, kept)
+    about = looked_at(settings, how).info if known.info and how.skip_bad_images else known.info
     for words in other_images(old, work, folder):
         console.print(words, highlight=False, markup=False, soft_wrap=True)
     announce(console, work, known.seconds)
@@ -126,7 +127,7 @@ def conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[str
         if any(row["status"] == "finished" for row in rows):
             table = together(stored(folder, how), rows, study.name)  # others may have written there meanwhile
             record = recorded(study, settings, plan, arguments, table, measured)
-            record |= {"cautions": said} if (said := cautions.after(known.info, planned(table, record["plan"]))) else {}
+            record |= {"cautions": said} if (said := cautions.after(about, planned(table, record["plan"]))) else {}
             written = conclude(study, settings, folder, table, record, pictures(study, settings, work))
             tracker.evidence(folder, sorted({str(row["data.name"]) for row in rows if "data.name" in row}))
             finished(written, how)

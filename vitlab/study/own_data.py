@@ -80,13 +80,11 @@ def suited(
     given: Collection[str],
     taught: Photographs,
     machine: Machine,
-    *,
-    unread: int = 0,
 ) -> Suited:
     """`settings` with all that is not `given` taken from the images and the machine.
 
     The largest images, then the largest models, for which there is time for enough steps; then as many steps as fit.
-    `unread` images cannot be read and are left out. Raises ValueError for what is given and cannot be.
+    Raises ValueError for what is given and cannot be.
     """
     base = merged(settings, {"models": ("ViT", "ResNet"), "recipe": taught.recipe}, given)
     if hasattr(base, "init"):
@@ -97,7 +95,7 @@ def suited(
             if not any(name.startswith("rates") for name in given):
                 base = merged(base, {"rates_by_family": taught.finetune_rates}, given)
     if hasattr(base, "train_sizes"):
-        sizes = train_sizes(info.sizes["train"] - unread, info.num_classes)
+        sizes = train_sizes(info.sizes["train"], info.num_classes)
         base = merged(base, {"train_sizes": sizes, "steps_by_size": {}}, given)
     best: Suited | None = None
     for change in candidates(base, info, given):
