@@ -151,6 +151,15 @@ def test_a_rate_of_one_family_leaves_the_others_as_they_were_tuned(photos):
     assert rates["ViT"] == 0.7 and rates["ResNet"] == peak_rates.CIFAR10_SHORT.chosen["ResNet"]
 
 
+@pytest.mark.parametrize("steps", ["", "--steps"])
+def test_the_steps_of_one_size_leave_those_of_the_others_as_they_are_chosen(photos, steps):
+    words, sizes = ("--train_sizes", "30", "90", "200", *steps.split()), {"train_sizes": (30, 90, 200)}
+    found = chosen(photos, 500, *words, "--steps_by_size.90", "7", **sizes, steps_by_size={90: 7}).settings
+    share = 50 * round(found.recipe.steps * math.sqrt(30 / 200) / 50)
+    assert found.steps_by_size == ({90: 7} if steps else {30: share, 90: 7})
+    assert {run.recipe.steps for run in plan(found) if trains(run) and run.data.train_size == 90} == {7}
+
+
 def test_a_larger_vit_takes_its_own_rate_in_long_trainings_unless_the_family_is_given_one(photos):
     models = ("ViT-Pico/8", "ViT-Nano/8", "ViT-Micro/8")
     words = ["--steps", "2000", "--models", *models]

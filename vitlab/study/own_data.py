@@ -109,7 +109,7 @@ def suited(
 
 
 def merged(settings: Any, chosen: Mapping[str, Any], given: Collection[str]) -> Any:
-    """`settings` with what was `chosen` where the command line did not say otherwise."""
+    """`settings` with what was `chosen` where the command line did not say otherwise, of a family or a size too."""
     new = {name: value for name, value in chosen.items() if name not in given and hasattr(settings, name)}
     for name, recipe in new.items():
         if isinstance(recipe, Recipe):
@@ -120,6 +120,9 @@ def merged(settings: Any, chosen: Mapping[str, Any], given: Collection[str]) -> 
         kept = {name: rate for name, rate in settings.learning_rates.items() if f"learning_rates.{name}" in given}
         others = {name: rate for name, rate in new["learning_rates"].items() if family(name) not in kept}
         new["learning_rates"] = kept if "lr" in given else {**others, **kept}
+    if "steps_by_size" in new:
+        own = {size: steps for size, steps in settings.steps_by_size.items() if f"steps_by_size.{size}" in given}
+        new["steps_by_size"] = {**new["steps_by_size"], **own}
     return replace(settings, **new)
 
 
