@@ -126,6 +126,16 @@ def test_every_choice_is_one_line_with_its_option_and_what_was_left_out_is_said(
     assert "HybridViT" in said[-1] and "--sizes Nano" in said[-1] and "--image_size 64" in said[-1]
 
 
+def test_a_patch_that_is_given_cuts_images_of_any_size(photos):
+    asked = {"image_size": 50, "patch": 2}
+    found = chosen(photos, 500, "--image_size", "50", "--patch", "2", **asked).settings
+    assert (found.image_size, found.patch) == (50, 2)
+    with pytest.raises(ValueError, match="or the --patch that you want"):
+        chosen(photos, 500, "--image_size", "50", image_size=50)
+    alone = {"image_size": 50, "models": ("ResNet",)}
+    assert chosen(photos, 500, "--image_size", "50", "--models", "ResNet", **alone).settings.image_size == 50
+
+
 def test_the_data_of_a_preset_that_has_none_are_not_named(photos, tmp_path):
     for study, words in ((inspection, "preset quick."), (head, "preset quick, which was made for digits.")):
         settings = replace(study.PRESETS["quick"], data=str(photos))

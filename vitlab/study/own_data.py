@@ -136,15 +136,17 @@ def train_sizes(images: int, classes: int) -> tuple[int, ...]:
 
 def candidates(settings: Any, info: DataInfo, given: Collection[str]) -> Iterator[dict[str, Any]]:
     """Image size, patch and model size, from the cheapest on."""
-    sides = [settings.image_size] if "image_size" in given else _sides(settings, info, given)
+    sides = [settings.image_size] if "image_size" in given else sides_for(settings, info, given)
+    cut = "patch" not in given and any(model in FAMILIES[:2] for model in settings.models)
+    patches = {side: patch_for(side) if cut else settings.patch for side in sides}
     for side in sides:
-        yield {"image_size": side, "patch": patch_for(side), "sizes": LADDER[:1]}
+        yield {"image_size": side, "patch": patches[side], "sizes": LADDER[:1]}
     if "sizes" not in given and any(model in FAMILIES for model in settings.models):
         for size in LADDER[1:]:
-            yield {"image_size": sides[-1], "patch": patch_for(sides[-1]), "sizes": (size,)}
+            yield {"image_size": sides[-1], "patch": patches[sides[-1]], "sizes": (size,)}
 
 
-def _sides(settings: Any, info: DataInfo, given: Collection[str]) -> list[int]:
+def sides_for(settings: Any, info: DataInfo, given: Collection[str]) -> list[int]:
     """Pixels that the images have and patches tile: the largest cheap size, and those above."""
     patches = [int(found[1]) for model in settings.models if (found := re.search(r"/(\d+)$", model))]
     patches += [settings.patch] if "patch" in given else []
@@ -192,8 +194,7 @@ def longest(
     """`settings` with as many steps as there is time for, else with the fewest, on fewer train sizes: four, which still
     tell a learning curve, or three.
     """
-    ceiling = max(ENOUGH, EPOCHS * info.sizes["train"] / settings.recipe.batch_size)
-    lengths = [steps for steps in LENGTHS if steps <= ceiling]
+    lengths = lengths_for(settings, info)
     found: list[Suited] = []
     every = getattr(settings, "train_sizes", ())
     four, three = tuple(dict.fromkeys(every[:1] + every[-3:])), every[::-2][::-1]
@@ -204,6 +205,12 @@ def longest(
         if found[-1].seconds <= BUDGET:
             break
     return found[-1]
+
+
+def lengths_for(settings: Any, info: DataInfo) -> list[int]:
+    """Steps to choose from, the fewest first: up to a hundred epochs, and what rates were tuned for."""
+    ceiling = max(ENOUGH, EPOCHS * info.sizes["train"] / settings.recipe.batch_size)
+    return [steps for steps in LENGTHS if steps <= ceiling]
 
 
 def of_length(settings: Any, steps: int, given: Collection[str], taught: Photographs) -> Any:
