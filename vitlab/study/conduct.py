@@ -32,7 +32,7 @@ from vitlab.study.own_data import options_given
 from vitlab.study.profile import profile
 from vitlab.study.publish import Written, conclude, export, recorded, show, together
 from vitlab.study.speeds import Understood, looked_at, understood
-from vitlab.study.unused import unused
+from vitlab.study.unused import not_redrawn, unused
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,9 +73,11 @@ class Work:
         return estimate(runs, {run: self.rows(run) for run in self.every}, self.prepared, self.by.jobs or 1)
 
 
-def redraw(study: Study, settings: Any, how: Execution) -> int:
-    """Remake the evidence of stored rows, as the settings that were asked for say; returns the exit code."""
+def redraw(study: Study, settings: Any, how: Execution, arguments: Sequence[str]) -> int:
+    """Remake the evidence of stored rows, as the settings on record say; returns the exit code."""
     folder = study.evidence_folder(settings, how)
+    for words in not_redrawn(lambda other: study.evidence_folder(other, how), settings, options_given(arguments)):
+        print(words)
     rows, record = read_rows(folder, accept_edited=how.accept_edited), read_provenance(folder)
     known = build(type(settings), record["settings"])
     try:
@@ -101,6 +103,7 @@ def conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[str
     console = Console(emoji=False)  # a name may have the letters of one
     tracker = Tracker(study.name, how.wandb, how.runs)
     check(how)  # A mistake shows before the images are read.
+    check_writable(how.runs, "The runs", "--runs")
     known = said_first(console, study, settings, how, arguments)
     settings = known.settings
     folder = study.evidence_folder(settings, how)
@@ -162,11 +165,11 @@ def measure(study: Study, settings: Any, how: Execution) -> tuple[Rows, int]:
     return rows, 0
 
 
-def check_writable(folder: Path) -> None:
-    """Raise ValueError where the evidence could not be written to `folder`, before hours are spent on it."""
+def check_writable(folder: Path, what: str = "The evidence", option: str = "--results") -> None:
+    """Raise ValueError where `what` could not be written to `folder`, before hours are spent on it."""
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not (there.is_dir() and os.access(there, os.W_OK)):
-        raise ValueError(f"The evidence cannot be written to {folder}: {there} cannot. Name another --results.")
+        raise ValueError(f"{what} cannot be written to {folder}: {there} cannot. Name another {option}.")
 
 
 def stored(folder: Path, how: Execution) -> pd.DataFrame | None:

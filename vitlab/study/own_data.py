@@ -177,7 +177,7 @@ def precise(settings: Any, given: Collection[str], machine: Machine) -> Any:
     """`settings` in the precision that is the faster one here: not every CPU computes in bf16."""
     chosen = settings.recipe.precision
     if "precision" not in given:
-        name, side = settings.model_names()[0], settings.image_size
+        name, side = settings.bare()[0].model, settings.image_size
         chosen = max(dict.fromkeys((chosen, "fp32")), key=lambda word: machine.speed(name, side, word))
     kinds = [kind for kind in ("recipe", "finetune") if hasattr(settings, kind)]
     return merged(settings, {kind: replace(getattr(settings, kind), precision=chosen) for kind in kinds}, given)
