@@ -12,6 +12,7 @@ from vitlab.data.cache import known_bad, unreadable, without
 from vitlab.data.cards import Card
 from vitlab.data.filling import Bad
 from vitlab.data.layout import Layout, Native, by_stamp, default_size, fingerprint, resolve, title
+from vitlab.data.leaks import Leaks, leaks
 from vitlab.data.memo import recall
 from vitlab.data.sources import find_source
 from vitlab.data.walk import LeftOut, counted, few
@@ -38,7 +39,7 @@ class DataInfo:
     large to be hashed in a second changes with them (`layout.by_stamp`). `title` says how the data differs from what
     the card describes. `native` is what the headers of a few images say, None before a download; `left_out` what a
     folder holds beside the images that are used; `unread` the images, with the reason, that could not be read when they
-    were loaded before.
+    were loaded before. `leaks` is what test has in common with training, of a person's own images.
     """
 
     name: str
@@ -52,6 +53,7 @@ class DataInfo:
     native: Native | None = None
     left_out: LeftOut = LeftOut()
     unread: Mapping[str, str] = field(default_factory=dict)
+    leaks: Leaks = Leaks()
 
     @property
     def classes(self) -> dict[str, int]:
@@ -98,6 +100,7 @@ def describe(source: str, cache: Path | None = None) -> DataInfo:
     if isinstance(found, Card):
         return _not_fetched(found, recall(cache, found.hub or found.name))
     layout = resolve(found)
+    common = Leaks() if found.card or _large(layout) else leaks(layout)
     known = _cheap(layout, cache)
     bad = known_bad(layout, known, cache) if cache and known else {}
     splits = tuple(_split(layout, name, bad) for name in layout.splits)
@@ -113,6 +116,7 @@ def describe(source: str, cache: Path | None = None) -> DataInfo:
         native=layout.native,
         left_out=found.left_out,
         unread={where: why for where, why in unreadable(layout, bad).items() if where not in found.left_out.broken},
+        leaks=common,
     )
 
 
@@ -141,9 +145,11 @@ def _split(layout: Layout, name: str, bad: Bad) -> SplitInfo:
 
 def _cheap(layout: Layout, cache: Path | None) -> str | None:
     known = cache and recall(cache, layout.stamp())
-    if known or sum(rows.nbytes() for rows in layout.source.rows.values()) <= CHEAP_BYTES:
-        return fingerprint(layout, cache, keep=False)
-    return None
+    return fingerprint(layout, cache, keep=False) if known or not _large(layout) else None
+
+
+def _large(layout: Layout) -> bool:
+    return sum(rows.nbytes() for rows in layout.source.rows.values()) > CHEAP_BYTES
 
 
 def _class_sizes(info: DataInfo) -> str:
