@@ -56,7 +56,9 @@ def test_test_images_that_are_those_of_training_are_counted(tmp_path: Path, fold
     assert describe(str(root)).leaks == Leaks()
     for place in ("cat/copy.png", "dog/copy.png"):  # also under another label
         (root / "test" / place).write_bytes((root / "train" / "cat" / "000.png").read_bytes())
-    assert describe(str(root)).leaks == Leaks(copies=2)
+    assert describe(str(root)).leaks == Leaks({"cat": 1, "dog": 1})
+    folder(root / "train", {"owl": 10}, 200)
+    assert describe(str(root)).only((1, 2)).leaks == Leaks({"dog": 1})
 
 
 def test_folders_below_classes_that_are_split_are_counted(tmp_path: Path, folder: Folder) -> None:

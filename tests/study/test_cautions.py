@@ -53,7 +53,7 @@ def test_few_test_images_are_said_with_their_sampling_error(images, points):
 
 
 def test_test_images_that_are_not_new_are_said():
-    (copies, folders) = before(replace(info(), leaks=Leaks(copies=7, folders=12)), SimpleNamespace(seeds=3))
+    (copies, folders) = before(replace(info(), leaks=Leaks({"c0": 4, "c1": 3}, folders=12)), SimpleNamespace(seeds=3))
     assert "7 of the 400 test images are among those of training too" in copies
     assert "12 folders below the class folders have images both in training and in test" in folders
 

@@ -53,7 +53,7 @@ class DataInfo:
     native: Native | None = None
     left_out: LeftOut = LeftOut()
     unread: Mapping[str, str] = field(default_factory=dict)
-    leaks: Leaks = Leaks()
+    leaks: Leaks = field(default_factory=Leaks)
 
     @property
     def classes(self) -> dict[str, int]:
@@ -67,7 +67,10 @@ class DataInfo:
             return self
         splits = tuple(_of_classes(split, classes, len(classes) / self.num_classes) for split in self.splits)
         sizes = {split.name: split.size for split in splits}
-        return replace(self, num_classes=len(classes), splits=splits, sizes=sizes)
+        kept = {name for split in splits for name in split.classes}
+        copies = {name: count for name, count in self.leaks.copies.items() if name in kept}
+        found = replace(self.leaks, copies=copies)
+        return replace(self, num_classes=len(classes), splits=splits, sizes=sizes, leaks=found)
 
     @property
     def chance(self) -> float:

@@ -5,7 +5,8 @@ that are split.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from vitlab.data.encoded import FileRows
 from vitlab.data.layout import Layout
@@ -13,18 +14,20 @@ from vitlab.data.layout import Layout
 
 @dataclass(frozen=True)
 class Leaks:
-    """`copies`: test images whose file is, byte for byte, that of a training image too; `folders`: how many folders
-    below class folders have images both in training and in test.
+    """`copies`: by class, test images that are, byte for byte, training images too, of whichever class; `folders`: how
+    many folders below class folders have images both in training and in test.
     """
 
-    copies: int = 0
+    copies: Mapping[str, int] = field(default_factory=dict)
     folders: int = 0
 
 
 def leaks(layout: Layout) -> Leaks:
     """What of the training images comes back in the test images of `layout`, all of whose files are read."""
     train = set(_hashes(layout, "train"))
-    return Leaks(sum(one in train for one in _hashes(layout, "test")), _split_folders(layout))
+    labels = zip(_hashes(layout, "test"), layout.labels("test").tolist(), strict=True)
+    copies = Counter(layout.source.classes[label] for one, label in labels if one in train)
+    return Leaks(dict(copies), _split_folders(layout))
 
 
 def _hashes(layout: Layout, split: str) -> list[bytes]:

@@ -92,7 +92,7 @@ def left_out(rows: pd.DataFrame) -> list[str]:
 
 def _leaks(info: DataInfo) -> list[str]:
     """Where the test images are not new to who was trained."""
-    copies, folders, tests = info.leaks.copies, info.leaks.folders, info.sizes["test"]
+    copies, folders, tests = sum(info.leaks.copies.values()), info.leaks.folders, info.sizes["test"]
     found = []
     if copies:
         found.append(
