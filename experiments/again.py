@@ -112,7 +112,7 @@ def measure(settings: Again, how: Execution) -> Iterator[dict[str, Any]]:
     for done, one in enumerate(drawn):
         if time.time() > end:
             raise Stopped(f"The time is up: {done} of {len(drawn)} runs were made again.")
-        if not (again := made_again(one, device)):
+        if not (again := made_again(one, device, skip_bad_images=how.skip_bad_images)):
             raise Stopped(f"{one.run} was stopped.")
         row = compared(one, again)
         print(f"{one.run}: agrees: {judged(row)}", flush=True)

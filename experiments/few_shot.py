@@ -19,6 +19,7 @@ import tyro
 from vitlab.claims.claim import Claim, Verdict
 from vitlab.claims.phrases import UNSAID
 from vitlab.runs.run import Run
+from vitlab.study.settings import data_of
 from vitlab.study.study import Study, main
 from vitlab.study.upstream import MEAN, Upstream, fine_tuned, folder, origin, with_mean
 from vitlab.tasks.settings import FewShot, LinearProbe, NearestNeighbours
@@ -69,11 +70,13 @@ def plan(settings: FewShotStudy) -> list[Run]:
     """For each seed and model: what its frozen weights are worth on every set, then their fine-tunings."""
     found: list[Run] = []
     for start in settings.starts():
-        for data in settings.sets().values():
+        for source, data in settings.sets().items():
+            images = settings.finetune_size or data_of(source)[1].only(data.classes).sizes["train"]
             some = settings.on_subset(start, data)
+            nearest = NearestNeighbours(min(NearestNeighbours.k, images))  # a small set has no twenty of them
             few = replace(start, data=data, task=settings.few_shot)
             found += [few, replace(few, init=None, init_fingerprint="")]
-            found += [replace(some, task=task) for task in (LinearProbe(), NearestNeighbours())]
+            found += [replace(some, task=task) for task in (LinearProbe(), nearest)]
             found += settings.fine_tunings(start, data)
     return found
 

@@ -27,7 +27,7 @@ import tyro
 from vitlab.data.cards import cards
 from vitlab.data.words import parted
 from vitlab.runs.display import duration
-from vitlab.study.command_line import Execution, parse, program, seconds
+from vitlab.study.command_line import Execution, at_home, parse, program, seconds
 from vitlab.study.study import Study, end_with
 from . import NAMES, studies
 
@@ -246,7 +246,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     def work() -> int:
         words = sys.argv[1:] if arguments is None else list(arguments)
         called = " ".join(program("paper"))
-        paper = tyro.cli(Paper, prog=called, description=__doc__, args=words, use_underscores=True)
+        paper = at_home(tyro.cli(Paper, prog=called, description=__doc__, args=words, use_underscores=True))
         with ending:
             return redraw_all(paper) if paper.redraw else conduct_all(paper)
 

@@ -14,6 +14,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from vitlab.claims.claim import Claim
+from vitlab.data.sources import set_name
 from vitlab.errors import suggest
 from vitlab.report.families import family
 from vitlab.runs.rows import labelled
@@ -142,7 +143,7 @@ def verdicts(steps: pd.DataFrame) -> tuple[Verdict, ...]:
 def folder(settings: Scratch) -> str:
     """Where the evidence goes: the data's name with the length of training, so that ladders stand side by side."""
     steps, epochs = settings.recipe.steps, settings.recipe.epochs
-    return f"{data_of(settings.data)[0].name}_" + (f"{steps}_steps" if epochs is None else f"{epochs:g}_epochs")
+    return f"{set_name(settings.data)}_" + (f"{steps}_steps" if epochs is None else f"{epochs:g}_epochs")
 
 
 STUDY = Study(

@@ -82,13 +82,18 @@ def higher(settings: Transfer, start: Run, native: Data) -> list[Run]:
 
 
 def resolution_sets(settings: Transfer) -> set[str]:
-    """The sets that are fine-tuned at all resolutions, by name or their card's; ValueError for an unknown one."""
+    """The sets that are fine-tuned at all resolutions, by name or their card's; ValueError for an unknown one.
+
+    Those of a preset count where --downstream still has them, and not where it names other sets.
+    """
     described = [(source, *data_of(source)) for source in settings.downstream]
     names = {info.card.name: source for source, data, info in described if info.card and not data.classes}
     names |= {name: source for source, data, _ in described for name in (data.name, source)}
-    if unknown := [name for name in settings.resolution_sets if name not in names]:
+    ours = {name for preset in PRESETS.values() for name in preset.resolution_sets}
+    asked = [name for name in settings.resolution_sets if name in names or name not in ours]
+    if unknown := [name for name in asked if name not in names]:
         raise ValueError(f"--resolution_sets has {', '.join(unknown)}; the downstream sets are {', '.join(names)}.")
-    return {names[name] for name in settings.resolution_sets} or set(settings.downstream)
+    return {names[name] for name in asked} or set(settings.downstream)
 
 
 def draw(rows: pd.DataFrame, settings: Transfer) -> Evidence:

@@ -14,10 +14,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from vitlab.data.sources import set_name
 from vitlab.report.families import family
 from vitlab.runs.run import Run
 from vitlab.study.plan import RATE, SEED, best_rate, grid
-from vitlab.study.settings import Sized, check_families, data_of
+from vitlab.study.settings import Sized, check_families
 from vitlab.study.study import Study, main
 from . import peak_rates, recipes
 
@@ -160,7 +161,7 @@ def summary(best: pd.DataFrame) -> str:
 
 def folder(settings: Tuning) -> str:
     """Where the evidence goes: the data's name with the train sizes."""
-    return "_".join([data_of(settings.data)[0].name, *map(str, settings.train_sizes)])
+    return "_".join([set_name(settings.data), *map(str, settings.train_sizes)])
 
 
 STUDY = Study(

@@ -27,6 +27,9 @@ def bad_sources(root: Path) -> dict[str, tuple[Path | str, str]]:
     (root / "broken" / "train-0.parquet").write_text("no table")
     parquet.write_table(arrow.table({"text": ["a"], "label": [0]}), (root / "text.parquet"))
     (root / "columns").mkdir()
+    for name in ("cat", "dog"):
+        (root / "phone" / name).mkdir(parents=True)
+        (root / "phone" / name / "1.HEIC").write_bytes(b"-")
     (root / "text.parquet").rename(root / "columns" / "train.parquet")
     for name, classes in (("a", CIFAR), ("b", tuple("abcdefghij"))):
         write_parquet(root / "two" / name / "train.parquet", 20, classes, 0)
@@ -41,6 +44,10 @@ def bad_sources(root: Path) -> dict[str, tuple[Path | str, str]]:
         "class too small for a test split": (root / "tiny", "No test split .* single image left .dog."),
         "class too small for validation": (root / "small", "No validation split .* single image left .dog."),
         "class without images": (root / "hollow", "dog holds no images"),
+        "photographs of another format": (
+            root / "phone",
+            "holds no images .*[12] .heic; convert photographs to JPEG or PNG",
+        ),
         "class of the test folder alone": (root / "strange", "'dgo', which the train folder lacks.*'dog'"),
         "no table": (root / "broken", "not a readable parquet file"),
         "table without images": (root / "columns", "has the columns text, label; an image column"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,32 @@ def test_any_mode_becomes_an_rgb_square(kind: str, size: int) -> None:
     pixels = decode_square(data, size)
     assert pixels.shape == (3, size, size) and pixels.dtype == np.uint8
     assert np.abs(pixels.astype(int) - np.array(expected).reshape(3, 1, 1)).max() <= 2
+
+
+@pytest.mark.parametrize(
+    ("mode", "levels", "named"),
+    [
+        ("F", (0, 4095), "from 0 to 4095; those from 0 to 1 or 0 to 255 are read"),
+        ("F", (-1000, 0.5), "from -1000 to 0.5; "),
+        ("F", (0, math.inf), "are read, so scale them"),
+        ("I", (0, 70_000), "from 0 to 70000; those from 0 to 65,535 are read"),
+        ("I", (-1024, 3000), "from -1024 to 3000; "),
+    ],
+)
+def test_grey_levels_of_no_known_scale_are_refused_in_place_of_becoming_white(
+    mode: str, levels: tuple[float, float], named: str
+) -> None:
+    image = solid(mode, levels[0])
+    image.putpixel((3, 3), levels[1])
+    with pytest.raises(ValueError, match=named):
+        decode_square(encoded(image, "TIFF"), 20)
+
+
+def test_a_rounding_error_beyond_the_scale_is_none_of_its_values() -> None:
+    image = solid("F", -0.2)
+    image.putpixel((3, 3), 255.3)
+    pixels = decode_square(encoded(image, "TIFF"), 20)
+    assert pixels.max() == 255 and pixels.min() == 0
 
 
 @pytest.mark.parametrize("shape", [(30, 10), (10, 30), (31, 17), (10, 10)])

@@ -12,6 +12,7 @@ import pytest
 
 from vitlab.data import describe, load_data
 from vitlab.data.info import lines
+from vitlab.data.leaks import Leaks
 
 Folder = Callable[..., Path]
 
@@ -47,6 +48,31 @@ def test_what_was_understood_of_a_folder(tmp_path: Path, folder: Folder) -> None
         "  Not used: 4 files of other kinds (2 .heic, 1 .cr2, 1 .txt); 1 image in Train/, outside of "
         "class folders; 3 images in more/, which is no split."
     )
+
+
+def test_test_images_that_are_those_of_training_are_counted(tmp_path: Path, folder: Folder) -> None:
+    root = folder(tmp_path / "set" / "train", {"cat": 10, "dog": 10}).parent
+    folder(root / "test", {"cat": 5, "dog": 5}, 100)
+    assert describe(str(root)).leaks == Leaks()
+    for place in ("cat/copy.png", "dog/copy.png"):  # also under another label
+        (root / "test" / place).write_bytes((root / "train" / "cat" / "000.png").read_bytes())
+    assert describe(str(root)).leaks == Leaks({"cat": 1, "dog": 1})
+    folder(root / "train", {"owl": 10}, 200)
+    assert describe(str(root)).only((1, 2)).leaks == Leaks({"dog": 1})
+
+
+def test_folders_below_classes_that_are_split_are_counted(tmp_path: Path, folder: Folder) -> None:
+    root = tmp_path / "patients"
+    for number, name in enumerate(("ill", "well")):
+        folder(root / name, {f"patient{one}": 10 for one in range(4)}, 100 * number)
+    assert 1 <= describe(str(root)).leaks.folders <= 8
+    whole = folder(tmp_path / "other" / "cat", {"photos": 20}).parent  # one folder is no group
+    folder(whole, {"dog": 20}, 200)
+    assert describe(str(whole)).leaks == Leaks()
+    folder(tmp_path / "both" / "train" / "cat", {"a": 9, "b": 9})
+    folder(tmp_path / "both" / "train", {"dog": 9}, 300)
+    folder(tmp_path / "both" / "test", {"cat": 4, "dog": 4}, 400)  # by hand
+    assert describe(str(tmp_path / "both")).leaks == Leaks()
 
 
 def test_a_set_that_is_not_here_is_described_by_its_card() -> None:

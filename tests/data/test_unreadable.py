@@ -49,6 +49,31 @@ def test_streamed_data_leaves_out_the_images_that_data_in_memory_leaves_out(tmp_
     assert len(describe(str(root), tmp_path / "a").unread) == 2
 
 
+def test_what_is_known_of_a_set_counts_each_image_that_cannot_be_read_in_its_own_split_and_class(
+    tmp_path: Path,
+) -> None:
+    for seed, split in enumerate(("train", "test")):
+        write_folder(tmp_path / "set" / split, {"cat": 10, "dog": 10}, 100 * seed)
+    whole, cache = describe(str(tmp_path / "set")), tmp_path / "cache"
+    for index in range(8):
+        (tmp_path / "set" / "test" / "dog" / f"{index:03}.{'jpg' if index % 2 else 'png'}").write_bytes(b"nothing")
+    load_data(str(tmp_path / "set"), cache=cache, skip_bad_images=True)
+    info = describe(str(tmp_path / "set"), cache)
+    assert info.sizes == {**whole.sizes, "test": 12} and len(info.unread) == 8
+    assert info.classes == {"cat": 20, "dog": 12} and whole.classes == {"cat": 20, "dog": 20}
+    assert info.majority == ("cat", pytest.approx(10 / 12)) and whole.majority == ("cat", 0.5)
+
+
+def test_images_that_cannot_be_opened_are_counted_among_all(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    root = write_folder(tmp_path / "animals")
+    for index in range(2):
+        (root / "dog" / f"gone{index}.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    with pytest.raises(ValueError, match="2 of 30 images cannot be read"):
+        load_data(str(root), cache=tmp_path / "cache")
+    load_data(str(root), cache=tmp_path / "cache", skip_bad_images=True)
+    assert "Left out 2 of 30 images" in caplog.text
+
+
 def test_a_split_without_a_readable_image_is_named(tmp_path: Path) -> None:
     root = tmp_path / "set"
     for split in ("train", "test"):

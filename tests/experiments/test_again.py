@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from experiments import again, data_scaling
+from tests.data.conftest import write_folder
 from vitlab.claims.interval import mean_interval
 from vitlab.runs.remaking import Stored, same_numbers, same_place, sources, stored_runs
 from vitlab.runs.run import Data, Run
@@ -102,6 +103,16 @@ def test_a_training_that_fails_does_not_agree_and_its_reason_is_kept(tmp_path, c
     assert "1 of 2 runs agree" in capsys.readouterr().out
     evidence = read_rows(tmp_path / "out" / "again" / "draw_0").set_index("score")
     assert "step" in evidence.loc[0.5, "reason"] and math.isnan(evidence.loc[0.5, "score_again"])
+
+
+def test_images_that_cannot_be_read_are_left_out_again_where_that_is_asked_for(tmp_path, capsys):
+    own = write_folder(tmp_path / "own", {"cat": 20, "dog": 20})
+    (own / "cat" / "002.png").write_bytes(b"nothing")
+    words = ["--data", own, "--preset", "quick", "--image_size", 8, *SMALL, "--train_sizes", 10, "--seeds", 1]
+    places = ("--results", tmp_path / "stored", "--runs", tmp_path / "first")
+    assert command(data_scaling.STUDY, *words, "--skip_bad_images", *places) == 0
+    assert check(tmp_path / "stored", "--count", 1, "--draw_seed", 1, "--skip_bad_images") == 0
+    assert "1 of 1 runs agree; 1 of the 1" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,10 @@ import pytest
 
 from experiments import data_scaling
 from experiments.few_shot import LEAST, PRESETS, STUDY, both_measures, measured, plan, verdicts
+from tests.data.conftest import write_folder
 from vitlab.models import create, save_checkpoint
+from vitlab.runs.execute import prepare
+from vitlab.runs.place import Place
 from vitlab.runs.rows import flat, run_of
 from vitlab.runs.run import Data, Run
 from vitlab.runs.stored import drawable, read_rows
@@ -216,6 +219,41 @@ def test_figure_4_on_the_digits(tmp_path):
     assert set(few["shots"]) == {5} and few["init"].isna().any(), "with the floor of untrained weights"
     text = (folder / "evidence.md").read_text()
     assert "5-shot accuracy" in text and "ViT-Pico/2 − ResNet-Pico" in text
+
+
+def test_a_small_set_has_as_many_neighbours_as_images(tmp_path):
+    own = str(write_folder(tmp_path / "own"))
+    found = {
+        size: {
+            run.task.k
+            for run in plan(replace(PRESETS["quick"], downstream=(own,), finetune_size=size, seeds=1))
+            if isinstance(run.task, NearestNeighbours)
+        }
+        for size in (None, 10)
+    }
+    assert found == {None: {19}, 10: {10}}
+
+
+@pytest.mark.parametrize("more", [("--dry_run",), ()])
+def test_more_shots_than_a_class_has_images_are_refused_before_anything_is_trained(more, tmp_path, capsys):
+    own = write_folder(tmp_path / "own", {"cat": 12, "dog": 20, "owl": 7})
+    words = ["--downstream", own, "--finetune_size", 20, "--models", "ViT", "--wandb", "off", "--runs", tmp_path / "r"]
+    words += ["--results", tmp_path / "results", *more]
+    with pytest.raises(SystemExit) as end:
+        main(STUDY, [str(word) for word in words])
+    assert end.value.code == 2 and not list(tmp_path.glob("r/*/run.json"))
+    said = capsys.readouterr().err
+    assert "own has 8 of 'cat', 14 of 'dog', 5 of 'owl' to train on" in said and "fewer --shots" in said
+    assert f"{own}@0,1" in said and "5 at most" in said
+    with pytest.raises(SystemExit) as end:
+        main(STUDY, [*map(str, words), "--shots", "1", "5", "--dry_run"])
+    assert end.value.code == 0
+    spread = replace(data_scaling.PRESETS["quick"], measure="few_shot", downstream=(str(own),))
+    scarce = write_folder(tmp_path / "scarce", {"cat": 12, "dog": 20, "owl": 5}, seed=90)
+    prepare(data_scaling.plan(spread), Place(tmp_path / "r", tmp_path / "cache", "cpu"), read=False)
+    with pytest.raises(ValueError, match="3 of 'owl' to train on, and few-shot accuracy takes 5 images"):
+        runs = data_scaling.plan(replace(spread, downstream=(str(scarce),)))
+        prepare(runs, Place(tmp_path / "r", tmp_path / "cache", "cpu"), read=False)
 
 
 def test_a_proxy_that_is_not_measured_is_refused():

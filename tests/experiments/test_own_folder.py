@@ -162,6 +162,28 @@ def test_bad_images_are_named_counted_and_not_missed(folder, tmp_path, capsys):
     assert "1 image that could not be read" in capsys.readouterr().out
 
 
+def test_bad_images_of_another_split_are_not_missed_in_training(folder, tmp_path, capsys):
+    shutil.copytree(folder, tmp_path / "torn")
+    for index in range(40):  # more than there are images to train on
+        (tmp_path / "torn" / "Testing" / "bug" / f"torn{index}.jpg").write_bytes(b"nothing")
+    words = ["--data", tmp_path / "torn", *SHORT[3:], "--runs", tmp_path / "runs", "--results", tmp_path / "results"]
+    assert study(*words, "--skip_bad_images") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "train: 36 images" in said and "test: 20 images" in said and "there are 20 test images" in said
+    assert read_rows(tmp_path / "results" / "data_scaling" / "torn")["train_images"].max() == 36
+
+
+def test_a_class_without_an_image_that_can_be_read_is_refused_by_name(folder, tmp_path, capsys):
+    shutil.copytree(folder, tmp_path / "torn")
+    for file in (tmp_path / "torn" / "Training" / "bug").iterdir():
+        file.write_bytes(b"nothing")
+    words = ("--data", tmp_path / "torn", *SHORT, "--runs", tmp_path / "runs", "--results", tmp_path / "results")
+    for more in ((), ("--preset", "quick", "--models", "ViT", "--patch", 4)):
+        assert study(*words, "--skip_bad_images", *more) == 2
+        assert "No training image of the class 'bug' can be read." in capsys.readouterr().err
+    assert not (tmp_path / "results").exists()
+
+
 def test_a_folder_with_the_name_of_a_card_is_pointed_out(folder, tmp_path, capsys, monkeypatch):
     shutil.copytree(folder, tmp_path / "imagenet")
     monkeypatch.chdir(tmp_path)

@@ -1,10 +1,12 @@
 """The ladder changes one thing at a time; the study and the tuning run small."""
 
+import shutil
 from dataclasses import fields
 
 import pytest
 
 from experiments import scratch, tuning
+from tests.data.conftest import write_folder
 from vitlab.runs.run import Run
 from vitlab.runs.stored import read_rows
 from vitlab.study.study import main
@@ -56,6 +58,24 @@ def test_the_ladder_runs(tmp_path):
     assert set(rows["model"]) == {"ViT-Pico/4", "ViT-Pico/2"} and rows["run"].nunique() == 4
     text = (tmp_path / "results" / "scratch" / "digits_4_steps" / "evidence.md").read_text()
     assert "| tutorial |" in text and "| smaller patches |" in text and "| weight decay |" not in text
+
+
+@pytest.mark.parametrize("study", [scratch, tuning])
+def test_a_redraw_needs_rows_alone_and_says_which_options_it_does_not_look_at(study, tmp_path, capsys):
+    own = write_folder(tmp_path / "Own Pictures", {"cat": 20, "dog": 20})
+    words = ["--data", f"{own}@1,0", "--steps", "4", "--models", "ViT", "--patch", "4", "--image_size", "8"]
+    words += ["--train_sizes", "16", "--rates", "0.01"] if study is tuning else ["--ladder", "tutorial"]
+    assert run(study.STUDY, [*words, "--seeds", "1"], tmp_path) == 0
+    (evidence,) = (tmp_path / "results" / study.STUDY.name).iterdir()
+    text = (evidence / "evidence.md").read_text()
+    shutil.rmtree(own)
+    (evidence / "evidence.md").unlink()
+    capsys.readouterr()
+    assert run(study.STUDY, [*words, "--seeds", "7", "--redraw"], tmp_path) == 0
+    said = capsys.readouterr().out
+    assert (evidence / "evidence.md").read_text() == text and "Warning: --seeds changes nothing in a redraw" in said
+    assert "--data changes" not in said and ("--steps changes" in said) == (study is tuning)
+    assert "--train_sizes changes" not in said
 
 
 def test_one_step_alone_has_a_table_and_no_chart(tmp_path):

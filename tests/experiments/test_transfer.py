@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from experiments.transfer import INTERPOLATE, PRESETS, SIZE, STUDY, draw, plan, worth
+from tests.data.conftest import write_folder
 from vitlab.data.cards import group_of
 from vitlab.runs.stored import drawable, read_rows
 from vitlab.study.command_line import parse
@@ -43,6 +44,15 @@ def test_higher_resolutions_have_a_control_where_there_are_positions():
     assert conditions(other, "ViT-Pico/2"), "a set is named as --downstream names it, too"
     with pytest.raises(ValueError, match="--resolution_sets has pets; the downstream sets are digits"):
         plan(replace(settings, resolution_sets=("pets",)))
+
+
+def test_sets_of_a_preset_that_other_ones_take_the_place_of_are_not_asked_for(tmp_path):
+    own = str(write_folder(tmp_path / "own"))
+    settings = replace(PRESETS["quick"], downstream=(own,), seeds=1, models=("ViT",), rates=(0.1,), finetune_size=18)
+    sizes = {run.data.image_size for run in plan(settings)}
+    assert sizes == {8, 12} and {run.data.name for run in plan(settings)} == {"own"}
+    both = plan(replace(settings, downstream=("digits@3,5,8", own)))
+    assert {run.data.name for run in both if run.data.image_size == 12} == {"digits@3,5,8"}
 
 
 def test_lower_resolutions_are_refused_since_the_lowest_counts_as_that_of_pre_training():

@@ -1,5 +1,6 @@
 """Warnings where an answer would mislead, and none where it would not."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pandas as pd
@@ -8,6 +9,7 @@ import pytest
 from experiments.data_scaling import PRESETS, DataScaling
 from experiments.inspection import Inspection
 from vitlab.data.info import DataInfo, SplitInfo
+from vitlab.data.leaks import Leaks
 from vitlab.study.cautions import after, before, left_out
 from vitlab.tasks.settings import Recipe
 
@@ -48,6 +50,12 @@ def test_runs_that_diverged_are_counted_where_the_rest_is_spoken_of():
 def test_few_test_images_are_said_with_their_sampling_error(images, points):
     (said,) = before(info(images), SimpleNamespace(seeds=3))
     assert f"{images} test images" in said and f"uncertain by {points} points" in said
+
+
+def test_test_images_that_are_not_new_are_said():
+    (copies, folders) = before(replace(info(), leaks=Leaks({"c0": 4, "c1": 3}, folders=12)), SimpleNamespace(seeds=3))
+    assert "7 of the 400 test images are among those of training too" in copies
+    assert "12 folders below the class folders have images both in training and in test" in folders
 
 
 def test_a_test_split_of_one_class_above_all_is_said():

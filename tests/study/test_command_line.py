@@ -45,6 +45,16 @@ def test_a_key_may_follow_an_option_that_is_written_with_hyphens():
     assert settings.steps_by_size == {77: 9} and settings.learning_rates == {"ResNet-Pico": 0.5}
 
 
+def test_a_path_may_begin_with_home_however_it_is_written(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "record.json").write_text('{"settings": {"data": "mine"}}')
+    words = ["--runs=~/x", "--results", "~/y", "--config=~/record.json"]
+    settings, how = parse("data_scaling", "", {"quick": DataScaling()}, words)
+    assert (how.runs, how.results, settings.data) == (tmp_path / "x", tmp_path / "y", "mine")
+    with pytest.raises(ValueError, match="--runs ~nobody_here/x is no path"):
+        parse("data_scaling", "", {"quick": DataScaling()}, ["--runs=~nobody_here/x"])
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

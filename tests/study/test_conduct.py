@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from experiments.data_scaling import STUDY
+from tests.data.conftest import write_folder
 from vitlab.runs.engine import Resources
 from vitlab.runs.local import LocalEngine
 from vitlab.runs.place import Place, Prepared, Stopped, WorkerDied
@@ -48,6 +49,22 @@ def test_evidence_that_cannot_be_written_is_said_before_anything_is_trained(tmp_
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ValueError, match="file cannot. Name another --results"):
         check_writable(tmp_path / "file" / "data_scaling" / "digits")
+
+
+def test_a_run_store_that_is_a_file_is_refused_before_the_images_are_looked_at(tmp_path, capsys):
+    own = write_folder(tmp_path / "own")
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(SystemExit) as end:
+        main(STUDY, ["--data", str(own), "--runs", str(tmp_path / "file"), "--results", str(tmp_path / "results")])
+    assert end.value.code == 2 and "file cannot. Name another --runs." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--models", "--sizes"])
+def test_no_model_at_all_is_refused(option, tmp_path, capsys):
+    own = write_folder(tmp_path / "own")
+    with pytest.raises(SystemExit) as end:
+        main(STUDY, ["--data", str(own), option, "--runs", str(tmp_path / "runs"), "--dry_run"])
+    assert end.value.code == 2 and "There is no model; give --models some of ViT" in capsys.readouterr().err
 
 
 def test_other_images_of_the_same_name_are_said(tmp_path):

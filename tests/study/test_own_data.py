@@ -126,6 +126,16 @@ def test_every_choice_is_one_line_with_its_option_and_what_was_left_out_is_said(
     assert "HybridViT" in said[-1] and "--sizes Nano" in said[-1] and "--image_size 64" in said[-1]
 
 
+def test_a_patch_that_is_given_cuts_images_of_any_size(photos):
+    asked = {"image_size": 50, "patch": 2}
+    found = chosen(photos, 500, "--image_size", "50", "--patch", "2", **asked).settings
+    assert (found.image_size, found.patch) == (50, 2)
+    with pytest.raises(ValueError, match="or the --patch that you want"):
+        chosen(photos, 500, "--image_size", "50", image_size=50)
+    alone = {"image_size": 50, "models": ("ResNet",)}
+    assert chosen(photos, 500, "--image_size", "50", "--models", "ResNet", **alone).settings.image_size == 50
+
+
 def test_the_data_of_a_preset_that_has_none_are_not_named(photos, tmp_path):
     for study, words in ((inspection, "preset quick."), (head, "preset quick, which was made for digits.")):
         settings = replace(study.PRESETS["quick"], data=str(photos))
@@ -149,6 +159,15 @@ def test_a_rate_of_one_family_leaves_the_others_as_they_were_tuned(photos):
     asked = {"learning_rates": {**QUICK.learning_rates, "ViT": 0.7}}
     rates = chosen(photos, 500, "--learning_rates.ViT", "0.7", **asked).settings.learning_rates
     assert rates["ViT"] == 0.7 and rates["ResNet"] == peak_rates.CIFAR10_SHORT.chosen["ResNet"]
+
+
+@pytest.mark.parametrize("steps", ["", "--steps"])
+def test_the_steps_of_one_size_leave_those_of_the_others_as_they_are_chosen(photos, steps):
+    words, sizes = ("--train_sizes", "30", "90", "200", *steps.split()), {"train_sizes": (30, 90, 200)}
+    found = chosen(photos, 500, *words, "--steps_by_size.90", "7", **sizes, steps_by_size={90: 7}).settings
+    share = 50 * round(found.recipe.steps * math.sqrt(30 / 200) / 50)
+    assert found.steps_by_size == ({90: 7} if steps else {30: share, 90: 7})
+    assert {run.recipe.steps for run in plan(found) if trains(run) and run.data.train_size == 90} == {7}
 
 
 def test_a_larger_vit_takes_its_own_rate_in_long_trainings_unless_the_family_is_given_one(photos):
@@ -244,8 +263,9 @@ def test_the_rate_of_fine_tuning_is_the_best_on_average_of_trials_with_its_recip
 
 def test_images_that_cannot_be_read_are_not_asked_for(photos):
     info, settings = describe(str(photos)), replace(QUICK, data=str(photos))
-    found = suited(plan, settings, info, (), recipes.PHOTOGRAPHS, machine(500), unread=4)
-    assert max(found.settings.train_sizes) == info.sizes["train"] - 4
+    info = replace(info, sizes={**info.sizes, "train": info.sizes["train"] - 4})  # as `describe` knows of four
+    found = suited(plan, settings, info, (), recipes.PHOTOGRAPHS, machine(500))
+    assert max(found.settings.train_sizes) == info.sizes["train"]
 
 
 def test_some_classes_have_fewer_images(photos):

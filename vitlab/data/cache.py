@@ -49,7 +49,7 @@ def decoded_images(layout: Layout, identity: str, size: int, cache: Path, skip_b
     with _lease(file).held(lambda: False):
         decoded = _opened(layout, size, file) or _made(layout, size, file, skip_bad_images)
     if not skip_bad_images:
-        refuse(unreadable(layout, decoded.bad), count(layout))
+        refuse(unreadable(layout, decoded.bad), in_all(layout))
     return decoded
 
 
@@ -73,12 +73,17 @@ def bad_images(layout: Layout, identity: str, size: int, cache: Path) -> Bad:
 
 def readable(layout: Layout, bad: Bad, split: str) -> Indices:
     """The indices of a split among the rows that it is part of, without those of `bad`; ValueError if none is left."""
-    raw, indices = layout.splits[split]
-    kept = indices[~np.isin(indices, list(bad.get(raw, ())))]
+    kept = without(layout, bad, split)
     if not len(kept):
-        listed = _listed(unreadable(layout, bad))
-        raise ValueError(f"The images of the {split} split, {len(indices):,}, cannot be read:{listed}\nRepair some.")
+        every, listed = len(layout.splits[split][1]), _listed(unreadable(layout, bad))
+        raise ValueError(f"The images of the {split} split, {every:,}, cannot be read:{listed}\nRepair some.")
     return kept
+
+
+def without(layout: Layout, bad: Bad, split: str) -> Indices:
+    """The indices of a split among the rows that it is part of, without those of `bad`, which may leave none."""
+    raw, indices = layout.splits[split]
+    return indices[~np.isin(indices, list(bad.get(raw, ())))]
 
 
 def cache_name(name: str, identity: str) -> str:
@@ -96,6 +101,11 @@ def count(layout: Layout) -> int:
     return sum(len(rows.labels) for rows in layout.source.rows.values())
 
 
+def in_all(layout: Layout) -> int:
+    """How many images `layout` has with those that cannot be opened, as `unreadable` counts them."""
+    return count(layout) + len(layout.source.left_out.broken)
+
+
 def unreadable(layout: Layout, bad: Bad) -> dict[str, str]:
     """Every image that cannot be read, by the name that a person knows it by, and why."""
     rows = layout.source.rows
@@ -104,7 +114,7 @@ def unreadable(layout: Layout, bad: Bad) -> dict[str, str]:
     }
 
 
-def known_unread(layout: Layout, identity: str, cache: Path) -> dict[str, str]:
+def known_bad(layout: Layout, identity: str, cache: Path) -> Bad:
     """The images that could not be read when the data was decoded into `cache`; none where that is not known."""
     for notes in cache.glob(f"{glob.escape(cache_name(layout.source.name, identity))}*{NOTES}"):
         try:
@@ -112,8 +122,7 @@ def known_unread(layout: Layout, identity: str, cache: Path) -> dict[str, str]:
         except checked.Damaged:
             continue
         if not _outdated(facts):
-            unread, broken = unreadable(layout, _bad(facts)), layout.source.left_out.broken
-            return {where: why for where, why in unread.items() if where not in broken}
+            return _bad(facts)
     return {}
 
 
@@ -183,7 +192,7 @@ def _made(layout: Layout, size: int, file: Path, skip_bad_images: bool) -> Decod
         images = checked.allocate(partial, (every, 3, size, size))
         bad = fill(layout, size, images)
         if not skip_bad_images:
-            refuse(unreadable(layout, bad), every)
+            refuse(unreadable(layout, bad), in_all(layout))
         mean, std = measure(images.__getitem__, readable(layout, bad, "train"), size)
         images.flush()
         _publish(partial, file, images, {"bad": bad, "mean": mean, "std": std, "reader": reader()})
@@ -198,7 +207,7 @@ def _made(layout: Layout, size: int, file: Path, skip_bad_images: bool) -> Decod
 
 def _warn(layout: Layout, bad: Bad) -> None:
     if unread := unreadable(layout, bad):
-        log.warning("Left out %d of %d images, which cannot be read:%s", len(unread), count(layout), _listed(unread))
+        log.warning("Left out %d of %d images, which cannot be read:%s", len(unread), in_all(layout), _listed(unread))
 
 
 def _publish(partial: Path, file: Path, images: Pixels, facts: Mapping[str, Any]) -> None:

@@ -128,20 +128,30 @@ def _square(image: Image.Image, size: int) -> Image.Image:
 def _to_bytes(values: npt.NDArray[np.generic]) -> Pixels:
     """Grey levels of more than 8 bits: 16-bit integers lose their lower byte; floats are in [0, 1] or in [0, 255].
 
-    Integers of 32 bits hold either 16 of them or 8.
+    Integers of 32 bits hold either 16 of them or 8. Raises ValueError for what is outside, as nobody knows the scale.
     """
     flat, out = values.reshape(-1), np.empty(values.size, dtype=np.uint8)
     pieces = [slice(start, start + PIECE) for start in range(0, values.size, PIECE)]
+    parts = [(part.min(), part.max()) for part in (_numbers(flat[piece]) for piece in pieces)]
+    low, high = min(low for low, _ in parts), max(high for _, high in parts)
     if values.dtype.kind == "f":
-        scale = 255 if max(_numbers(flat[piece]).max() for piece in pieces) <= 1 else 1
+        _check_levels(low, high, "0 to 1 or 0 to 255", 255)
+        scale = 255 if high <= 1 else 1
         for piece in pieces:
             out[piece] = np.clip(np.round(_numbers(flat[piece]) * scale), 0, 255)
     else:
-        sixteen = values.dtype.itemsize == 2 or max(flat[piece].astype(np.int64).max() for piece in pieces) > 255
-        shift = 8 if sixteen else 0
+        _check_levels(low, high, "0 to 65,535", 2**16 - 1)
+        shift = 8 if values.dtype.itemsize == 2 or high > 255 else 0
         for piece in pieces:
-            out[piece] = np.clip(flat[piece].astype(np.int64) >> shift, 0, 255)
+            out[piece] = flat[piece].astype(np.int64) >> shift
     return out.reshape(values.shape)
+
+
+def _check_levels(low: float, high: float, allowed: str, most: int) -> None:
+    if low <= -0.5 or high >= most + 0.5:
+        raise ValueError(
+            f"its grey levels go from {low:.6g} to {high:.6g}; those from {allowed} are read, so scale them"
+        )
 
 
 def _numbers(levels: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:

@@ -219,8 +219,11 @@ def _rows_at_a_time(metadata: Any) -> int:
     return max(1, min(1024, READ_BYTES * metadata.num_rows // max(1, size)))
 
 
-def content_fingerprint(splits: dict[str, Rows]) -> str:
-    """Hash of the splits' names, labels and encoded images in order: the same wherever they are read from."""
+def content_fingerprint(splits: dict[str, Rows], each: dict[str, list[bytes]] | None = None) -> str:
+    """Hash of the splits' names, labels and encoded images in order: the same wherever they are read from.
+
+    Each image's own, by split, is put into `each` in passing.
+    """
     digest = hashlib.blake2b(digest_size=16)
     for name, rows in splits.items():
         digest.update(f"{name} {len(rows.labels)} ".encode())
@@ -228,6 +231,8 @@ def content_fingerprint(splits: dict[str, Rows]) -> str:
         for data in rows.iterate():
             digest.update(len(data).to_bytes(8, "little"))
             digest.update(data)
+            if each is not None:
+                each.setdefault(name, []).append(hashlib.blake2b(data, digest_size=16).digest())
     return digest.hexdigest()
 
 

@@ -188,8 +188,10 @@ def _elsewhere(walk: Walk) -> str:
     """Where images lie that were looked for in vain."""
     some = f" {counted(len(walk.repeated), 'link')} to files found before: {few(walk.repeated, 1)}."
     other = f" {counted(len(walk.broken), 'image')} that cannot be opened: {few(walk.broken, 1)}."
+    kinds = ", ".join(f"{count:,} {suffix}" for suffix, count in walk.ignored.most_common(3) if suffix)
+    ignored = f" Files that are not read as images: {kinds}; convert photographs to JPEG or PNG." if kinds else ""
     outside = "".join(f" {counted(count, 'image')} {where}." for where, count in walk.unused.items())
-    return (some if walk.repeated else "") + (other if walk.broken else "") + outside
+    return (some if walk.repeated else "") + (other if walk.broken else "") + outside + ignored
 
 
 def _likely(folders: Sequence[Path]) -> str:

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from vitlab.data.cache import known_unread
+from vitlab.data.cache import known_bad, unreadable, without
 from vitlab.data.cards import Card
+from vitlab.data.filling import Bad
 from vitlab.data.layout import Layout, Native, by_stamp, default_size, fingerprint, resolve, title
+from vitlab.data.leaks import Leaks, leaks
 from vitlab.data.memo import recall
 from vitlab.data.sources import find_source
 from vitlab.data.walk import LeftOut, counted, few
@@ -30,13 +32,14 @@ class SplitInfo:
 
 @dataclass(frozen=True)
 class DataInfo:
-    """`sizes` by split, after the carving; `image_size` in pixels, the default; `card` of the set or of its original.
+    """`sizes` by split, after the carving and without the images of `unread`; `image_size` in pixels, the default;
+    `card` of the set or of its original.
 
     `fingerprint` is the identity of the images and their splits, None before a download; that of files which are too
     large to be hashed in a second changes with them (`layout.by_stamp`). `title` says how the data differs from what
     the card describes. `native` is what the headers of a few images say, None before a download; `left_out` what a
     folder holds beside the images that are used; `unread` the images, with the reason, that could not be read when they
-    were loaded before.
+    were loaded before. `leaks` is what test has in common with training, of a person's own images.
     """
 
     name: str
@@ -50,6 +53,7 @@ class DataInfo:
     native: Native | None = None
     left_out: LeftOut = LeftOut()
     unread: Mapping[str, str] = field(default_factory=dict)
+    leaks: Leaks = field(default_factory=Leaks)
 
     @property
     def classes(self) -> dict[str, int]:
@@ -63,7 +67,10 @@ class DataInfo:
             return self
         splits = tuple(_of_classes(split, classes, len(classes) / self.num_classes) for split in self.splits)
         sizes = {split.name: split.size for split in splits}
-        return replace(self, num_classes=len(classes), splits=splits, sizes=sizes)
+        kept = {name for split in splits for name in split.classes}
+        copies = {name: count for name, count in self.leaks.copies.items() if name in kept}
+        found = replace(self.leaks, copies=copies)
+        return replace(self, num_classes=len(classes), splits=splits, sizes=sizes, leaks=found)
 
     @property
     def chance(self) -> float:
@@ -96,19 +103,23 @@ def describe(source: str, cache: Path | None = None) -> DataInfo:
     if isinstance(found, Card):
         return _not_fetched(found, recall(cache, found.hub or found.name))
     layout = resolve(found)
+    common = Leaks() if found.card or _large(layout) else leaks(layout)
     known = _cheap(layout, cache)
+    bad = known_bad(layout, known, cache) if cache and known else {}
+    splits = tuple(_split(layout, name, bad) for name in layout.splits)
     return DataInfo(
         name=found.name,
         title=title(layout),
         num_classes=len(found.classes),
-        sizes={name: len(indices) for name, (_, indices) in layout.splits.items()},
+        sizes={split.name: split.size for split in splits},
         image_size=default_size(layout),
         card=found.card,
         fingerprint=known or by_stamp(layout),
-        splits=tuple(_split(layout, name) for name in layout.splits),
+        splits=splits,
         native=layout.native,
         left_out=found.left_out,
-        unread=known_unread(layout, known, cache) if cache and known else {},
+        unread={where: why for where, why in unreadable(layout, bad).items() if where not in found.left_out.broken},
+        leaks=common,
     )
 
 
@@ -128,17 +139,20 @@ def _not_fetched(card: Card, known: str | None) -> DataInfo:
     return DataInfo(card.name, card.title, card.num_classes, card.sizes, card.image_size, card, known, splits)
 
 
-def _split(layout: Layout, name: str) -> SplitInfo:
-    labels, classes = layout.labels(name), layout.source.classes
+def _split(layout: Layout, name: str, bad: Bad) -> SplitInfo:
+    classes, raw = layout.source.classes, layout.splits[name][0]
+    labels = layout.source.rows[raw].labels[without(layout, bad, name)]
     counts = np.bincount(labels, minlength=len(classes)).tolist()
     return SplitInfo(name, len(labels), layout.origins[name], dict(zip(classes, counts, strict=True)))
 
 
 def _cheap(layout: Layout, cache: Path | None) -> str | None:
     known = cache and recall(cache, layout.stamp())
-    if known or sum(rows.nbytes() for rows in layout.source.rows.values()) <= CHEAP_BYTES:
-        return fingerprint(layout, cache, keep=False)
-    return None
+    return fingerprint(layout, cache, keep=False) if known or not _large(layout) else None
+
+
+def _large(layout: Layout) -> bool:
+    return sum(rows.nbytes() for rows in layout.source.rows.values()) > CHEAP_BYTES
 
 
 def _class_sizes(info: DataInfo) -> str:

@@ -48,7 +48,13 @@ class Layout:
     @cached_property
     def content(self) -> str:
         """Hash of all images and labels."""
-        return content_fingerprint(dict(self.source.rows))
+        return self.hashed[0] if "hashed" in vars(self) else content_fingerprint(dict(self.source.rows))
+
+    @cached_property
+    def hashed(self) -> tuple[str, Mapping[str, list[bytes]]]:
+        """`content`, and the hash of each image among the rows; read once for both."""
+        each: dict[str, list[bytes]] = {}
+        return content_fingerprint(dict(self.source.rows), each), each
 
     @cached_property
     def native(self) -> Native:

@@ -16,9 +16,9 @@ from torch import Tensor
 from vitlab.data.cache import (
     Decoded,
     bad_images,
-    count,
     decoded_bytes,
     decoded_images,
+    in_all,
     make_cache,
     readable,
     refuse,
@@ -202,7 +202,7 @@ def _streaming(layout: Layout, cache: Path, skip_bad_images: bool, facts: dict[s
     bad: Bad = bad_images(layout, facts["fingerprint"], facts["image_size"], cache) if skip_bad_images else {}
     unread = unreadable(layout, bad)
     if not skip_bad_images:
-        refuse(unread, count(layout))
+        refuse(unread, in_all(layout))
     sources = {name: rows.readable(cache / "downloads") for name, rows in layout.source.rows.items()}
     splits: dict[str, Any] = {}
     for name, (raw, _) in layout.splits.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache, lru_cache, partial
@@ -20,8 +20,10 @@ from vitlab.data.loading import ImageData, load_data
 from vitlab.data.selection import select_classes
 from vitlab.data.shuffle import patch_order, shuffle_patches
 from vitlab.data.sources import lasting
+from vitlab.data.walk import few
 from vitlab.errors import suggest
 from vitlab.machine import commit, hardware, versions
+from vitlab.runs.enough import COUNTING, check_enough
 from vitlab.runs.failures import Failure
 from vitlab.runs.footprint import lines
 from vitlab.runs.place import Listener, Outcome, Place, Prepared, Stopped
@@ -44,7 +46,8 @@ def images_of(run: Run, place: Place) -> ImageData:
     """The run's images at its resolution, decoded once a process and shared by the runs that follow.
 
     Raises:
-        ValueError: if the images are no longer those that the plan described, or cannot be shuffled as it says.
+        ValueError: if the images are no longer those that the plan described, or cannot be shuffled as it says, and
+            for a class without an image that can be read.
     """
     source = run.data.source or run.data.name
     data = _decoded(source, run.data.image_size, place.cache, place.skip_bad_images)
@@ -53,7 +56,19 @@ def images_of(run: Run, place: Place) -> ImageData:
         raise ValueError(f"The images of {source!r} changed after the plan was made; start the study again.")
     if run.data.shuffle is not None:
         data = shuffle_patches(data, run.data.shuffle, run.data.shuffle_seed)
-    return select_classes(data, run.data.classes) if run.data.classes else data
+    data = select_classes(data, run.data.classes) if run.data.classes else data
+    _check_classes(data)
+    return data
+
+
+def _check_classes(data: ImageData) -> None:
+    """Raise ValueError for a class that has no training image since none of its own can be read."""
+    there = set(data.train.labels.unique().tolist())
+    if data.unread and (lost := [name for number, name in enumerate(data.classes) if number not in there]):
+        raise ValueError(
+            f"No training image of the class {few(map(repr, lost))} can be read. Repair or add some, or take the class "
+            "out of the folder."
+        )
 
 
 def execute(run: Run, place: Place, listener: Listener) -> Outcome:
@@ -134,13 +149,17 @@ def prepare(runs: Sequence[Run], place: Place, *, read: bool = True) -> Prepared
     Without `read` no image is decoded and nothing is fetched or written: what the files' names say is enough.
 
     Raises:
-        ValueError: for a model, a patch size, an augmentation, a device or images that cannot be had.
+        ValueError: for a model, a patch size, an augmentation, a device or images that cannot be had, and for fewer
+            images than a task takes.
     """
     device = pick_device(place.device)
     every = dict.fromkeys(link for run in runs for link in run.chain())
     for run in every:
         check_strategy(place.strategy, run.task)
-    flops = {run.id: _cost(run, _read(run, place) if read else _described(run)) for run in every}
+    images = {run: _read(run, place) if read else _described(run) for run in every}
+    for run, some in images.items():
+        check_enough(run, some.by_class)
+    flops = {run.id: _cost(run, some) for run, some in images.items()}
     return Prepared(device, flops, cards_of(device))
 
 
@@ -174,18 +193,23 @@ def pick_device(asked: str) -> str:
 
 
 class _Set(NamedTuple):
-    """What the cost of a run depends on: pixels, classes, and images of its train and test splits."""
+    """What the cost of a run depends on: pixels, classes, and images of its train and test splits; and those that it
+    may train on by class, where that is known and asked for.
+    """
 
     image_size: int
     classes: int
     train: int
     test: int
+    by_class: Mapping[str, int]
 
 
 def _read(run: Run, place: Place) -> _Set:
     data = images_of(run, place)
     train = len(run_indices(run, data)) if isinstance(run.task, FITTED) else len(data.train)
-    return _Set(data.image_size, len(data.classes), train, len(data.test))
+    labels = data.train.labels[run_indices(run, data) if isinstance(run.task, COUNTING) else slice(0)]
+    by_class = dict(zip(data.classes, labels.bincount(minlength=len(data.classes)).tolist(), strict=True))
+    return _Set(data.image_size, len(data.classes), train, len(data.test), by_class)
 
 
 def _described(run: Run) -> _Set:
@@ -196,7 +220,9 @@ def _described(run: Run) -> _Set:
     share = len(run.data.classes) / info.num_classes if run.data.classes else 1.0
     subset = run.data.train_size if isinstance(run.task, FITTED) else None
     train = subset or round(share * info.sizes["train"])
-    return _Set(size, len(run.data.classes) or info.num_classes, train, round(share * info.sizes["test"]))
+    known = next((split.classes for split in info.only(run.data.classes).splits if split.name == "train"), {})
+    classes = len(run.data.classes) or info.num_classes
+    return _Set(size, classes, train, round(share * info.sizes["test"]), {} if run.data.train_size else known)
 
 
 _info = lru_cache(maxsize=16)(describe)

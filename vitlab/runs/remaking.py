@@ -101,11 +101,11 @@ def score(rows: Rows) -> float:
     return sum(found) / len(found) if found else math.nan
 
 
-def made_again(one: Stored, device: str) -> Rows:
+def made_again(one: Stored, device: str, *, skip_bad_images: bool = False) -> Rows:
     """The rows of the run, made anew in an empty store; a training that fails gives one row with its reason."""
     engine = LocalEngine(1, int(one.rows[0].get("threads", 1)))
     with tempfile.TemporaryDirectory() as folder, Launcher(engine) as launcher:
-        place = Place(Path(folder) / "runs", Path(folder) / "cache", device)
+        place = Place(Path(folder) / "runs", Path(folder) / "cache", device, skip_bad_images)
         *_, outcome = launcher.launch([one.run], place, lambda event: None, math.inf)
     return outcome.rows
 

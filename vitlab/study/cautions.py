@@ -38,6 +38,7 @@ def before(info: DataInfo | None, settings: Any) -> list[str]:
             f"Warning: there are {tests} test images, so that an accuracy near 50% is uncertain by {points:.0f} points "
             "either way, whatever the model; more of them help."
         )
+    found += _leaks(info)
     found += [words for words in (_one_class(info), _many_tokens(info, settings)) if words]
     if seeds < LEAST_SEEDS:
         found.append(f"Warning: {_seeds(seeds)}; no trend is claimed. --seeds 3 or more show one.")
@@ -87,6 +88,24 @@ def left_out(rows: pd.DataFrame) -> list[str]:
         for model, failed, every in counts.itertuples()
         if failed
     ]
+
+
+def _leaks(info: DataInfo) -> list[str]:
+    """Where the test images are not new to who was trained."""
+    copies, folders, tests = sum(info.leaks.copies.values()), info.leaks.folders, info.sizes["test"]
+    found = []
+    if copies:
+        found.append(
+            f"Warning: {copies:,} of the {tests:,} test images are among those of training too, byte for byte; "
+            "accuracy on them says nothing of new images. Remove one of each two."
+        )
+    if folders:
+        found.append(
+            f"Warning: {folders:,} folders below the class folders have images both in training and in test. Where a "
+            "folder is of one patient, place or day, test accuracy will be too good; put some of these folders into "
+            "test/, above its own class folders, and the others into train/."
+        )
+    return found
 
 
 def _one_class(info: DataInfo) -> str:

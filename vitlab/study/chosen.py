@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from vitlab.report.families import by_family, family, in_order
 from vitlab.runs.display import duration
-from vitlab.study.own_data import LADDER, MINUTES, Speed, Suited
+from vitlab.study.own_data import LADDER, MINUTES, Speed, Suited, lengths_for, sides_for
+from vitlab.study.settings import FAMILIES
 
 if TYPE_CHECKING:
     from vitlab.data.info import DataInfo
@@ -21,13 +22,15 @@ def told(found: Suited, info: DataInfo, given: Collection[str], speed: Speed) ->
     tokens = (side // settings.patch) ** 2
     speeds = ", ".join(f"{name} {speed(name, side, recipe.precision):,.0f}" for name in names)
     native = f"images have {info.native.median:,} px" if info.native else "by its card"
-    cheaper = ", the largest for which there is time" if info.native and side < info.native.median else ""
+    cheaper = ", the largest for which there is time" if side < sides_for(settings, info, given)[-1] else ""
+    if info.native and not cheaper and side < info.native.median:
+        cheaper = ", and larger sizes are for an option to ask for"
     sizes = getattr(settings, "train_sizes", ())
     fewer = min(getattr(settings, "steps_by_size", {}).values(), default=recipe.steps)
     rates = ", ".join(f"{title} {settings.recipe_of(name).lr:g}" for name, title in by_family(names).items())
     lines = {
         "image_size": f"{side} px: {native}{cheaper}",
-        "patch": f"patches of {settings.patch} px: {tokens} tokens",
+        "patch": f"patches of {settings.patch} px: {tokens} tokens" if {*FAMILIES[:2]} & {*settings.models} else "",
         "models": f"{', '.join(names)}: a ViT and a CNN of one size",
         "train_sizes": f"{', '.join(f'{size:,}' for size in sizes)} images: from a few a class up to all"
         if sizes
@@ -43,7 +46,8 @@ def told(found: Suited, info: DataInfo, given: Collection[str], speed: Speed) ->
         + (f", fewer with fewer images, down to {fewer:,}" if fewer < recipe.steps else "")
         + f": {speeds} images/s measured here, {duration(found.seconds)} in all",
     }
-    chosen = [f"  {line} (--{name})" for name, line in lines.items() if line and name not in given]
+    said = {*given, "steps"} if "epochs" in given else given
+    chosen = [f"  {line} (--{name})" for name, line in lines.items() if line and name not in said]
     return [
         "Chosen for these images and this machine; an option says otherwise:",
         *chosen,
@@ -57,16 +61,17 @@ def _finetuning_rates(settings: Any, names: list[str]) -> str:
 
 
 def _left_out(found: Suited, info: DataInfo, given: Collection[str]) -> list[str]:
-    """What would have been worth doing, and takes longer."""
-    settings, side = found.settings, found.settings.image_size
-    native = info.native.median if info.native else side
-    size = settings.sizes[-1]
-    larger = LADDER[LADDER.index(size) + 1] if size in LADDER[:-1] else ""
+    """What would have been worth doing, and takes longer, where the command line leaves it open."""
+    settings, side, size = found.settings, found.settings.image_size, found.settings.sizes[-1]
+    ladder = any(model in FAMILIES for model in settings.models)
+    larger = LADDER[LADDER.index(size) + 1] if ladder and size in LADDER[:-1] else ""
+    largest = sides_for(settings, info, given)[-1]
+    longer = 4 * settings.recipe.steps if settings.recipe.steps < lengths_for(settings, info)[-1] else 0
     left = {
         "models": "the hybrid (--models ViT HybridViT ResNet)",
         "sizes": f"larger models (--sizes {larger})" if larger else "",
-        "image_size": "larger images (--image_size 64)" if side < min(64, native) else "",
-        "steps": f"longer trainings (--steps {4 * settings.recipe.steps})",
+        "image_size": f"larger images (--image_size {largest})" if side < largest else "",
+        "steps": f"longer trainings (--steps {longer})" if longer and "epochs" not in given else "",
     }
     words = [word for name, word in left.items() if word and name not in given]
     over = (
@@ -74,4 +79,4 @@ def _left_out(found: Suited, info: DataInfo, given: Collection[str]) -> list[str
         if found.seconds > 60 * MINUTES
         else []
     )
-    return [*over, *([f"  Left out for want of time: {'; '.join(words)}."] if words else [])]
+    return [*over, *([f"  Left out, as each asks for more time: {'; '.join(words)}."] if words else [])]

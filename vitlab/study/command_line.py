@@ -104,7 +104,22 @@ def parse(name: str, description: str, presets: Mapping[str, Any], arguments: Se
     )
     if command.how.redraw and command.how.dry_run:
         raise ValueError("--redraw writes files, and --dry_run nothing; give one of them.")
-    return command.study, command.how
+    return command.study, at_home(command.how)
+
+
+def at_home(options: Any) -> Any:
+    """`options` with the `~` of each path written out: in `--runs=~/x` no shell does it.
+
+    Raises:
+        ValueError: for the home of a user that there is not.
+    """
+    paths = {f.name: getattr(options, f.name) for f in fields(options) if isinstance(getattr(options, f.name), Path)}
+    for name, path in paths.items():
+        try:
+            paths[name] = path.expanduser()
+        except RuntimeError as error:
+            raise ValueError(f"--{name} {path} is no path: {error}") from None
+    return replace(options, **paths)
 
 
 def program(name: str) -> list[str]:
@@ -157,8 +172,8 @@ def _recorded(arguments: Sequence[str], presets: Mapping[str, Any]) -> Any:
     if (preset := _value_of("preset", arguments)) is not None:
         raise ValueError(f"--config {path} and --preset {preset} both say where settings start; give one of them.")
     try:
-        found = json.loads(Path(path).read_text())["settings"]
-    except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
+        found = json.loads(Path(path).expanduser().read_text())["settings"]
+    except (OSError, RuntimeError, json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(f"Cannot read settings from {path!r} ({error}); give a study's provenance.json.") from None
     return build(type(next(iter(presets.values()))), found)
 

@@ -31,8 +31,8 @@ from vitlab.study.engines import Machinery, check, device_here, machinery
 from vitlab.study.own_data import options_given
 from vitlab.study.profile import profile
 from vitlab.study.publish import Written, conclude, export, recorded, show, together
-from vitlab.study.speeds import Understood, understood
-from vitlab.study.unused import unused
+from vitlab.study.speeds import Understood, looked_at, understood
+from vitlab.study.unused import not_redrawn, unused
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,9 +73,11 @@ class Work:
         return estimate(runs, {run: self.rows(run) for run in self.every}, self.prepared, self.by.jobs or 1)
 
 
-def redraw(study: Study, settings: Any, how: Execution) -> int:
-    """Remake the evidence of stored rows, as the settings that were asked for say; returns the exit code."""
+def redraw(study: Study, settings: Any, how: Execution, arguments: Sequence[str]) -> int:
+    """Remake the evidence of stored rows, as the settings on record say; returns the exit code."""
     folder = study.evidence_folder(settings, how)
+    for words in not_redrawn(lambda other: study.evidence_folder(other, how), settings, options_given(arguments)):
+        print(words)
     rows, record = read_rows(folder, accept_edited=how.accept_edited), read_provenance(folder)
     known = build(type(settings), record["settings"])
     try:
@@ -101,6 +103,7 @@ def conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[str
     console = Console(emoji=False)  # a name may have the letters of one
     tracker = Tracker(study.name, how.wandb, how.runs)
     check(how)  # A mistake shows before the images are read.
+    check_writable(how.runs, "The runs", "--runs")
     known = said_first(console, study, settings, how, arguments)
     settings = known.settings
     folder = study.evidence_folder(settings, how)
@@ -110,6 +113,7 @@ def conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[str
     plan = study.plan(settings)
     kept = dict(study.known(settings)) | (made_before(plan, folder, old, how) if how.extend else {})
     work = prepared(plan, how, kept)
+    about = looked_at(settings, how).info if known.info and how.skip_bad_images else known.info
     for words in other_images(old, work, folder):
         console.print(words, highlight=False, markup=False, soft_wrap=True)
     announce(console, work, known.seconds)
@@ -126,7 +130,7 @@ def conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[str
         if any(row["status"] == "finished" for row in rows):
             table = together(stored(folder, how), rows, study.name)  # others may have written there meanwhile
             record = recorded(study, settings, plan, arguments, table, measured)
-            record |= {"cautions": said} if (said := cautions.after(known.info, planned(table, record["plan"]))) else {}
+            record |= {"cautions": said} if (said := cautions.after(about, planned(table, record["plan"]))) else {}
             written = conclude(study, settings, folder, table, record, pictures(study, settings, work))
             tracker.evidence(folder, sorted({str(row["data.name"]) for row in rows if "data.name" in row}))
             finished(written, how)
@@ -161,11 +165,11 @@ def measure(study: Study, settings: Any, how: Execution) -> tuple[Rows, int]:
     return rows, 0
 
 
-def check_writable(folder: Path) -> None:
-    """Raise ValueError where the evidence could not be written to `folder`, before hours are spent on it."""
+def check_writable(folder: Path, what: str = "The evidence", option: str = "--results") -> None:
+    """Raise ValueError where `what` could not be written to `folder`, before hours are spent on it."""
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not (there.is_dir() and os.access(there, os.W_OK)):
-        raise ValueError(f"The evidence cannot be written to {folder}: {there} cannot. Name another --results.")
+        raise ValueError(f"{what} cannot be written to {folder}: {there} cannot. Name another {option}.")
 
 
 def stored(folder: Path, how: Execution) -> pd.DataFrame | None:

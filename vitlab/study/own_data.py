@@ -80,13 +80,11 @@ def suited(
     given: Collection[str],
     taught: Photographs,
     machine: Machine,
-    *,
-    unread: int = 0,
 ) -> Suited:
     """`settings` with all that is not `given` taken from the images and the machine.
 
     The largest images, then the largest models, for which there is time for enough steps; then as many steps as fit.
-    `unread` images cannot be read and are left out. Raises ValueError for what is given and cannot be.
+    Raises ValueError for what is given and cannot be.
     """
     base = merged(settings, {"models": ("ViT", "ResNet"), "recipe": taught.recipe}, given)
     if hasattr(base, "init"):
@@ -97,7 +95,7 @@ def suited(
             if not any(name.startswith("rates") for name in given):
                 base = merged(base, {"rates_by_family": taught.finetune_rates}, given)
     if hasattr(base, "train_sizes"):
-        sizes = train_sizes(info.sizes["train"] - unread, info.num_classes)
+        sizes = train_sizes(info.sizes["train"], info.num_classes)
         base = merged(base, {"train_sizes": sizes, "steps_by_size": {}}, given)
     best: Suited | None = None
     for change in candidates(base, info, given):
@@ -111,7 +109,7 @@ def suited(
 
 
 def merged(settings: Any, chosen: Mapping[str, Any], given: Collection[str]) -> Any:
-    """`settings` with what was `chosen` where the command line did not say otherwise."""
+    """`settings` with what was `chosen` where the command line did not say otherwise, of a family or a size too."""
     new = {name: value for name, value in chosen.items() if name not in given and hasattr(settings, name)}
     for name, recipe in new.items():
         if isinstance(recipe, Recipe):
@@ -122,6 +120,9 @@ def merged(settings: Any, chosen: Mapping[str, Any], given: Collection[str]) -> 
         kept = {name: rate for name, rate in settings.learning_rates.items() if f"learning_rates.{name}" in given}
         others = {name: rate for name, rate in new["learning_rates"].items() if family(name) not in kept}
         new["learning_rates"] = kept if "lr" in given else {**others, **kept}
+    if "steps_by_size" in new:
+        own = {size: steps for size, steps in settings.steps_by_size.items() if f"steps_by_size.{size}" in given}
+        new["steps_by_size"] = {**new["steps_by_size"], **own}
     return replace(settings, **new)
 
 
@@ -135,15 +136,17 @@ def train_sizes(images: int, classes: int) -> tuple[int, ...]:
 
 def candidates(settings: Any, info: DataInfo, given: Collection[str]) -> Iterator[dict[str, Any]]:
     """Image size, patch and model size, from the cheapest on."""
-    sides = [settings.image_size] if "image_size" in given else _sides(settings, info, given)
+    sides = [settings.image_size] if "image_size" in given else sides_for(settings, info, given)
+    cut = "patch" not in given and any(model in FAMILIES[:2] for model in settings.models)
+    patches = {side: patch_for(side) if cut else settings.patch for side in sides}
     for side in sides:
-        yield {"image_size": side, "patch": patch_for(side), "sizes": LADDER[:1]}
+        yield {"image_size": side, "patch": patches[side], "sizes": LADDER[:1]}
     if "sizes" not in given and any(model in FAMILIES for model in settings.models):
         for size in LADDER[1:]:
-            yield {"image_size": sides[-1], "patch": patch_for(sides[-1]), "sizes": (size,)}
+            yield {"image_size": sides[-1], "patch": patches[sides[-1]], "sizes": (size,)}
 
 
-def _sides(settings: Any, info: DataInfo, given: Collection[str]) -> list[int]:
+def sides_for(settings: Any, info: DataInfo, given: Collection[str]) -> list[int]:
     """Pixels that the images have and patches tile: the largest cheap size, and those above."""
     patches = [int(found[1]) for model in settings.models if (found := re.search(r"/(\d+)$", model))]
     patches += [settings.patch] if "patch" in given else []
@@ -174,7 +177,7 @@ def precise(settings: Any, given: Collection[str], machine: Machine) -> Any:
     """`settings` in the precision that is the faster one here: not every CPU computes in bf16."""
     chosen = settings.recipe.precision
     if "precision" not in given:
-        name, side = settings.model_names()[0], settings.image_size
+        name, side = settings.bare()[0].model, settings.image_size
         chosen = max(dict.fromkeys((chosen, "fp32")), key=lambda word: machine.speed(name, side, word))
     kinds = [kind for kind in ("recipe", "finetune") if hasattr(settings, kind)]
     return merged(settings, {kind: replace(getattr(settings, kind), precision=chosen) for kind in kinds}, given)
@@ -191,8 +194,7 @@ def longest(
     """`settings` with as many steps as there is time for, else with the fewest, on fewer train sizes: four, which still
     tell a learning curve, or three.
     """
-    ceiling = max(ENOUGH, EPOCHS * info.sizes["train"] / settings.recipe.batch_size)
-    lengths = [steps for steps in LENGTHS if steps <= ceiling]
+    lengths = lengths_for(settings, info)
     found: list[Suited] = []
     every = getattr(settings, "train_sizes", ())
     four, three = tuple(dict.fromkeys(every[:1] + every[-3:])), every[::-2][::-1]
@@ -203,6 +205,12 @@ def longest(
         if found[-1].seconds <= BUDGET:
             break
     return found[-1]
+
+
+def lengths_for(settings: Any, info: DataInfo) -> list[int]:
+    """Steps to choose from, the fewest first: up to a hundred epochs, and what rates were tuned for."""
+    ceiling = max(ENOUGH, EPOCHS * info.sizes["train"] / settings.recipe.batch_size)
+    return [steps for steps in LENGTHS if steps <= ceiling]
 
 
 def of_length(settings: Any, steps: int, given: Collection[str], taught: Photographs) -> Any:

@@ -83,7 +83,16 @@ class Settings:
         return replace(self.recipe, lr=next(rates, self.recipe.lr))
 
     def bare(self) -> list[Run]:
-        """A training of each model with seed 0, on no data yet: all that the settings say without looking at images."""
+        """A training of each model with seed 0, on no data yet: all that the settings say without looking at images.
+
+        Raises:
+            ValueError: for no model at all.
+        """
+        if not self.model_names():
+            raise ValueError(
+                f"There is no model; give --models some of {', '.join(FAMILIES)}, each in one of --sizes, or exact "
+                "names such as ViT-Ti/4."
+            )
         return [Run(name, Data(""), self.recipe_of(name)) for name in self.model_names()]
 
     def templates(self) -> list[Run]:

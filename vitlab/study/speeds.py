@@ -94,11 +94,7 @@ def understood(study: Study, settings: Any, how: Execution, arguments: Sequence[
     where = _images(settings)
     if where in ("", _images(first)):
         return Understood(settings)
-    info = describe(where, how.runs / "cache").only(data_of(settings.data)[0].classes)
-    said = lines(info)
-    if where in cards() and Path(where).is_dir():
-        said.append(f"There is a folder {where} here too; write ./{where} for it.")
-    known = Understood(settings, info, tuple(said))
+    known = looked_at(settings, how)
     if "data" not in given or given & {"preset", "config"}:
         return known
     if study.photographs:
@@ -106,6 +102,16 @@ def understood(study: Study, settings: Any, how: Execution, arguments: Sequence[
     made_for = f", which was made for {_images(first)}" if _images(first) else ""
     why = f"What the command line does not say is as in the preset {how.preset}{made_for}."
     return replace(known, said=(*known.said, why))
+
+
+def looked_at(settings: Any, how: Execution) -> Understood:
+    """What is known now of the images of `settings`, without those that could not be read when they were decoded."""
+    where = _images(settings)
+    info = describe(where, how.runs / "cache").only(data_of(settings.data)[0].classes)
+    said = lines(info)
+    if where in cards() and Path(where).is_dir():
+        said.append(f"There is a folder {where} here too; write ./{where} for it.")
+    return Understood(settings, info, tuple(said))
 
 
 def _images(settings: Any) -> str:
@@ -125,10 +131,11 @@ def _chosen(study: Study, known: Understood, how: Execution, given: Set[str]) ->
     with Launcher(LocalEngine(1, threads)) as launcher:
         batch = settings.recipe.batch_size if "batch_size" in given else study.photographs.recipe.batch_size
         speeds = Speeds(how.runs / FILE, launcher, device, batch)
-        choose = partial(suited, study.plan, settings, info, given, study.photographs, Machine(speeds, jobs))
-        found = choose(unread=len(info.unread))
+        choose = partial(suited, given=given, taught=study.photographs, machine=Machine(speeds, jobs))
+        found = choose(study.plan, settings, info)
         if how.skip_bad_images and not how.dry_run and not info.unread:
-            found = choose(unread=_unread(found.settings, how, launcher))
+            known = _decoded(found.settings, how, launcher)
+            found = choose(study.plan, settings, info := known.info or info)
         if not how.dry_run:
             speeds.keep()
         why = told(found, info, given, speeds)
@@ -143,9 +150,9 @@ def _at_work(how: Execution) -> tuple[str, int, int]:
     return device, by.jobs or 1, by.resources.cpus
 
 
-def _unread(settings: Any, how: Execution, launcher: Launcher) -> int:
-    """Decode the images now, as the study would soon, and count those that cannot be read."""
+def _decoded(settings: Any, how: Execution, launcher: Launcher) -> Understood:
+    """What is known of the images once they are decoded, as the study would soon: some may turn out unreadable."""
     data, _ = data_of(settings.data, image_size=settings.image_size)
     place = Place(how.runs, how.runs / "cache", device_here(how), skip_bad_images=True)
     launcher.prepare([Run(settings.model_names()[0], data)], place)
-    return len(describe(_images(settings), how.runs / "cache").unread)
+    return looked_at(settings, how)

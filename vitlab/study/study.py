@@ -109,7 +109,7 @@ def main(study: Study, arguments: Sequence[str] | None = None) -> None:
         from vitlab.study.conduct import conduct, redraw  # after parsing, so that help comes at once
 
         with ending:
-            return redraw(study, settings, how) if how.redraw else conduct(study, settings, how, arguments)
+            return redraw(study, settings, how, arguments) if how.redraw else conduct(study, settings, how, arguments)
 
     end_with(conducted)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, get_type_hints
 
 from vitlab.runs.run import Run
@@ -26,6 +27,23 @@ def unused(plan: Callable[[Any], list[Run]], settings: Any, given: Collection[st
         for option, other in others(settings)
         if option.replace("-", "_") in given and _planned(plan, other) == planned
     ]
+
+
+def not_redrawn(folder: Callable[[Any], Path], settings: Any, given: Collection[str]) -> list[str]:
+    """A warning for each option of `given` that a redraw does not look at: all that do not lead to another `folder`."""
+    return [
+        f"Warning: --{option} changes nothing in a redraw, which takes the settings on record; leave out --redraw for "
+        "others."
+        for option, other in others(settings)
+        if option.replace("-", "_") in given and _same_folder(folder, other, settings)
+    ]
+
+
+def _same_folder(folder: Callable[[Any], Path], other: Callable[[], Any], settings: Any) -> bool:
+    try:
+        return folder(other()) == folder(settings)
+    except ValueError:  # what is refused leads nowhere
+        return False
 
 
 def _planned(plan: Callable[[Any], list[Run]], settings: Callable[[], Any]) -> list[Run] | None:
