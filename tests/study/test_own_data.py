@@ -15,9 +15,11 @@ from tests.data.conftest import write_folder
 from vitlab.data.info import DataInfo, describe
 from vitlab.models import create
 from vitlab.models.zoo import PATCHES, SMALL_VITS
+from vitlab.report.families import SIZES, family, size
 from vitlab.runs.run import Run
 from vitlab.runs.stored import drawable, read_rows
 from vitlab.study import settings as allowed
+from vitlab.study.beside import start_of
 from vitlab.study.chosen import told
 from vitlab.study.command_line import Execution
 from vitlab.study.own_data import (
@@ -31,6 +33,7 @@ from vitlab.study.own_data import (
     seconds,
     suited,
     train_sizes,
+    weights_for,
 )
 from vitlab.study.speeds import understood
 from vitlab.tasks.settings import TRAINING, LinearProbe
@@ -209,10 +212,22 @@ def test_tiny_images_are_not_enlarged(tmp_path):
 def test_photographs_are_held_against_the_weights_that_come_with_vitlab(photos):
     found = chosen(photos, 2000, beside=True).settings
     started = {run.init for run in plan(found) if run.init}
-    assert found.init == tuple(shipped()) and started == set(shipped()) and started
+    assert started == set(found.init) == set(weights_for(["ViT-Pico/4"])) and started
     tuned = {(run.model, run.recipe.lr) for run in plan(found) if run.init and trains(run)}
     assert tuned == {("ViT-Pico/4", 0.03), ("ResNet-Pico", 0.3)}
     assert not any(run.init for run in plan(chosen(photos, 2000).settings))
+
+
+def test_larger_models_are_held_against_larger_weights_one_of_each_family():
+    every = {source: start_of(source)[0].model for source in shipped()}
+    for largest in ("Pico", "Nano", "Micro", "B"):
+        models = [every[source] for source in weights_for([f"ViT-{largest}/4", "ResNet-Pico"])]
+        smaller = [name for name in every.values() if SIZES.index(size(name)) <= SIZES.index(largest)]
+        assert {family(name) for name in models} == {family(name) for name in smaller}
+        assert all(
+            SIZES.index(size(name)) == max(SIZES.index(size(one)) for one in smaller if family(one) == family(name))
+            for name in models
+        )
 
 
 def test_fine_tuning_has_as_many_steps_as_training_from_scratch_at_every_size_up_to_what_was_tried(photos):

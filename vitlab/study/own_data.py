@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from vitlab.report.families import family
+from vitlab.report.families import SIZES, family, in_order
+from vitlab.report.families import size as size_of
 from vitlab.runs.run import Run
+from vitlab.study.beside import start_of
 from vitlab.study.settings import FAMILIES, PATCHES
 from vitlab.tasks.settings import TRAINING, Precision, Recipe
 from vitlab.weights import shipped
@@ -87,19 +89,19 @@ def suited(
     Raises ValueError for what is given and cannot be.
     """
     base = merged(settings, {"models": ("ViT", "ResNet"), "recipe": taught.recipe}, given)
+    beside = hasattr(base, "init") and "init" not in given and getattr(base, "measure", "test") == "test"
+    beside = beside and native_side(info) >= CHEAP  # smaller ones would be enlarged
     if hasattr(base, "init"):
         base = merged(base, {"finetune": taught.finetune}, given)
-        tested = getattr(base, "measure", "test") == "test"
-        if "init" not in given and tested and native_side(info) >= CHEAP:  # else they would be enlarged
-            base = merged(base, {"init": tuple(shipped())}, given)
-            if not any(name.startswith("rates") for name in given):
-                base = merged(base, {"rates_by_family": taught.finetune_rates}, given)
+    if beside and not any(name.startswith("rates") for name in given):
+        base = merged(base, {"rates_by_family": taught.finetune_rates}, given)
     if hasattr(base, "train_sizes"):
         sizes = train_sizes(info.sizes["train"], info.num_classes)
         base = merged(base, {"train_sizes": sizes, "steps_by_size": {}}, given)
     best: Suited | None = None
     for change in candidates(base, info, given):
         tried = precise(merged(base, change, given), given, machine)
+        tried = replace(tried, init=weights_for(tried.model_names())) if beside else tried
         found = longest(plan, tried, info, given, taught, machine)
         if best and (found.seconds > BUDGET or not _enough(found.settings, given)):
             break
@@ -144,6 +146,17 @@ def candidates(settings: Any, info: DataInfo, given: Collection[str]) -> Iterato
     if "sizes" not in given and any(model in FAMILIES for model in settings.models):
         for size in LADDER[1:]:
             yield {"image_size": sides[-1], "patch": patches[sides[-1]], "sizes": (size,)}
+
+
+def weights_for(models: Iterable[str]) -> tuple[str, ...]:
+    """Of the weights that come with vitlab, of each family those of the largest model that is no larger than the
+    largest of `models`.
+    """
+    order = {size: at for at, size in enumerate(SIZES)}
+    most = max(order.get(size_of(model), len(SIZES)) for model in models)
+    named = {start_of(source)[0].model: source for source in shipped()}
+    fit = [name for name in in_order(named) if order[size_of(name)] <= most]
+    return tuple({family(name): named[name] for name in fit}.values())
 
 
 def sides_for(settings: Any, info: DataInfo, given: Collection[str]) -> list[int]:
