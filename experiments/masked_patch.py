@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from vitlab.claims.claim import Claim, Verdict
 from vitlab.claims.phrases import OURS, leads
-from vitlab.data.sources import set_name
+from vitlab.data.sources import lasting, set_name
 from vitlab.gallery.grids import predictions
 from vitlab.report.families import family
 from vitlab.runs.rows import by_start
@@ -131,8 +131,9 @@ def plan(settings: MaskedPatches) -> list[Run]:
 
 
 def shared(one: Data, other: Data) -> bool:
-    """Whether two sets have a class in common: those of one name, which rows tell sets apart by."""
-    if one.name.partition("@")[0] != other.name.partition("@")[0]:
+    """Whether two sets have a class in common: those of one place, or of the same images, whatever they are called."""
+    same_images = one.fingerprint == other.fingerprint != ""
+    if not same_images and lasting(one.source) != lasting(other.source):
         return False
     return not (one.classes and other.classes) or not set(one.classes).isdisjoint(other.classes)
 
