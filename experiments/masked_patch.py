@@ -107,7 +107,7 @@ def plan(settings: MaskedPatches) -> list[Run]:
         raise ValueError("This study counts in steps; leave --epochs and --pretrain.epochs at None.")
     longer = replace(recipe, steps=recipe.steps + before.steps * before.batch_size // recipe.batch_size)
     pixels = {"image_size": settings.image_size}
-    task, sizes = shares_of(settings.data, settings.label_shares, **pixels)
+    task, sizes = shares_of("label_shares", settings.data, settings.label_shares, **pixels)
     images = {MaskedPatch: data_of(settings.unlabelled, **pixels)[0], Classify: data_of(settings.upstream, **pixels)[0]}
     if shared(task, images[Classify]):
         raise ValueError(
