@@ -10,6 +10,7 @@ from vitlab.runs.execute import prepare
 from vitlab.runs.place import Place
 from vitlab.runs.run import Run
 from vitlab.study.settings import data_of, shares_of
+from vitlab.study.study import main
 from vitlab.tasks.settings import FewShot
 
 
@@ -42,3 +43,17 @@ def test_a_dry_run_counts_the_images_of_the_classes_that_are_kept(tmp_path):
     run = Run("ViT-Pico/4", data_of(source)[0], task=FewShot())
     read, dry = (prepare([run], Place(tmp_path, tmp_path / "cache"), read=read).flops for read in (True, False))
     assert read == dry
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--preset digits_cpu --train_size 0", "--train_size: Train size 0 is no number of images"),
+        ("--preset digits_cpu --depth 0", "depth=0 must be at least 1"),
+        ("--preset digits_cpu --image_size 0", "--image_size is 0; give a whole number of pixels from 1 on"),
+    ],
+)
+def test_nothing_is_not_taken_for_all_there_is(words, said, tmp_path, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(inspection.STUDY, [*words.split(), "--dry_run", "--runs", str(tmp_path)])
+    assert end.value.code == 2 and said in capsys.readouterr().err

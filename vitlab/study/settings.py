@@ -49,6 +49,8 @@ class Settings:
     def __post_init__(self) -> None:
         if self.seeds < 1:
             raise ValueError(f"--seeds is {self.seeds}; give a whole number from 1 on.")
+        if self.image_size is not None and self.image_size < 1:
+            raise ValueError(f"--image_size is {self.image_size}; give a whole number of pixels from 1 on.")
         for word in self.models:
             if word not in FAMILIES and not re.search(r"[-\d]", word):
                 raise ValueError(
