@@ -80,15 +80,15 @@ PRESETS = {
 def trainings(settings: Inspection) -> list[Run]:
     """The trainings whose weights are looked into, seed by seed, a ResNet once; the first is the one that is drawn."""
     settings = replace(settings, data=settings.data or "digits")
-    check_sizes("train_size", settings.data, [settings.train_size or None])
+    check_sizes("train_size", settings.data, [settings.train_size])
     runs = settings.templates()
-    depth = (("depth", settings.depth),) if settings.depth else ()
+    depth = (("depth", settings.depth),) if settings.depth is not None else ()
     found = [
         replace(run, snapshots=settings.snapshots, options=() if family(run.model) == "ResNet" else depth)
         for run in runs
     ]
     seeds: dict[str, Sequence[Any]] = {"seed": range(settings.seeds)}
-    if settings.train_size:
+    if settings.train_size is not None:
         seeds = {SEED: range(settings.seeds), "data.train_size": (settings.train_size,)}
     return [run for run in grid(found, seeds) if run.seed == 0 or family(run.model) != "ResNet"]
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from vitlab.claims.claim import Claim, Verdict
 from vitlab.claims.phrases import OURS, leads
-from vitlab.data.sources import set_name
+from vitlab.data.sources import lasting, set_name
 from vitlab.gallery.grids import predictions
 from vitlab.report.families import family
 from vitlab.runs.rows import by_start
@@ -107,7 +107,7 @@ def plan(settings: MaskedPatches) -> list[Run]:
         raise ValueError("This study counts in steps; leave --epochs and --pretrain.epochs at None.")
     longer = replace(recipe, steps=recipe.steps + before.steps * before.batch_size // recipe.batch_size)
     pixels = {"image_size": settings.image_size}
-    task, sizes = shares_of(settings.data, settings.label_shares, **pixels)
+    task, sizes = shares_of("label_shares", settings.data, settings.label_shares, **pixels)
     images = {MaskedPatch: data_of(settings.unlabelled, **pixels)[0], Classify: data_of(settings.upstream, **pixels)[0]}
     if shared(task, images[Classify]):
         raise ValueError(
@@ -131,8 +131,9 @@ def plan(settings: MaskedPatches) -> list[Run]:
 
 
 def shared(one: Data, other: Data) -> bool:
-    """Whether two sets have a class in common: those of one name, which rows tell sets apart by."""
-    if one.name.partition("@")[0] != other.name.partition("@")[0]:
+    """Whether two sets have a class in common: those of one place, or of the same images, whatever they are called."""
+    same_images = one.fingerprint == other.fingerprint != ""
+    if not same_images and lasting(one.source) != lasting(other.source):
         return False
     return not (one.classes and other.classes) or not set(one.classes).isdisjoint(other.classes)
 

@@ -8,6 +8,7 @@ import pytest
 
 from experiments import data_scaling
 from experiments.few_shot import LEAST, PRESETS, STUDY, both_measures, measured, plan, verdicts
+from experiments.transfer import STUDY as TRANSFER
 from tests.data.conftest import write_folder
 from vitlab.models import create, save_checkpoint
 from vitlab.runs.execute import prepare
@@ -62,9 +63,11 @@ def test_the_paper_preset_is_the_papers():
     assert heads[Classify] is None and heads[FewShot] == "tanh", "fine-tuning leaves the tanh layer behind"
 
 
-def test_a_checkpoint_is_the_model_that_its_file_describes(tmp_path):
+@pytest.mark.parametrize("folder", ["weights", "lr=0.1"])
+def test_a_checkpoint_is_the_model_that_its_file_describes(folder, tmp_path):
     model = create("ViT-Pico/2", image_size=8, num_classes=3, pooling="gap")
-    path = save_checkpoint(model, tmp_path / "model.safetensors")
+    (tmp_path / folder).mkdir()
+    path = save_checkpoint(model, tmp_path / folder / "model.safetensors")
     settings = replace(PRESETS["quick"], checkpoint=str(path), models=("ViT-Pico/2",), seeds=1)
     (start,) = settings.starts()
     assert dict(start.options) == {"pooling": "gap"} and start.init == str(path)
@@ -90,11 +93,23 @@ def test_other_weights_in_the_same_file_are_another_start(tmp_path):
 
 
 def test_a_checkpoint_takes_the_place_of_pretraining():
-    settings = replace(PRESETS["quick"], checkpoint="w.npz", models=("ViT-B/16",), seeds=1)
-    assert {(run.model, run.init) for run in plan(settings)} == {("ViT-B/16", "w.npz"), ("ViT-B/16", None)}
-    assert STUDY.folder(settings) == "w.npz"
+    name = "vit_base_patch16_224.augreg_in21k"
+    settings = replace(PRESETS["quick"], checkpoint=name, models=("ViT-B/16",), seeds=1)
+    assert {(run.model, run.init) for run in plan(settings)} == {("ViT-B/16", name), ("ViT-B/16", None)}
+    assert STUDY.folder(settings) == name
     with pytest.raises(ValueError, match="--models"):
         replace(settings, models=("ViT-B/16", "ViT-B/32")).starts()
+
+
+@pytest.mark.parametrize("study", [STUDY, TRANSFER], ids=["few_shot", "transfer"])
+@pytest.mark.parametrize("name", ["none.npz", "lr=0.1/none.npz", "ViT-Pico/2=none.npz"])
+def test_a_checkpoint_that_there_is_not_is_refused_before_anything_is_done(study, name, tmp_path, capsys):
+    words = f"--checkpoint {name} --models ViT-Pico/2 --dry_run --runs {tmp_path / 'runs'}"
+    with pytest.raises(SystemExit) as end:
+        main(study, words.split())
+    assert end.value.code == 2
+    said = capsys.readouterr().err
+    assert f"--checkpoint {name}: there is no such file" in said and "--init" not in said
 
 
 def tuned(**about):

@@ -1,6 +1,7 @@
 """The masked-patch study: its plan, what it makes of rows, and what it writes when `quick` is made smaller."""
 
 import json
+import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from experiments.masked_patch import (
     plan,
     starts,
 )
+from tests.data.conftest import write_folder
 from vitlab.report.evidence import Evidence
 from vitlab.runs.rows import flat
 from vitlab.runs.stored import drawable, read_rows
@@ -203,3 +205,18 @@ def test_nothing_is_drawn_before_anything_is_done():
 def test_labels_of_the_same_classes_are_no_other_set(data, upstream):
     with pytest.raises(ValueError, match=f"--upstream {upstream} has classes of --data {data}"):
         plan(replace(QUICK, data=data, upstream=upstream))
+
+
+def test_a_copy_of_the_images_is_no_other_set_whatever_it_is_called(tmp_path):
+    images = write_folder(tmp_path / "animals")
+    copy = shutil.copytree(images, tmp_path / "zoo")
+    with pytest.raises(ValueError, match="zoo has classes of --data"):
+        plan(replace(QUICK, data=str(images), label_shares=(1.0,), upstream=str(copy)))
+
+
+def test_other_images_of_one_name_are_refused_as_such(tmp_path, capsys):
+    images, others = write_folder(tmp_path / "animals"), write_folder(tmp_path / "other" / "animals", seed=100)
+    sets = ("--data", images, "--unlabelled", images, "--upstream", others, "--label_shares", 1.0)
+    assert study(*sets, "--dry_run", "--results", tmp_path / "results", "--runs", tmp_path / "runs") == 2
+    said = capsys.readouterr().err
+    assert "both called animals" in said and "rename one folder" in said and "has classes of" not in said

@@ -11,8 +11,10 @@ from PIL import Image
 
 from experiments.data_scaling import STUDY
 from experiments.inspection import STUDY as INSPECTION
+from vitlab.data import info
 from vitlab.models import create, load
 from vitlab.runs.stored import read_rows
+from vitlab.study.settings import _described
 from vitlab.study.study import main
 
 
@@ -146,6 +148,33 @@ def test_images_that_were_moved_are_asked_for(done, tmp_path, capsys):
     assert study(*words, of=INSPECTION) == 2
     error = capsys.readouterr().err
     assert run in error and "/no/such/folder" in error and "say with --data where they are" in error
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_a_run_is_looked_into_with_its_own_images_alone(large, folder, tmp_path, capsys, monkeypatch):
+    if large:
+        monkeypatch.setattr(info, "CHEAP_BYTES", -1)  # images are too many to be hashed for a plan
+        _described.cache_clear()
+    places = ("--runs", tmp_path / "runs", "--results", tmp_path / "results")
+    assert study("--data", folder, *SHORT, *places) == 0
+    _described.cache_clear()
+    run = read_rows(evidence(tmp_path)).query("`task.kind` == 'classify'")["run"].iloc[0]
+    for name in ("others", "moved"):
+        shutil.copytree(folder, tmp_path / name)
+    for path in (tmp_path / "others").rglob("*.png"):
+        Image.fromarray(np.full((16, 20, 3), 250, np.uint8)).save(path)
+    words = ("--checkpoint", run, "--measured", 4, "--wandb", "off", *places)
+    stored = {}
+    for inspected in ("not yet", "already"):
+        stored[inspected] = set((tmp_path / "runs").glob("*/rows.json"))
+        capsys.readouterr()
+        assert study(*words, "--data", tmp_path / "others", of=INSPECTION) == 2, inspected
+        said = capsys.readouterr().err
+        assert f"{tmp_path / 'others'} has other images: say with --data where those are" in said
+        assert set((tmp_path / "runs").glob("*/rows.json")) == stored[inspected], "nothing is recorded of it"
+        assert study(*words, "--data", tmp_path / "moved", of=INSPECTION) == 0
+    weights = said.partition("--checkpoint ")[2].strip().removesuffix(".")
+    assert study("--checkpoint", weights, "--data", tmp_path / "others", *words[2:], of=INSPECTION) == 0
 
 
 def test_bad_images_are_named_counted_and_not_missed(folder, tmp_path, capsys):

@@ -41,6 +41,18 @@ def test_a_name_of_timms_is_known_without_its_weights():
     assert start_of("ViT-Ti/16=vit_tiny_patch16_384.augreg_in21k_ft_in1k")[1] == 384
 
 
+def test_a_path_may_have_equals_signs(tmp_path):
+    (tmp_path / "lr=0.1").mkdir()
+    made = create("ViT-Pico/2", image_size=8, num_classes=5)
+    path = str(save_checkpoint(made, tmp_path / "lr=0.1" / "w=1.safetensors"))
+    assert start_of(f"ViT-Pico/2={path}") == start_of(path) and start_of(path)[0].init == path
+    missing = str(tmp_path / "lr=0.1" / "none.npz")
+    with pytest.raises(ValueError, match=f"^--init {missing}: there is no such file"):
+        start_of(missing)
+    with pytest.raises(ValueError, match="Did you mean 'ViT-Pico/2'"):
+        start_of(f"ViT-Pic/2={path}")
+
+
 def test_the_plan_is_paired_and_at_the_pixels_of_the_weights(tmp_path):
     path = str(save_checkpoint(create("ViT-Pico/2", image_size=12, num_classes=5), tmp_path / "w.safetensors"))
     runs = Beside(init=(path,), rates=(0.1, 0.3)).pretrained({SEED: (0, 1), "data.train_size": (20, None)})

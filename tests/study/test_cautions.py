@@ -35,6 +35,8 @@ def rows(validation: float, test: float, seeds: int = 3) -> pd.DataFrame:
 def test_nothing_is_said_of_a_good_answer_and_of_a_study_s_own_data():
     assert before(info(), SimpleNamespace(seeds=3)) == after(info(), rows(0.9, 0.89)) == []
     assert before(None, SimpleNamespace(seeds=1)) == after(None, rows(0.9, 0.1)) == []
+    named = rows(0.9, 0.1).assign(**{"data.name": "mine"})
+    assert after(info(), named) and after(info(), named.assign(split=None)) == [], "none of these is a training's"
 
 
 def test_runs_that_diverged_are_counted_where_the_rest_is_spoken_of():

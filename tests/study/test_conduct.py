@@ -1,5 +1,6 @@
 """What is still to do, with rows that were made elsewhere."""
 
+import importlib
 from dataclasses import replace
 
 import pandas as pd
@@ -12,8 +13,9 @@ from vitlab.runs.local import LocalEngine
 from vitlab.runs.place import Place, Prepared, Stopped, WorkerDied
 from vitlab.runs.run import Data, Run
 from vitlab.study.command_line import Execution
-from vitlab.study.conduct import Work, check_writable, measure, other_images
+from vitlab.study.conduct import Work, check_names, check_writable, measure, other_images
 from vitlab.study.engines import Machinery
+from vitlab.study.settings import data_of
 from vitlab.study.study import Study, main
 from vitlab.tasks.settings import FewShot
 
@@ -75,6 +77,43 @@ def test_other_images_of_the_same_name_are_said(tmp_path):
     assert other_images(None, work, tmp_path) == other_images(old, work, tmp_path) == []
     (said,) = other_images(old[1:], work, tmp_path)
     assert "evidence of other images called photos" in said and "--name" in said
+
+
+@pytest.mark.parametrize(
+    ("study", "more"),
+    [
+        ("few_shot", "--finetune_size 20"),
+        ("transfer", "--finetune_size 20 --resolution_sets"),
+        ("optimizer", ""),
+        ("data_scaling", "--measure few_shot"),
+    ],
+)
+def test_two_sets_of_one_name_in_one_study_are_refused_before_anything_is_done(study, more, tmp_path, capsys):
+    sets = [
+        str(write_folder(tmp_path / name / "photos", {"cat": 30, "dog": 30}, seed)) for seed, name in enumerate("ab")
+    ]
+    words = [
+        *more.split(),
+        "--data",
+        "digits",
+        "--downstream",
+        *sets,
+        "--results",
+        str(tmp_path / "results"),
+        "--dry_run",
+    ]
+    with pytest.raises(SystemExit) as end:
+        main(importlib.import_module(f"experiments.{study}").STUDY, words)
+    assert end.value.code == 2 and not (tmp_path / "results").exists()
+    said = capsys.readouterr().err
+    assert f"{sets[0]} and {sets[1]} are both called photos" in said and "rename one folder" in said
+
+
+def test_one_set_under_two_paths_is_one(tmp_path):
+    images = write_folder(tmp_path / "photos")
+    (tmp_path / "link").symlink_to(tmp_path)
+    paths = (str(images), str(tmp_path / "link" / "photos"), f"{images}@0,1")
+    check_names([Run("ViT-Pico/4", data_of(path)[0]) for path in paths])
 
 
 def measuring(end: BaseException, rows: int) -> Study:

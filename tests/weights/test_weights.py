@@ -1,7 +1,9 @@
 """Weights that come with vitlab, and the command that makes them of a finished run."""
 
+import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from vitlab.models.timm_registry import register, timm_names
 from vitlab.runs.execute import execute
 from vitlab.runs.place import Listener, Place
 from vitlab.runs.run import Data, Run
-from vitlab.tasks.settings import Recipe
+from vitlab.tasks.settings import MaskedPatch, Recipe
 from vitlab.weights import FOLDER, find, fingerprint, shipped
 from vitlab.weights.__main__ import ship
 
@@ -100,6 +102,50 @@ def test_a_run_is_shipped_with_what_made_it(trained, tmp_path):
     assert torch.allclose(load(file).eval()(images), own(images), atol=1e-2)
     text = file.with_name("vit_pico_2.digits.md").read_text()
     assert "4 steps of 16 images" in text and run.id in text and "100 images of Digits" in text
+
+
+def finished(run: Run, folder: Path) -> Path:
+    place = Place(folder, folder / "cache")
+    assert execute(run, place, Listener(lambda event: None, lambda: False)).status == "finished"
+    return place.store.path(run)
+
+
+def command(*words: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "vitlab.weights", *map(str, words)], capture_output=True, text=True)
+
+
+def test_the_card_is_true_of_the_recipe_the_start_and_the_place(trained, tmp_path):
+    folder, run = trained
+    recipe = Recipe(epochs=2, batch_size=20, evaluations=1, warmup_steps=40)
+    tuned = finished(replace(run, init=run, recipe=recipe), tmp_path)
+    file = ship(tuned, tmp_path / "made")
+    text = file.with_suffix(".md").read_text()
+    assert "- 10 steps of 20 images (2 epochs)" in text and " 5 steps of warm-up" in text
+    assert f"- Started from the weights of run {run.id}, ViT-Pico/2 after classify on digits." in text
+    (source,) = re.findall(r'vitlab\.models\.load\("(.*?)"\)', text)
+    assert torch.equal(load(source).head.weight, load(file).head.weight) and f"`--init {source}`" in text
+    assert "Started from" not in ship(folder, tmp_path / "other").with_suffix(".md").read_text()
+
+
+def test_two_runs_are_not_written_over_one_another(trained, tmp_path):
+    folder, run = trained
+    other = replace(run, seed=1)
+    second, to = finished(other, tmp_path), tmp_path / "made"
+    both = command(folder, second, "--to", to)
+    assert both.returncode == 2 and not to.exists()
+    assert run.id in both.stderr and other.id in both.stderr and "Traceback" not in both.stderr
+    file = ship(folder, to)
+    with pytest.raises(ValueError, match=f"Run {other.id} and run {run.id} both make .* removed first"):
+        ship(second, to)
+    assert read_metadata(file)["run"] == run.id and ship(folder, to) == file, "the same run may be shipped again"
+
+
+def test_weights_that_tell_no_classes_apart_are_not_shipped(trained, tmp_path):
+    _, run = trained
+    folder = finished(replace(run, task=MaskedPatch()), tmp_path)
+    with pytest.raises(ValueError, match="predicts masked patches"):
+        ship(folder, tmp_path / "made")
+    assert not (tmp_path / "made").exists()
 
 
 def test_what_is_no_finished_run_is_refused(trained, tmp_path):

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
+from vitlab.data.layout import STAMP
 from vitlab.data.loading import ImageData, load_data
 from vitlab.data.shuffle import arranged
 from vitlab.gallery.grids import Floats, positions_over_training
@@ -85,14 +86,21 @@ def subject_rows(
 def data_of_subject(subject: Subject, place: Place, source: str) -> ImageData | None:
     """The data that `source` names, or that a run of the store was trained on, which remembers where it was; else None.
 
-    Raises ValueError if it cannot be read, or holds no images of the model's shape.
+    Raises ValueError if it cannot be read, holds no images of the model's shape, or is not what the run was trained on.
     """
     size = subject.model.image_size
     if subject.run is not None:
         where = source or place.store.source(subject.run) or subject.run.data.name
         found = replace(subject.run.data, fingerprint="", source=where, image_size=size[0])
         with naming(subject.source, "was trained on images that cannot be read; say with --data where they are"):
-            return images_of(replace(subject.run, data=found), place)
+            images = images_of(replace(subject.run, data=found), place)
+        if not trained_on(subject, images):
+            raise ValueError(
+                f"{subject.source} was trained on {subject.run.data.name}, and {where} has other images: say with "
+                "--data where those are. For other images name files with --images, or open the weights as a file: "
+                f"--checkpoint {place.store.weights(subject.run)}."
+            )
+        return images
     if not source:
         return None
     if size[0] != size[1]:
@@ -100,6 +108,16 @@ def data_of_subject(subject: Subject, place: Place, source: str) -> ImageData | 
             f"--data gives square images, but {subject.source} takes {size[0]} x {size[1]} px: give --images."
         )
     return load_data(source, image_size=size[0], cache=place.cache, skip_bad_images=place.skip_bad_images)
+
+
+def trained_on(subject: Subject, images: ImageData) -> bool:
+    """Whether a run of the store was trained on `images`; where its plan did not look into them (large ones, and those
+    that were not fetched yet), their colours tell.
+    """
+    planned = subject.run.data.fingerprint if subject.run else ""
+    if planned and not planned.startswith(STAMP):
+        return images.fingerprint == planned
+    return np.allclose((subject.mean, subject.std), (images.mean, images.std), atol=1e-3)
 
 
 def chosen_pictures(subject: Subject, data: ImageData | None, images: Sequence[str]) -> list[Picture]:

@@ -213,16 +213,14 @@ def _read(run: Run, place: Place) -> _Set:
 
 
 def _described(run: Run) -> _Set:
-    info = _info(run.data.source or run.data.name)
+    info = _info(run.data.source or run.data.name).only(run.data.classes)
     size = run.data.image_size or info.image_size
     if run.data.shuffle is not None:
         patch_order(size, run.data.shuffle, run.data.shuffle_seed)  # raises for what does not fit
-    share = len(run.data.classes) / info.num_classes if run.data.classes else 1.0
     subset = run.data.train_size if isinstance(run.task, FITTED) else None
-    train = subset or round(share * info.sizes["train"])
-    known = next((split.classes for split in info.only(run.data.classes).splits if split.name == "train"), {})
-    classes = len(run.data.classes) or info.num_classes
-    return _Set(size, classes, train, round(share * info.sizes["test"]), {} if run.data.train_size else known)
+    known = next((split.classes for split in info.splits if split.name == "train"), {})
+    counts = {} if run.data.train_size else known
+    return _Set(size, info.num_classes, subset or info.sizes["train"], info.sizes["test"], counts)
 
 
 _info = lru_cache(maxsize=16)(describe)

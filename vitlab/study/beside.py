@@ -84,24 +84,33 @@ class Beside(Sized):
         return figures_of_best(plan, store)
 
 
-@cache
 def start_of(source: str) -> tuple[Run, int]:
-    """The weights of `source` as a Run without data, and the size in pixels of the images that they are for.
+    """The weights of an --init, written SOURCE or MODEL=SOURCE, as `start_with` gives them."""
+    from vitlab.models.zoo import names  # here, because it takes torch
 
-    Files are read, since only they know; a name of timm's asks for nothing from elsewhere. Raises ValueError for what
-    is neither, and for a model that is not told.
+    model, sign, where = source.partition("=")
+    if not sign or Path(source).expanduser().exists() or not (model in names() or find(where).exists()):
+        return start_with("", source)
+    return start_with(model, where)
+
+
+@cache
+def start_with(model: str, where: str, option: str = "init") -> tuple[Run, int]:
+    """The weights of `where` as a Run without data, and the size in pixels of the images that they are for.
+
+    Files are read, since only they know; a name of timm's asks for nothing from elsewhere. Raises ValueError, with the
+    `option` that was given, for what is neither, and for a model that is not told.
     """
-    from vitlab.gallery.subjects import guessed_name  # here, because it takes torch
+    from vitlab.gallery.subjects import guessed_name
     from vitlab.models import load
     from vitlab.models.zoo import settings_of
     from vitlab.runs.run import Data
 
-    model, _, where = ("", "", source) if Path(source).exists() else source.rpartition("=")
     path = find(where)
     name = model or guessed_name(where)
     if not path.exists():
-        size = _timm_size(where)
-        return Run(_told(name, source), Data(""), init=where), size
+        size = _timm_size(where, option)
+        return Run(_told(name, where, option), Data(""), init=where), size
     made = settings_of(load(name, where) if name else load(where))
     where = str(path / WEIGHTS) if (path / "run.json").exists() else where
     options = sorted((key, value) for key, value in made.overrides.items() if key != "head")
@@ -109,21 +118,23 @@ def start_of(source: str) -> tuple[Run, int]:
     return start, made.image_size[0]
 
 
-def _timm_size(name: str) -> int:
+def _timm_size(name: str, option: str) -> int:
     from timm.models import get_pretrained_cfg, is_model_pretrained
 
     config = get_pretrained_cfg(name) if is_model_pretrained(name) else None
     if config is None:
         raise ValueError(
-            f"--init {name}: there is no such file, and timm knows no such weights. Give a weight file, the folder of "
-            "a run such as runs/0123456789ab, or a name of timm's such as vit_tiny_patch16_224.augreg_in21k."
+            f"--{option} {name}: there is no such file, and timm knows no such weights. Give a weight file, the folder "
+            "of a run such as runs/0123456789ab, or a name of timm's such as vit_tiny_patch16_224.augreg_in21k."
         )
     return int(config.input_size[-1])
 
 
-def _told(name: str | None, source: str) -> str:
+def _told(name: str | None, source: str, option: str) -> str:
     if not name:
-        raise ValueError(f"--init {source} does not say its model; write MODEL={source}, such as ViT-B/16={source}.")
+        raise ValueError(
+            f"--{option} {source} does not say its model; write MODEL={source}, such as ViT-B/16={source}."
+        )
     return name
 
 

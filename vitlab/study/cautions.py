@@ -55,7 +55,7 @@ def after(info: DataInfo | None, rows: pd.DataFrame) -> list[str]:
         return []
     done = rows[(rows["status"] == "finished") & rows["split"].isin(["validation", "test"])]
     if "data.name" in done.columns:  # others are of what the models were pre-trained on, or are transferred to
-        done = done[done["data.name"].str.partition("@")[0] == info.name]
+        done = done[done["data.name"].str.split("@").str[0] == info.name]
     if done.empty:
         return []
     if {"init", "task.kind"} <= set(done.columns):  # one model may be trained, fine-tuned and frozen

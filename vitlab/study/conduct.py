@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from vitlab.data.layout import STAMP
+from vitlab.data.sources import lasting
 from vitlab.machine import cores
 from vitlab.report.provenance import read_provenance
 from vitlab.runs.display import Display, duration, estimate
 from vitlab.runs.launch import Launcher
 from vitlab.runs.local import LocalEngine
 from vitlab.runs.place import Place, Prepared, Stopped, WorkerDied
-from vitlab.runs.run import Run, build
+from vitlab.runs.run import Data, Run, build
 from vitlab.runs.signals import ending
 from vitlab.runs.stored import planned, read_rows, rows_by_run, rows_file
 from vitlab.runs.tracking import Tracker
@@ -111,6 +112,7 @@ def conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[str
     # Read before anything is trained, so that damaged evidence is said now and not in place of new one.
     old = stored(folder, how)
     plan = study.plan(settings)
+    check_names(plan)
     kept = dict(study.known(settings)) | (made_before(plan, folder, old, how) if how.extend else {})
     work = prepared(plan, how, kept)
     about = looked_at(settings, how).info if known.info and how.skip_bad_images else known.info
@@ -170,6 +172,21 @@ def check_writable(folder: Path, what: str = "The evidence", option: str = "--re
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not (there.is_dir() and os.access(there, os.W_OK)):
         raise ValueError(f"{what} cannot be written to {folder}: {there} cannot. Name another {option}.")
+
+
+def check_names(plan: Sequence[Run]) -> None:
+    """Raise ValueError where a plan has two sets of images of one name: rows tell sets apart by it, and averages would
+    join them.
+    """
+    known: dict[str, Data] = {}
+    for data in (link.data for run in plan for link in run.chain() if link.data.name):
+        name = data.name.partition("@")[0]
+        first = known.setdefault(name, data)
+        if data.fingerprint != first.fingerprint and lasting(data.source) != lasting(first.source):
+            raise ValueError(
+                f"{first.source} and {data.source} are both called {name}, and rows tell sets of images apart by their "
+                "names: rename one folder, or give one of them alone."
+            )
 
 
 def stored(folder: Path, how: Execution) -> pd.DataFrame | None:

@@ -49,6 +49,8 @@ class Settings:
     def __post_init__(self) -> None:
         if self.seeds < 1:
             raise ValueError(f"--seeds is {self.seeds}; give a whole number from 1 on.")
+        if self.image_size is not None and self.image_size < 1:
+            raise ValueError(f"--image_size is {self.image_size}; give a whole number of pixels from 1 on.")
         for word in self.models:
             if word not in FAMILIES and not re.search(r"[-\d]", word):
                 raise ValueError(
@@ -179,19 +181,19 @@ def data_of(source: str, **about: Any) -> tuple[Data, DataInfo]:
     return replace(data, name=f"{data.name}@{words}", classes=classes), info
 
 
-def shares_of(source: str, shares: Sequence[float], **about: Any) -> tuple[Data, list[int | None]]:
+def shares_of(option: str, source: str, shares: Sequence[float], **about: Any) -> tuple[Data, list[int | None]]:
     """The images of `source`, and the number of training images that each share of them is (None: all).
 
     Raises:
-        ValueError: for a share above 1, or one that leaves classes without an image.
+        ValueError: for a share of `option` above 1, or one that leaves classes without an image.
     """
     data, info = data_of(source, **about)
-    classes = len(data.classes) or info.num_classes
-    total = info.sizes["train"] * classes / info.num_classes
+    known = info.only(data.classes)
+    total = known.sizes["train"]
     for share in shares:
-        if not classes / total <= share <= 1:
+        if not known.num_classes / total <= share <= 1:
             raise ValueError(
-                f"A share of {share:g} of the training images of {data.name} cannot be had; give one between "
-                f"{classes / total:.3g} (one image a class) and 1."
+                f"--{option} has {share:g}, and such a share of the training images of {data.name} cannot be had; give "
+                f"one between {known.num_classes / total:.3g} (one image a class) and 1."
             )
     return data, [None if share == 1 else round(share * total) for share in shares]

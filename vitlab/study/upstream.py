@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Literal
 
 from vitlab.report.families import family
 from vitlab.runs.run import Data, Run
-from vitlab.study.beside import start_of
+from vitlab.study.beside import start_with
 from vitlab.study.plan import RATE, SEED, best_rate, changed, grid
 from vitlab.study.settings import Settings, check_sizes, data_of
 from vitlab.study.study import by_data, by_weights
 from vitlab.tasks.settings import Classify, Recipe
-from vitlab.weights import find, fingerprint
+from vitlab.weights import fingerprint
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,7 +57,7 @@ class Upstream(Settings):
         """The weights that are transferred: those of --checkpoint, or each model pre-trained with each seed.
 
         Raises:
-            ValueError: for data that cannot be had, and for a checkpoint of unknown model.
+            ValueError: for data or weights that cannot be had, and for a checkpoint of unknown model.
         """
         seeds = range(self.seeds)
         if not self.checkpoint:
@@ -70,7 +70,8 @@ class Upstream(Settings):
                 f"{', '.join(names)}."
             )
         (run,) = self.bare()
-        made = start_of(f"{run.model}={self.checkpoint}")[0].options if find(self.checkpoint).exists() else ()
+        hub = self.checkpoint.startswith(("hf-hub:", "hf_hub:"))  # of which nothing is known without a download
+        made = () if hub else start_with(run.model, self.checkpoint, "checkpoint")[0].options
         options = tuple(sorted((dict(made) | dict(run.options)).items()))
         content = fingerprint(self.checkpoint)
         start = Run(run.model, Data(""), init=self.checkpoint, options=options, init_fingerprint=content)

@@ -6,8 +6,9 @@ Each run gives two files: its best weights in half precision, and a card that sa
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,6 +21,7 @@ from vitlab.models.checkpoint import read_header, read_metadata, read_weights, w
 from vitlab.runs.run import Run, from_settings
 from vitlab.runs.store import WEIGHTS, Store
 from vitlab.study.study import end_with
+from vitlab.tasks.settings import MaskedPatch, task_name
 from vitlab.weights import ENDING, FOLDER, PREFIX
 
 
@@ -33,46 +35,97 @@ class Ship:
     """Where the files go."""
 
 
-def ship(folder: Path, to: Path) -> Path:
-    """Write the weights of the run in `folder` in half precision, with a card; returns the file of the weights.
+@dataclass(frozen=True)
+class Trained:
+    """A finished training: its folder, its run, and its rows by split."""
 
-    Raises ValueError for a run that is no finished training.
-    """
+    folder: Path
+    run: Run
+    rows: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def name(self) -> str:
+        """What its weights are called: `vit_pico_4.digits`."""
+        return f"{re.sub(r'[^a-z0-9]+', '_', self.run.model.lower())}.{self.run.data.name}"
+
+
+def trained(folder: Path) -> Trained:
+    """The finished training in `folder`; ValueError for anything else."""
     if not (folder / "run.json").is_file():
         raise ValueError(f"{folder} is no folder of a run; give one of a store, such as runs/0123456789ab.")
     run = from_settings(json.loads((folder / "run.json").read_text()))
+    if isinstance(run.task, MaskedPatch):
+        raise ValueError(
+            f"The run in {folder} predicts masked patches, and a card says how well classes are told apart: give a "
+            "training of a classifier, such as one that starts from it."
+        )
     rows = {str(row.get("split")): row for row in Store(folder.parent).rows(run) if row["status"] == "finished"}
     if "test" not in rows or not (folder / WEIGHTS).is_file():
         raise ValueError(f"The run in {folder} is no finished training with a test split.")
-    name = f"{re.sub(r'[^a-z0-9]+', '_', run.model.lower())}.{run.data.name}"
+    return Trained(folder, run, rows)
+
+
+def check_apart(found: Iterable[Trained], to: Path) -> None:
+    """Raise ValueError where weights of one run would be written over another's, in `to` or of those `found`."""
+    known: dict[str, str] = {}
+    for one in found:
+        file = to / f"{one.name}{ENDING}"
+        there = read_metadata(file).get("run", "unknown") if file.exists() else one.run.id
+        other = known.setdefault(one.name, there)
+        if other != one.run.id:
+            raise ValueError(
+                f"Run {one.run.id} and run {other} both make {file}: give one of them, or each a folder of its own "
+                "with --to; a file that is there already has to be removed first."
+            )
+
+
+def ship(folder: Path, to: Path) -> Path:
+    """Write the weights of the run in `folder` in half precision, with a card; returns the file of the weights.
+
+    Raises ValueError for a run that is no finished training of a classifier, and where another run's file is there.
+    """
+    found = trained(folder)
+    check_apart([found], to)
+    file = to / f"{found.name}{ENDING}"
     header, weights = read_header(folder / WEIGHTS), read_weights(folder / WEIGHTS)
     half = {key: tensor.half() if tensor.is_floating_point() else tensor for key, tensor in weights.items()}
-    text = card(name, run, rows, read_metadata(folder / WEIGHTS))
-    write_safetensors(half, to / f"{name}{ENDING}", header)
-    write_all({to / f"{name}.md": text.encode()})
-    return to / f"{name}{ENDING}"
+    text = card(found, PREFIX + found.name if to.resolve() == FOLDER.resolve() else str(file))
+    write_safetensors(half, file, header)
+    write_all({to / f"{found.name}.md": text.encode()})
+    return file
 
 
-def card(name: str, run: Run, rows: Mapping[str, Mapping[str, Any]], about: Mapping[str, Any]) -> str:
-    """The card of shipped weights, in Markdown."""
+def card(found: Trained, source: str) -> str:
+    """The card of shipped weights, in Markdown; `source` is what `vitlab.models.load` finds them by."""
+    run, rows, about = found.run, found.rows, read_metadata(found.folder / WEIGHTS)
     test, recipe, data = rows["test"], run.recipe, cards().get(run.data.name)
     scores = ", ".join(f"{split} {100 * row['score']:.1f}%" for split, row in sorted(rows.items()))
+    steps = math.prod(recipe.rounds(test["train_images"]))
+    warmup = min(recipe.warmup_steps, steps // 2)  # as `vitlab.tasks.optim` has it
     lines = [
-        f"# {PREFIX}{name}",
+        f"# {source}",
         f"{run.model}, {test['parameters']:,} parameters, for images of {test['image_size']} px; half precision.",
         f"- Trained on {test['train_images']:,} images of {test['title']}, {test['classes']} classes. One training "
         f"(seed {run.seed}); the weights with the best validation accuracy.",
+        *([f"- Started from {started(run.init)}."] if run.init else []),
         f"- Top-1 accuracy, measured in full precision: {scores}. Chance is {100 / test['classes']:.1f}%.",
-        f"- {recipe.steps:,} steps of {recipe.batch_size} images ({test['epochs']:g} epochs) with {recipe.optimizer}, "
-        f"peak rate {recipe.lr:g}, weight decay {recipe.weight_decay:g}, {recipe.warmup_steps} steps of warm-up, "
+        f"- {steps:,} steps of {recipe.batch_size} images ({test['epochs']:g} epochs) with {recipe.optimizer}, "
+        f"peak rate {recipe.lr:g}, weight decay {recipe.weight_decay:g}, {warmup} steps of warm-up, "
         f"{recipe.schedule} schedule, {', '.join(recipe.augment) or 'no'} augmentation, {recipe.precision}.",
         f"- Pixels in [0, 1] are normalised with mean {about['mean']} and deviation {about['std']}.",
         f"- Data: {data.licence if data else 'see their own terms'}. Whoever uses the weights keeps to those terms.",
         f"- Run {run.id} at commit {test['commit'][:12]} on {test['date']}: {test['hardware']}, torch {test['torch']}, "
         f"{test['wall_s'] / 60:.0f} minutes.",
-        f'Use: `vitlab.models.load("{PREFIX}{name}")`, `--init {PREFIX}{name}`, `--checkpoint {PREFIX}{name}`.',
+        f'Use: `vitlab.models.load("{source}")`, `--init {source}`, `--checkpoint {source}`.',
     ]
     return "\n".join([lines[0], "", lines[1], "", *lines[2:-1], "", lines[-1], ""])
+
+
+def started(init: Run | str) -> str:
+    """What a training started from, in words."""
+    if isinstance(init, str):
+        return f"the weights of {init}"
+    return f"the weights of run {init.id}, {init.model} after {task_name(init.task)} on {init.data.name}"
 
 
 def main() -> None:
@@ -82,6 +135,7 @@ def main() -> None:
         asked = tyro.cli(Ship, prog="python -m vitlab.weights", description=__doc__, use_underscores=True)
         if not asked.runs:
             raise ValueError("Name the folders of finished runs, such as runs/0123456789ab.")
+        check_apart(map(trained, asked.runs), asked.to)
         for folder in asked.runs:
             print(f"Written: {ship(folder, asked.to)}")
         return 0
