@@ -210,7 +210,7 @@ def test_quick_made_smaller_gives_table_and_pictures(tmp_path, capsys):
     assert run_study(STUDY, tmp_path, *words) == 0
     folder = tmp_path / "results" / "few_shot" / "digits"
     assert {p.name for p in folder.iterdir()} == {
-        *("rows.csv", "evidence.json", "evidence.md", "index.html", "provenance.json"),
+        *("rows.csv.gz", "evidence.json", "evidence.md", "index.html", "provenance.json"),
         *(f"{name}.png" for name in ("figure", "correlation")),
     }
     rows = read_rows(folder)

@@ -54,7 +54,7 @@ def test_the_study_writes_rows_tables_figures_and_pictures(done):
     folder = done / "results" / "masked_patch" / "digits"
     pictures = {f"pictures_{target}.png" for target in ("mean_color", "downsized", "pixels")}
     names = {path.name for path in folder.iterdir()}
-    assert {"rows.csv", "evidence.json", "evidence.md", "figure.png", "provenance.json"} | pictures <= names
+    assert {"rows.csv.gz", "evidence.json", "evidence.md", "figure.png", "provenance.json"} | pictures <= names
     accuracy, by_way = Evidence.loads((folder / "evidence.json").read_text()).tables
     assert list(accuracy.frame.index[:4]) == list(MAIN)
     assert list(accuracy.frame.index[4:]) == [f"{one} − {two}" for one, two in list(CLAIMS.values())[:3]]

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -102,6 +103,23 @@ def test_a_run_is_shipped_with_what_made_it(trained, tmp_path):
     assert torch.allclose(load(file).eval()(images), own(images), atol=1e-2)
     text = file.with_name("vit_pico_2.digits.md").read_text()
     assert "4 steps of 16 images" in text and run.id in text and "100 images of Digits" in text
+
+
+def test_weights_may_be_rounded_to_fewer_bits_as_their_card_says(trained, tmp_path):
+    folder, _ = trained
+    whole = read_weights(folder / "model.safetensors")
+    for bits in (8, 5):
+        file = ship(folder, tmp_path / str(bits), bits)
+        for key, weight in read_weights(file).items():
+            exact = whole[key].double()
+            normal = exact.abs() > 2.0**-14
+            assert ((weight.double() - exact).abs() <= 2.0**-bits * exact.abs())[normal].all()
+            if bits == 8:
+                assert torch.equal(weight[normal], whole[key].bfloat16().half()[normal])
+        assert f"half precision, rounded to {bits} significant bits." in file.with_suffix(".md").read_text()
+    assert len(zlib.compress(file.read_bytes())) < 0.8 * len(zlib.compress(ship(folder, tmp_path).read_bytes()))
+    with pytest.raises(ValueError, match=r"--bits is 12; a half has 11, so give 1 to 11\."):
+        ship(folder, tmp_path, 12)
 
 
 def finished(run: Run, folder: Path) -> Path:

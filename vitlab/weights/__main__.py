@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import torch
 import tyro
+from torch import Tensor
 
 from vitlab.data.cards import cards
 from vitlab.files import write_all
@@ -24,6 +26,8 @@ from vitlab.study.study import end_with
 from vitlab.tasks.settings import MaskedPatch, task_name
 from vitlab.weights import ENDING, FOLDER, PREFIX
 
+HALF = 11  # significant bits of a number in half precision
+
 
 @dataclass(frozen=True)
 class Ship:
@@ -33,6 +37,9 @@ class Ship:
     """Folders of finished runs, such as runs/0123456789ab."""
     to: Path = FOLDER
     """Where the files go."""
+    bits: int = HALF
+    """Significant bits that are kept of each number, of the 11 of a half; 8 are those of bf16. Fewer make no smaller
+    file, but one that compresses further, as in a git repository."""
 
 
 @dataclass(frozen=True)
@@ -79,24 +86,35 @@ def check_apart(found: Iterable[Trained], to: Path) -> None:
             )
 
 
-def ship(folder: Path, to: Path) -> Path:
+def rounded(weights: Tensor, bits: int) -> Tensor:
+    """`weights` in half precision, each rounded to its first `bits` significant bits; whole numbers as they are."""
+    if not weights.is_floating_point():
+        return weights
+    mantissa, exponent = torch.frexp(weights.double())
+    return torch.ldexp(torch.round(mantissa * 2**bits) / 2**bits, exponent).half()
+
+
+def ship(folder: Path, to: Path, bits: int = HALF) -> Path:
     """Write the weights of the run in `folder` in half precision, with a card; returns the file of the weights.
 
-    Raises ValueError for a run that is no finished training of a classifier, and where another run's file is there.
+    Raises ValueError for a run that is no finished training of a classifier, where another run's file is there, and
+    for `bits` that a half does not have.
     """
+    if not 1 <= bits <= HALF:
+        raise ValueError(f"--bits is {bits}; a half has {HALF}, so give 1 to {HALF}.")
     found = trained(folder)
     check_apart([found], to)
     file = to / f"{found.name}{ENDING}"
     header, weights = read_header(folder / WEIGHTS), read_weights(folder / WEIGHTS)
-    half = {key: tensor.half() if tensor.is_floating_point() else tensor for key, tensor in weights.items()}
-    text = card(found, PREFIX + found.name if to.resolve() == FOLDER.resolve() else str(file))
-    write_safetensors(half, file, header)
+    text = card(found, PREFIX + found.name if to.resolve() == FOLDER.resolve() else str(file), bits)
+    write_safetensors({key: rounded(tensor, bits) for key, tensor in weights.items()}, file, header)
     write_all({to / f"{found.name}.md": text.encode()})
     return file
 
 
-def card(found: Trained, source: str) -> str:
+def card(found: Trained, source: str, bits: int) -> str:
     """The card of shipped weights, in Markdown; `source` is what `vitlab.models.load` finds them by."""
+    kept = f", rounded to {bits} significant bits" if bits < HALF else ""
     run, rows, about = found.run, found.rows, read_metadata(found.folder / WEIGHTS)
     test, recipe, data = rows["test"], run.recipe, cards().get(run.data.name)
     scores = ", ".join(f"{split} {100 * row['score']:.1f}%" for split, row in sorted(rows.items()))
@@ -104,7 +122,7 @@ def card(found: Trained, source: str) -> str:
     warmup = min(recipe.warmup_steps, steps // 2)  # as `vitlab.tasks.optim` has it
     lines = [
         f"# {source}",
-        f"{run.model}, {test['parameters']:,} parameters, for images of {test['image_size']} px; half precision.",
+        f"{run.model}, {test['parameters']:,} parameters, for images of {test['image_size']} px; half precision{kept}.",
         f"- Trained on {test['train_images']:,} images of {test['title']}, {test['classes']} classes. One training "
         f"(seed {run.seed}); the weights with the best validation accuracy.",
         *([f"- Started from {started(run.init)}."] if run.init else []),
@@ -137,7 +155,7 @@ def main() -> None:
             raise ValueError("Name the folders of finished runs, such as runs/0123456789ab.")
         check_apart(map(trained, asked.runs), asked.to)
         for folder in asked.runs:
-            print(f"Written: {ship(folder, asked.to)}")
+            print(f"Written: {ship(folder, asked.to, asked.bits)}")
         return 0
 
     end_with(work)
