@@ -66,7 +66,7 @@ CIFAR = Inspection(data="cifar10", patch=4, recipe=recipes.CIFAR_GPU, learning_r
 CPU = replace(recipes.CIFAR_SHORT, steps=2000, warmup_steps=200)
 DIGITS = Recipe(steps=400, lr=2e-3, warmup_steps=30, evaluations=10)
 PRESETS = {
-    "quick": Inspection(checkpoint=("vitlab/vit_pico_4.tiny_imagenet_32",)),
+    "quick": Inspection(checkpoint=("vitlab/vit_micro_4.tiny_imagenet_32",)),
     # Digits enlarged to 24 px, so that there are 6 x 6 tokens whose filters have something to see.
     "digits_cpu": Inspection(patch=4, image_size=24, depth=4, recipe=DIGITS),
     "cifar10": replace(CIFAR, sizes=("Micro",), seeds=5),

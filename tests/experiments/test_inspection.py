@@ -256,9 +256,9 @@ def test_wrong_input_is_one_message(tmp_path, capsys, source, image, message):
 
 def test_without_arguments_the_weights_that_come_along_name_what_they_see(tmp_path):
     assert inspect("--results", tmp_path, "--runs", tmp_path / "runs", "--wandb", "off") == 0
-    folder = tmp_path / "inspection" / "vit_pico_4.tiny_imagenet_32"
+    folder = tmp_path / "inspection" / "vit_micro_4.tiny_imagenet_32"
     assert {"classes.png", "class_token_1.png", "rollout.png", "positions.png"} <= {p.name for p in folder.iterdir()}
-    assert set(read_rows(folder)["model"]) == {"ViT-Pico/4"} and not list((tmp_path / "runs").glob("*/rows.json"))
+    assert set(read_rows(folder)["model"]) == {"ViT-Micro/4"} and not list((tmp_path / "runs").glob("*/rows.json"))
 
 
 @pytest.mark.parametrize("words", [("--steps", 10), ("--sizes", "Nano"), ("--seeds", 5)])

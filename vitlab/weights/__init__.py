@@ -1,4 +1,4 @@
-"""Small pre-trained models that come with vitlab, by name: `vitlab/vit_pico_4.tiny_imagenet_32`.
+"""Small pre-trained models that come with vitlab, by name: `vitlab/vit_micro_4.tiny_imagenet_32`.
 
 Everything that takes a source of weights takes such a name: `models.load`, `--init`, `--checkpoint`. Each has a card
 beside it that says what it was trained on, how, and what it reached.

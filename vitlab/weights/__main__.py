@@ -126,7 +126,8 @@ def card(found: Trained, source: str, bits: int) -> str:
         f"- Trained on {test['train_images']:,} images of {test['title']}, {test['classes']} classes. One training "
         f"(seed {run.seed}); the weights with the best validation accuracy.",
         *([f"- Started from {started(run.init)}."] if run.init else []),
-        f"- Top-1 accuracy, measured in full precision: {scores}. Chance is {100 / test['classes']:.1f}%.",
+        f"- Top-1 accuracy before rounding, computed in {recipe.precision}: {scores}. "
+        f"Chance is {100 / test['classes']:.1f}%.",
         f"- {steps:,} steps of {recipe.batch_size} images ({test['epochs']:g} epochs) with {recipe.optimizer}, "
         f"peak rate {recipe.lr:g}, weight decay {recipe.weight_decay:g}, {warmup} steps of warm-up, "
         f"{recipe.schedule} schedule, {', '.join(recipe.augment) or 'no'} augmentation, {recipe.precision}.",
