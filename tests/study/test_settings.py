@@ -40,7 +40,7 @@ def test_shares_are_of_the_images_of_the_classes_that_are_kept(tmp_path):
 
 def test_a_dry_run_counts_the_images_of_the_classes_that_are_kept(tmp_path):
     source = f"{write_folder(tmp_path / 'photos', {'a': 60, 'b': 20, 'c': 9})}@1,2"
-    run = Run("ViT-Pico/4", data_of(source)[0], task=FewShot())
+    run = Run("ViT-Pico/4", data_of(source)[0], task=FewShot(shots=(5,)))
     read, dry = (prepare([run], Place(tmp_path, tmp_path / "cache"), read=read).flops for read in (True, False))
     assert read == dry
 
