@@ -4,7 +4,6 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from hypothesis import given as drawn
 from hypothesis import strategies as some
@@ -15,11 +14,8 @@ from tests.data.conftest import write_folder
 from vitlab.data.info import DataInfo, describe
 from vitlab.models import create
 from vitlab.models.zoo import PATCHES, SMALL_VITS
-from vitlab.report.families import SIZES, family, size
 from vitlab.runs.run import Run
-from vitlab.runs.stored import drawable, read_rows
 from vitlab.study import settings as allowed
-from vitlab.study.beside import start_of
 from vitlab.study.chosen import told
 from vitlab.study.command_line import Execution
 from vitlab.study.own_data import (
@@ -37,10 +33,8 @@ from vitlab.study.own_data import (
 )
 from vitlab.study.speeds import understood
 from vitlab.tasks.settings import TRAINING, LinearProbe
-from vitlab.weights import shipped
 
 QUICK = PRESETS["quick"]
-RESULTS = Path(__file__).parents[2] / "results"
 COST = {"Pico": 1, "Nano": 2.4, "Micro": 7}
 
 
@@ -218,18 +212,6 @@ def test_photographs_are_held_against_the_weights_that_come_with_vitlab(photos):
     assert not any(run.init for run in plan(chosen(photos, 2000).settings))
 
 
-def test_larger_models_are_held_against_larger_weights_one_of_each_family():
-    every = {source: start_of(source)[0].model for source in shipped()}
-    for largest in ("Pico", "Nano", "Micro", "B"):
-        models = [every[source] for source in weights_for([f"ViT-{largest}/4", "ResNet-Pico"])]
-        smaller = [name for name in every.values() if SIZES.index(size(name)) <= SIZES.index(largest)]
-        assert {family(name) for name in models} == {family(name) for name in smaller}
-        assert all(
-            SIZES.index(size(name)) == max(SIZES.index(size(one)) for one in smaller if family(one) == family(name))
-            for name in models
-        )
-
-
 def test_fine_tuning_has_as_many_steps_as_training_from_scratch_at_every_size_up_to_what_was_tried(photos):
     for rate in (500, 2000, 10**5):
         found = chosen(photos, rate, beside=True).settings
@@ -249,31 +231,6 @@ def test_fine_tuning_has_as_many_steps_as_training_from_scratch_at_every_size_up
     said = told(chosen(photos, 2000, beside=True), describe(str(photos)), (), machine(2000).speed)
     assert any("steps at ViT 0.03, ResNet 0.3 (--init)" in line for line in said)
     assert own.finetune.batch_size == recipes.PHOTOGRAPHS.finetune.batch_size
-
-
-TRIALS = {"ViT": ("vit_pico_4.200_steps", "vit_pico_4.tiny_imagenet_32"), "ResNet": ("resnet_pico.200_steps",)}
-
-
-@pytest.mark.parametrize("kind", TRIALS)
-def test_the_rate_of_fine_tuning_is_the_best_on_average_of_trials_with_its_recipe(kind):
-    recipe, found = recipes.PHOTOGRAPHS.finetune, []
-    for name in TRIALS[kind]:
-        rows = drawable(read_rows(RESULTS / "few_shot" / name))
-        trials = rows[(rows["task.kind"] == "classify") & (rows["split"] == "validation")]
-        tried = trials.filter(
-            regex=r"^recipe\.(batch_size|optimizer|weight_decay|augment|precision)$"
-        ).drop_duplicates()
-        assert len(tried) == 1 and set(trials["recipe.steps"]) <= {200, LONGEST_FINETUNING}
-        assert all(
-            getattr(recipe, column.partition(".")[2]) in (value, tuple(str(value).split()))
-            for column, value in tried.iloc[0].items()
-        )
-        scores = trials.groupby(["recipe.lr", "data.name"])["score"].mean().unstack()
-        assert scores.shape[1] == 4
-        found.append(scores.mean(axis=1))
-    means = pd.concat(found, axis=1).dropna().mean(axis=1)
-    assert recipes.PHOTOGRAPHS.finetune_rates[kind] == (means.idxmax(),)
-    assert means.index.min() < means.idxmax() < means.index.max()
 
 
 def test_images_that_cannot_be_read_are_not_asked_for(photos):
