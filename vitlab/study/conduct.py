@@ -6,7 +6,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -112,13 +112,10 @@ def conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[str
     # Read before anything is trained, so that damaged evidence is said now and not in place of new one.
     old = stored(folder, how)
     plan = study.plan(settings)
-    check_names(plan)
     kept = dict(study.known(settings)) | (made_before(plan, folder, old, how) if how.extend else {})
     work = prepared(plan, how, kept)
     about = looked_at(settings, how).info if known.info and how.skip_bad_images else known.info
-    for words in other_images(old, work, folder):
-        console.print(words, highlight=False, markup=False, soft_wrap=True)
-    announce(console, work, known.seconds)
+    announce(console, work, known.seconds, other_images(old, work, folder))
     if how.profile and not how.dry_run:
         return profile(work, how)
     measured, ended = measure(study, settings, how)
@@ -126,8 +123,6 @@ def conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[str
         return ended
     with closing(tracker):
         failed = launch(work, tracker, console, deadline) if work.every else set()
-        if work.every:
-            work.place.store.wait()
         rows = measured + [row for run in work.every for row in work.rows(run)]
         if any(row["status"] == "finished" for row in rows):
             table = together(stored(folder, how), rows, study.name)  # others may have written there meanwhile
@@ -140,10 +135,16 @@ def conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[str
             console.print("No run has finished yet.")
         if tracker.sync:
             print(f"W&B has all of it offline; to send it: {tracker.sync}")
+    left = say_left(console, work, failed)
+    return 1 if failed or study.wrong(measured) else ended or left
+
+
+def say_left(console: Console, work: Work, failed: Collection[str]) -> int:
+    """Say how many runs are left that did not fail; returns the exit code of that."""
     left = [run for run in work.left() if run.id not in failed]
     if left:
         console.print(f"{len(left)} of {len(work.every)} runs are left; the same command goes on from here.")
-    return 1 if failed or study.wrong(measured) else ended or (3 if left else 0)
+    return 3 if left else 0
 
 
 def measure(study: Study, settings: Any, how: Execution) -> tuple[Rows, int]:
@@ -225,10 +226,12 @@ def said_first(console: Console, study: Study, settings: Any, how: Execution, ar
 
 
 def prepared(plan: Sequence[Run], how: Execution, kept: Mapping[str, Rows]) -> Work:
-    """The work of a plan; raises ValueError for runs that cannot be built and images that cannot be read.
+    """The work of a plan; raises ValueError for runs that cannot be built, images that cannot be read, and two sets of
+    images of one name.
 
     A dry run looks at no image.
     """
+    check_names(plan)
     every = list(dict.fromkeys(link for run in plan for link in run.chain()))
     place = Place(how.runs, how.runs / "cache", device_here(how), how.skip_bad_images, strategy=how.strategy)
     known = Prepared("cpu", {})
@@ -256,8 +259,10 @@ def pictures(study: Study, settings: Any, work: Work) -> Mapping[str, Figure]:
         return {}
 
 
-def announce(console: Console, work: Work, expected: float | None) -> None:
-    """Say what will be done and about how long it takes; `expected` seconds if nothing is done yet."""
+def announce(console: Console, work: Work, expected: float | None, warnings: Sequence[str]) -> None:
+    """Say `warnings`, what will be done and about how long it takes; `expected` seconds if nothing is done yet."""
+    for line in warnings:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     if not work.every:
         return
     left = work.left()
@@ -288,4 +293,5 @@ def launch(work: Work, tracker: Tracker, console: Console, deadline: float) -> s
                 tracker.finish(run, outcome.rows, outcome.status)
                 display.ended(run, outcome)
                 failed |= {run.id} if outcome.status == "failed" else set()
+    work.place.store.wait()
     return failed
