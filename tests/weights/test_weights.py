@@ -1,5 +1,6 @@
 """Weights that come with vitlab, and the command that makes them of a finished run."""
 
+import lzma
 import re
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from vitlab.models.timm_registry import register, timm_names
 from vitlab.runs.execute import execute
 from vitlab.runs.place import Listener, Place
 from vitlab.runs.run import Data, Run
+from vitlab.study.beside import short_name
 from vitlab.tasks.settings import MaskedPatch, Recipe
 from vitlab.weights import FOLDER, find, fingerprint, shipped
 from vitlab.weights.__main__ import ship
@@ -39,7 +41,7 @@ def test_shipped_weights_are_small_halves_with_a_card_and_class_names(name):
     assert file.stat().st_size < LARGEST
     assert {weight.dtype for weight in read_weights(file).values()} == {torch.float16}
     assert len(read_metadata(file)["classes"]) == model.head.out_features
-    text = file.with_name(f"{file.name.removesuffix('.safetensors')}.md").read_text()
+    text = file.with_name(f"{name.removeprefix('vitlab/')}.md").read_text()
     assert text.startswith(f"# {name}\n") and f"{sum(p.numel() for p in model.parameters()):,} parameters" in text
 
 
@@ -120,6 +122,33 @@ def test_weights_may_be_rounded_to_fewer_bits_as_their_card_says(trained, tmp_pa
     assert len(zlib.compress(file.read_bytes())) < 0.8 * len(zlib.compress(ship(folder, tmp_path).read_bytes()))
     with pytest.raises(ValueError, match=r"--bits is 12; a half has 11, so give 1 to 11\."):
         ship(folder, tmp_path, 12)
+
+
+def test_compressed_weights_are_the_same_and_take_the_place_of_the_others(trained, tmp_path):
+    folder, run = trained
+    made = tmp_path / "made"
+    plain = ship(folder, made, 5)
+    weights, size, said = read_weights(plain), plain.stat().st_size, read_metadata(plain)
+    images = torch.randn(3, 3, 8, 8)
+    logits = load(plain).eval()(images)
+    file = ship(folder, made, 5, compressed=True)
+    assert file.name == "vit_pico_2.digits.safetensors.xz" and file.stat().st_size < 0.6 * size
+    assert sorted(path.name for path in made.iterdir()) == ["vit_pico_2.digits.md", file.name]
+    assert read_metadata(file) == said and all(
+        torch.equal(own, weights[key]) for key, own in read_weights(file).items()
+    )
+    assert torch.equal(load(file).eval()(images), logits) and short_name(str(file)) == "vit_pico_2.digits"
+    with pytest.raises(ValueError, match=f"run {run.id} both make"):
+        ship(finished(replace(run, seed=1), tmp_path), made)
+    assert ship(folder, made, 5) == plain and not file.exists()
+
+
+@pytest.mark.parametrize("content", [b"no xz", lzma.compress(bytes(2**28)), lzma.compress(b"no safetensors")])
+def test_what_is_no_compressed_weight_file_is_refused_by_its_name(content, tmp_path):
+    path = tmp_path / "odd.safetensors.xz"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"odd\.safetensors\.xz .*(cannot be read|would grow)"):
+        load(path)
 
 
 def finished(run: Run, folder: Path) -> Path:

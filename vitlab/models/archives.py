@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import pickletools
 import stat
 import zipfile
@@ -18,6 +19,7 @@ from vitlab.errors import reason
 
 SPARE = 64 * 2**20  # bytes that a file may promise beyond its own size
 INFLATION = 16  # times that an archive may grow when it is unpacked; weights hardly shrink
+PACKED = ".xz"  # the ending of a file that is compressed as a whole
 PICKLE_BYTES = 64 * 2**20  # of names and shapes, without the tensors' numbers
 
 
@@ -62,6 +64,16 @@ def check_storage(weights: Mapping[str, Tensor], where: object) -> None:
     claimed = sum(tensor.numel() * tensor.element_size() for tensor in weights.values())
     if claimed > 2 * sum(stored.values()) + SPARE:
         raise ValueError(f"{where} claims {claimed / 2**20:,.0f} MiB of tensors and stores far fewer numbers")
+
+
+def unpacked(path: Path) -> bytes:
+    """What an `.xz` file holds. Raises ValueError for one that grows out of proportion, and `lzma.LZMAError`."""
+    most = INFLATION * path.stat().st_size + SPARE
+    with lzma.open(path) as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"{path} would grow beyond {most / 2**20:,.0f} MiB when unpacked, which no weights do")
+    return content
 
 
 def check_archive(path: Path) -> None:

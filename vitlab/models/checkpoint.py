@@ -1,12 +1,18 @@
-"""vitlab's own weight files: `.safetensors` that say which model they belong to, with a model card in the header."""
+"""vitlab's own weight files: `.safetensors` that say which model they belong to, with a model card in the header.
+
+One that ends in `.safetensors.xz` is such a file compressed, as those that come with vitlab.
+"""
 
 from __future__ import annotations
 
 import json
+import lzma
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from safetensors import safe_open
@@ -14,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from vitlab import __version__
-from vitlab.models.archives import naming, regular
+from vitlab.models.archives import PACKED, naming, regular, unpacked
 from vitlab.models.trust import read_record
 from vitlab.models.zoo import Model, settings_of
 
@@ -43,10 +49,12 @@ def header_of(model: Model, metadata: Mapping[str, Any]) -> dict[str, str]:
 
 
 def write_safetensors(weights: Mapping[str, Tensor], path: Path, header: Mapping[str, str]) -> None:
-    """Write a `.safetensors` file under another name first, so that a killed process leaves no half file."""
+    """Write a `.safetensors` file, or one compressed, under another name first: a kill leaves no half file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     save_file(dict(weights), part, metadata=dict(header))
+    if path.suffix == PACKED:
+        part.write_bytes(lzma.compress(part.read_bytes(), preset=9 | lzma.PRESET_EXTREME))
     part.replace(path)
 
 
@@ -63,14 +71,26 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
 
 def read_header(path: str | Path) -> dict[str, str]:
     """The free text in the header of a `.safetensors` file; ValueError if it is none."""
-    with naming(path, UNREADABLE), safe_open(regular(Path(path)), framework="pt") as file:
+    with _opened(Path(path)) as file:
         return file.metadata() or {}
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
     """All tensors of a `.safetensors` file, on the CPU; ValueError if it is none."""
-    with naming(path, UNREADABLE), safe_open(regular(Path(path)), framework="pt") as file:
+    with _opened(Path(path)) as file:
         return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (a file, not a dict)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[safe_open]:
+    """A `.safetensors` file open for reading; a compressed one for the time being under another name."""
+    with naming(path, UNREADABLE), TemporaryDirectory() as folder:
+        whole = regular(path)
+        if path.suffix == PACKED:
+            whole = Path(folder, "model.safetensors")
+            whole.write_bytes(unpacked(path))
+        with safe_open(whole, framework="pt") as file:
+            yield file
 
 
 def model_card(model: Model, record: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vitlab.models.archives import check_arrays, check_pickle, check_storage, check_tensors, naming, regular
+from vitlab.models.archives import PACKED, check_arrays, check_pickle, check_storage, check_tensors, naming, regular
 from vitlab.models.checkpoint import KEY, read_header, read_weights
 from vitlab.models.config import Settings
 from vitlab.models.names import canonical, detect
@@ -93,10 +93,10 @@ def read_folder(folder: Path) -> Found:
 
 
 def read_file(path: Path) -> Found:
-    """A weight file, by its ending; anything but `.npz` and `.safetensors` is torch's."""
+    """A weight file, by its ending; anything but `.npz`, `.safetensors` and `.safetensors.xz` is torch's."""
     if path.suffix == ".npz":
         return found(str(path), read_npz(path), record=npz_record(path))
-    if path.suffix == ".safetensors":
+    if path.name.endswith((".safetensors", f".safetensors{PACKED}")):
         return found(str(path), read_weights(path), record=read_header(path).get(KEY))
     return found(str(path), read_torch(path))
 
@@ -205,8 +205,8 @@ def read_timm(name: str) -> Found:
 
     if not (timm.is_model(name.split(".")[0]) or name.startswith("hf")):
         raise ValueError(
-            f"There is no file {name!r}, and timm knows no such model. A source is a path (.npz, .safetensors, .ckpt, "
-            ".pt, .pth, .bin), a Hugging Face directory, the name of a timm model, or a state dict."
+            f"There is no file {name!r}, and timm knows no such model. A source is a path (.npz, .safetensors[.xz], "
+            ".ckpt, .pt, .pth, .bin), a Hugging Face directory, the name of a timm model, or a state dict."
         )
     try:
         model = timm.create_model(name, pretrained=True)

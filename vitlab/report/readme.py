@@ -14,7 +14,7 @@ from vitlab.report.verdicts import by_outcome, effect, format_p, why
 
 LEAD = """# Results
 
-What real runs gave. Each folder holds `rows.csv` (a flat row per run and split: the evidence; above 50 kB
+What real runs gave. Each folder holds `rows.csv` (a flat row per run and split: the evidence; above 10 kB
 compressed, as `rows.csv.gz`, which pandas reads as it is), `provenance.json` (settings, versions, hardware, commit;
 `--config` asks for the same again), and what is made of the rows: verdicts and tables (`evidence.md`, `evidence.json`)
 and figures. Intervals: 95%, over seeds. The same with interactive figures: [index.html](index.html), to be opened from

@@ -29,7 +29,7 @@ LAST = "hardware threads torch lightning timm vitlab commit date superseded".spl
 SORTED_BY = """study task.kind data.name model init data.image_size data.train_size shots l2 recipe.lr recipe.steps seed
     draw run split""".split()
 NAME, PACKED = "rows.csv", "rows.csv.gz"
-MOST = 50_000  # bytes of rows that stay legible where they lie; compressed, rows are a fifteenth of that
+MOST = 10_000  # bytes of rows that stay legible where they lie; compressed, rows are a fifteenth of that
 WHOLE = "images classes seed train_images steps best_step".split()
 # Read as text whatever they look like: a commit such as 12e4567 and a version such as 2.10 would pass as numbers.
 TEXT = frozenset("run study status reason split title hardware torch lightning timm vitlab commit date".split())

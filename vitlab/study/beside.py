@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vitlab.models.archives import PACKED
 from vitlab.report.families import family
 from vitlab.runs.run import Run
 from vitlab.runs.store import WEIGHTS
@@ -185,4 +186,5 @@ def short_name(init: str) -> str:
     path = Path(init)
     if path.name == WEIGHTS:
         return path.parent.name
+    path = path.with_suffix("") if path.suffix == PACKED else path
     return path.stem if path.suffix in (".npz", ".safetensors", ".ckpt", ".pt", ".pth", ".bin") else path.name

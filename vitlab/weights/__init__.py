@@ -12,12 +12,13 @@ from pathlib import Path
 
 from vitlab.errors import suggest
 
-FOLDER, PREFIX, ENDING = Path(__file__).parent, "vitlab/", ".safetensors"
+FOLDER, PREFIX = Path(__file__).parent, "vitlab/"
+ENDINGS = (".safetensors", ".safetensors.xz")  # as they are, and compressed
 
 
 def shipped() -> list[str]:
     """The names of the weights that come with vitlab."""
-    return sorted(PREFIX + path.name.removesuffix(ENDING) for path in FOLDER.glob(f"*{ENDING}"))
+    return sorted(PREFIX + path.name.removesuffix(ending) for ending in ENDINGS for path in FOLDER.glob(f"*{ending}"))
 
 
 def find(source: str | Path) -> Path:
@@ -31,7 +32,7 @@ def find(source: str | Path) -> Path:
     if name not in shipped():
         known = ", ".join(shipped()) or "none"
         raise ValueError(f"vitlab comes with no weights {name!r}; there are {known}.{suggest(name, shipped())}")
-    return FOLDER / (name.removeprefix(PREFIX) + ENDING)
+    return next(path for ending in ENDINGS if (path := FOLDER / (name.removeprefix(PREFIX) + ending)).exists())
 
 
 def fingerprint(source: str | Path) -> str:

@@ -19,12 +19,13 @@ from torch import Tensor
 
 from vitlab.data.cards import cards
 from vitlab.files import write_all
+from vitlab.models.archives import PACKED
 from vitlab.models.checkpoint import read_header, read_metadata, read_weights, write_safetensors
 from vitlab.runs.run import Run, from_settings
 from vitlab.runs.store import WEIGHTS, Store
 from vitlab.study.study import end_with
 from vitlab.tasks.settings import MaskedPatch, task_name
-from vitlab.weights import ENDING, FOLDER, PREFIX
+from vitlab.weights import ENDINGS, FOLDER, PREFIX
 
 HALF = 11  # significant bits of a number in half precision
 
@@ -40,6 +41,8 @@ class Ship:
     bits: int = HALF
     """Significant bits that are kept of each number, of the 11 of a half; 8 are those of bf16. Fewer make no smaller
     file, but one that compresses further, as in a git repository."""
+    compressed: bool = False
+    """Write .safetensors.xz, which is smaller and which vitlab alone reads."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,10 @@ class Trained:
     def name(self) -> str:
         """What its weights are called: `vit_pico_4.digits`."""
         return f"{re.sub(r'[^a-z0-9]+', '_', self.run.model.lower())}.{self.run.data.name}"
+
+    def files(self, to: Path) -> list[Path]:
+        """Where its weights go in a folder: as they are, or compressed."""
+        return [to / f"{self.name}{ending}" for ending in ENDINGS]
 
 
 def trained(folder: Path) -> Trained:
@@ -76,13 +83,13 @@ def check_apart(found: Iterable[Trained], to: Path) -> None:
     """Raise ValueError where weights of one run would be written over another's, in `to` or of those `found`."""
     known: dict[str, str] = {}
     for one in found:
-        file = to / f"{one.name}{ENDING}"
-        there = read_metadata(file).get("run", "unknown") if file.exists() else one.run.id
+        files = [file for file in one.files(to) if file.exists()]
+        there = read_metadata(files[0]).get("run", "unknown") if files else one.run.id
         other = known.setdefault(one.name, there)
         if other != one.run.id:
             raise ValueError(
-                f"Run {one.run.id} and run {other} both make {file}: give one of them, or each a folder of its own "
-                "with --to; a file that is there already has to be removed first."
+                f"Run {one.run.id} and run {other} both make {one.files(to)[0]}: give one of them, or each a folder "
+                "of its own with --to; a file that is there already has to be removed first."
             )
 
 
@@ -94,7 +101,7 @@ def rounded(weights: Tensor, bits: int) -> Tensor:
     return torch.ldexp(torch.round(mantissa * 2**bits) / 2**bits, exponent).half()
 
 
-def ship(folder: Path, to: Path, bits: int = HALF) -> Path:
+def ship(folder: Path, to: Path, bits: int = HALF, *, compressed: bool = False) -> Path:
     """Write the weights of the run in `folder` in half precision, with a card; returns the file of the weights.
 
     Raises ValueError for a run that is no finished training of a classifier, where another run's file is there, and
@@ -104,11 +111,12 @@ def ship(folder: Path, to: Path, bits: int = HALF) -> Path:
         raise ValueError(f"--bits is {bits}; a half has {HALF}, so give 1 to {HALF}.")
     found = trained(folder)
     check_apart([found], to)
-    file = to / f"{found.name}{ENDING}"
+    other, file = sorted(found.files(to), key=lambda path: (path.suffix == PACKED) == compressed)
     header, weights = read_header(folder / WEIGHTS), read_weights(folder / WEIGHTS)
     text = card(found, PREFIX + found.name if to.resolve() == FOLDER.resolve() else str(file), bits)
     write_safetensors({key: rounded(tensor, bits) for key, tensor in weights.items()}, file, header)
     write_all({to / f"{found.name}.md": text.encode()})
+    other.unlink(missing_ok=True)
     return file
 
 
@@ -156,7 +164,7 @@ def main() -> None:
             raise ValueError("Name the folders of finished runs, such as runs/0123456789ab.")
         check_apart(map(trained, asked.runs), asked.to)
         for folder in asked.runs:
-            print(f"Written: {ship(folder, asked.to, asked.bits)}")
+            print(f"Written: {ship(folder, asked.to, asked.bits, compressed=asked.compressed)}")
         return 0
 
     end_with(work)
