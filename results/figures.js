@@ -11,7 +11,7 @@
     const chosen = narrow.matches ? data.narrow : data.wide;
     const traces = chosen.data.map(({of, ...own}) => ({...data.traces[of], ...own}));
     const plot = figure.querySelector(".plot");
-    Plotly.react(plot, traces, chosen.layout, {responsive: true, displaylogo: false, displayModeBar: false});
+    Plotly.react(plot, traces, {...data.layout, ...chosen.layout}, {responsive: true, displaylogo: false, displayModeBar: false});
     plot.setAttribute("role", "img");  // in place of the drawn image, and with its words
     plot.setAttribute("aria-label", figure.querySelector("img").alt);
     figure.classList.add("drawn");

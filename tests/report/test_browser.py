@@ -133,8 +133,9 @@ def test_the_pointer_finds_seed_run_value_and_interval(browser, results):
         page.locator(".hoverlayer .hovertext").first.wait_for()
         told.add(page.locator(".hoverlayer .hovertext").first.text_content())
     means = [text for text in told if "95% interval" in text]
-    assert means and all("seed 0, run" in text and re.search(r": \S+ \[\S+, \S+\]", text) for text in means)
-    assert [text for text in told if re.search(r"-?\d+\.\d at [\d,]+seed \d, run \w+$", text)], told
+    assert means and all(re.search(r": \S+ \[\S+, \S+\]n = 3", text) for text in means), told
+    seeds = [text for text in told if "seed" in text]
+    assert seeds and all(re.search(r"[-−]?\d+\.\d at [\d,]+, seed \d, run \w+$", text) for text in seeds), told
 
 
 def test_ink_is_light_in_the_dark_and_changes_with_the_system(browser, results):

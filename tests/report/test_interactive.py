@@ -9,7 +9,7 @@ import pytest
 
 from vitlab.report.build import bars, curves, curves_and_gaps, dots
 from vitlab.report.captions import alt
-from vitlab.report.interactive import to_plotly
+from vitlab.report.interactive import both, to_plotly
 
 LABELS = {"title": "T <b>", "xlabel": "images", "ylabel": "accuracy (%)"}
 
@@ -65,13 +65,36 @@ def test_the_pointer_says_mean_interval_seed_run_and_value(rows) -> None:
     point = chart.series[0].points[0]
     lines = means["text"][0].split("<br>")
     assert lines[0] == f"ViT-Micro/4, 500: {point.interval.format()}" and lines[1] == "n = 3, 95% interval"
-    assert lines[2] == f"{point.seeds[0][0]}: {point.seeds[0][1] * 100:.1f}" and "run " in lines[2]
+    assert len(lines) == 2, "the seeds have dots, which say their own"
     assert means["y"] == pytest.approx([point.interval.mean * 100 for point in chart.series[0].points], rel=1e-5)
     seeds = next(trace for trace in figure["data"] if trace["mode"] == "markers")
-    assert len(seeds["x"]) == 15 and seeds["text"][0].startswith("ViT-Micro/4: ") and "seed 0, run" in seeds["text"][0]
+    assert len(seeds["x"]) == 15 and seeds["hovertemplate"] == "ViT-Micro/4: %{y:.1f} at %{text}<extra></extra>"
+    label, value = point.seeds[0]
+    assert seeds["text"][0] == f"500, {label}" and label.startswith("seed 0, run ")
+    assert seeds["y"][0] == pytest.approx(value * 100, rel=1e-5)
     assert figure["layout"]["xaxis"]["type"] == "log"
     assert figure["layout"]["xaxis"]["ticktext"] == ["500", "1,000", "2,000", "5,000", "10,000"]
     assert [trace["name"] for trace in figure["data"] if trace["showlegend"]] == [s.name for s in chart.series]
+
+
+def test_a_mean_says_its_seeds_where_they_have_no_dots(rows) -> None:
+    chart = bars(rows(), category="train_images", **LABELS)
+    (trace,) = to_plotly(chart)["data"]
+    label, value = chart.series[0].points[0].seeds[0]
+    assert trace["text"][0].split("<br>")[2] == f"{label}: {value * 100:.1f}" and label.startswith("seed 0, ")
+
+
+def test_both_widths_are_whole_with_what_they_share(rows, two_sizes) -> None:
+    chart = curves_and_gaps(rows(models=two_sizes), x="train_images", **LABELS)
+    found = both(chart)
+    for width, narrow in (("wide", False), ("narrow", True)):
+        data = [{**found["traces"][own["of"]], **own} for own in found[width]["data"]]
+        for trace in data:
+            del trace["of"]
+        assert {"data": data, "layout": {**found["layout"], **found[width]["layout"]}} == to_plotly(
+            chart, narrow=narrow
+        )
+    assert not set(found["layout"]) & {*found["wide"]["layout"], *found["narrow"]["layout"]}
 
 
 def test_bands_whiskers_and_levels(rows) -> None:

@@ -19,7 +19,7 @@ from vitlab.report.style import DASHES, FAINT, GREY, INK, MARKERS, SeriesStyle, 
 
 DASH = dict(zip(map(str, DASHES), ("solid", "dash", "dot", "dashdot"), strict=True))
 SYMBOL = dict(zip(MARKERS, ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross"), strict=True))
-AXIS = {"showgrid": True, "gridcolor": FAINT, "zeroline": False, "linecolor": GREY, "ticks": "outside"}
+AXIS = {"showgrid": True, "gridcolor": FAINT, "zeroline": False, "linecolor": GREY, "ticks": "outside"}  # of all axes
 WIDE, NARROW = 900, 350  # pixels of the figure, by which labels are thinned out and long names broken
 PANEL, GAP_PANEL, BAR, BROKEN_BAR = 270, 130, 26, 36  # pixels of heights
 APART = 0.07  # share of the width between panels
@@ -32,6 +32,7 @@ LAYOUT = {
     "plot_bgcolor": "rgba(0,0,0,0)",
     "hovermode": "closest",
     "barmode": "group",
+    "template": {"layout": {"xaxis": AXIS, "yaxis": AXIS}},
 }
 LEGEND = {  # below all panels
     "orientation": "h",
@@ -75,7 +76,9 @@ def to_plotly(chart: Chart, *, narrow: bool = False) -> dict[str, Any]:
 
 
 def both(chart: Chart) -> dict[str, Any]:
-    """The chart "wide" and "narrow", and the "traces" that they have in common: data names one by its number ("of")."""
+    """The chart "wide" and "narrow", and what they have in common: "traces", of which data names one by its number
+    ("of"), and a "layout", to which each adds its own.
+    """
     traces: list[dict[str, Any]] = []
 
     def placed(trace: dict[str, Any]) -> dict[str, Any]:
@@ -87,7 +90,11 @@ def both(chart: Chart) -> dict[str, Any]:
     drawn = {"wide": to_plotly(chart), "narrow": to_plotly(chart, narrow=True)}
     for figure in drawn.values():
         figure["data"] = [placed(trace) for trace in figure["data"]]
-    return {"traces": traces, **drawn}
+    wide, narrow = (figure["layout"] for figure in drawn.values())
+    layout = {name: value for name, value in wide.items() if narrow.get(name) == value}
+    for figure in drawn.values():
+        figure["layout"] = {name: value for name, value in figure["layout"].items() if name not in layout}
+    return {"traces": traces, "layout": layout, **drawn}
 
 
 def _stacked(chart: Chart) -> Chart:
@@ -160,8 +167,8 @@ def _lay_out(layout: dict[str, Any], chart: Chart, cell: tuple[int, int], end: s
     (row, column), panel = cell, chart.panels[cell[0]][cell[1]]
     (left, right), (bottom, top) = _domains(chart, row, column, pixels)
     value = {"text": _html(panel.ylabel or chart.ylabel if column == 0 or panel.ylabel else "")}
-    across: dict[str, Any] = {**AXIS, "domain": [left, right], "anchor": f"y{end}"}
-    up: dict[str, Any] = {**AXIS, "domain": [bottom, top], "anchor": f"x{end}", "title": value}
+    across: dict[str, Any] = {"domain": [left, right], "anchor": f"y{end}"}
+    up: dict[str, Any] = {"domain": [bottom, top], "anchor": f"x{end}", "title": value}
     across["title"] = {"text": _html(_label(chart, pixels)), "standoff": 8}
     if _has_gaps_below(chart, row):  # whose axis has the labels
         across |= {"title": {"text": ""}, "showticklabels": False}
@@ -242,17 +249,19 @@ def _traces(
 
 def _seeds(chart: Chart, series: Series, xs: Sequence[float], style: SeriesStyle) -> list[dict[str, Any]]:
     """A dot for each seed of a line, where there are several at a point."""
-    if chart.kind != "line" or not any(len(point.seeds) > 1 for point in series.points):
+    if not _has_seeds(chart, series):
         return []
     found = [(x, point.x, *seed) for x, point in zip(xs, series.points, strict=True) for seed in point.seeds]
-    words = [
-        f"{series.name}: {value * chart.scale:.{chart.digits}f} at {number(float(x) * chart.x_scale)}\n{label}"
-        for _, x, label, value in found
-    ]
+    words = [f"{number(float(x) * chart.x_scale)}, {label}" for _, x, label, _ in found]
     dots = {"x": [x for x, *_ in found], "y": _shown([value for *_, value in found], chart.scale)}
     marker = {"color": style.colour, "opacity": 0.45, "size": 5}
-    told = {"text": [_html(text) for text in words], "hovertemplate": "%{text}<extra></extra>"}
+    value = f"{_html(series.name)}: %{{y:.{chart.digits}f}}".removeprefix(": ")
+    told = {"text": [_html(text) for text in words], "hovertemplate": f"{value} at %{{text}}<extra></extra>"}
     return [{"type": "scatter", "mode": "markers", **dots, **told, "marker": marker, **_behind(series)}]
+
+
+def _has_seeds(chart: Chart, series: Series) -> bool:
+    return chart.kind == "line" and any(len(point.seeds) > 1 for point in series.points)
 
 
 def _band(chart: Chart, series: Series, style: SeriesStyle) -> dict[str, Any]:
@@ -278,13 +287,14 @@ def _errors(chart: Chart, points: Sequence[Point]) -> dict[str, Any]:
 
 
 def _words(chart: Chart, series: Series, point: Point) -> str:
-    """Name, `x`, mean with interval, number of seeds, and each seed with its value."""
+    """Name, `x`, mean with interval, number of seeds, and each seed with its value where that has no dot of its own."""
     x = point.x if isinstance(point.x, str) else number(point.x * chart.x_scale)
     cell = point.interval.format(digits=chart.digits, scale=chart.scale)
     lines = [f"{series.name}, {x}: {cell}".removeprefix(", ")]
     lines += [f"n = {point.interval.n}, 95% interval"] if point.interval.n > 1 else []
-    lines += [f"{label}: {value * chart.scale:.{chart.digits}f}" for label, value in point.seeds[:MOST]]
-    lines += [f"and {len(point.seeds) - MOST} more"] if len(point.seeds) > MOST else []
+    seeds = () if _has_seeds(chart, series) else point.seeds
+    lines += [f"{label}: {value * chart.scale:.{chart.digits}f}" for label, value in seeds[:MOST]]
+    lines += [f"and {len(seeds) - MOST} more"] if len(seeds) > MOST else []
     return _html("\n".join(lines))
 
 
