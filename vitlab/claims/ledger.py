@@ -32,13 +32,15 @@ class Line:
         return self.verdict.outcome if self.verdict else NOT_RUN
 
     def to_json(self) -> dict[str, Any]:
-        """The line for reading: effect and interval in `unit`, null where there is none."""
+        """The line for reading: effect and interval in `unit`, null where there is none; of what was not run, no more
+        than that.
+        """
         claim, verdict = self.claim, self.verdict
-        said = {"claim": claim.id, "section": claim.section, "statement": claim.statement, "paper": claim.paper}
-        primary = (verdict.claim if verdict else claim).primary  # of several pairs of models only the first is
-        line: dict[str, Any] = said | {"primary": primary, "data": self.data, "outcome": self.outcome}
         if verdict is None:
-            return line
+            return {"claim": claim.id, "data": self.data, "outcome": self.outcome}
+        said = {"claim": claim.id, "section": claim.section, "statement": claim.statement, "paper": claim.paper}
+        primary = verdict.claim.primary  # of several pairs of models only the first is
+        line: dict[str, Any] = said | {"primary": primary, "data": self.data, "outcome": self.outcome}
         interval = verdict.interval
         ends = {"effect": interval.mean, "low": interval.low, "high": interval.high}
         line |= {name: round(claim.scale * end, 6) if end == end else None for name, end in ends.items()}
