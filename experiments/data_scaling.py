@@ -14,7 +14,7 @@ models from scratch, fine-tuned and frozen below a linear classifier. The answer
 more images would bring by the learning curve error = c + a n^-b.
 
 `quick` takes 2.5 minutes on two cores of an AMD EPYC; `cifar10_cpu` 5 core-hours a seed there, 3 of them ViT-Micro's;
-`eurosat_cpu` 45 minutes a seed, half of them ViT-Nano's.
+`eurosat_cpu` an hour a seed, half of them ViT-Nano's.
 The primary claims on test accuracy (few, catch_up, large_few, large_many) were fixed before the first long run.
 """
 

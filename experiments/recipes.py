@@ -148,7 +148,12 @@ DATA_SCALING: dict[str, dict[str, Any]] = {
         "recipe": CIFAR_LONG,
         "learning_rates": CIFAR10_LONG.chosen,
     },
-    "eurosat_cpu": EUROSAT_SIZES | {"models": ("ViT-Pico/4", "ViT-Nano/4", "ResNet-Pico")},
+    "eurosat_cpu": EUROSAT_SIZES
+    | {
+        "models": ("ViT-Pico/4", "ViT-Nano/4", "ResNet-Pico"),
+        "train_sizes": (250, 1000, 2000, 4000, 16_000),
+        "steps_by_size": EUROSAT_SIZES["steps_by_size"] | {2000: 3000},
+    },
     "tiny_imagenet": FIGURE_4
     | {
         "sizes": ("Micro", "Small"),
