@@ -19,7 +19,6 @@ from vitlab.errors import reason
 
 SPARE = 64 * 2**20  # bytes that a file may promise beyond its own size
 INFLATION = 16  # times that an archive may grow when it is unpacked; weights hardly shrink
-PACKED = ".xz"  # the ending of a file that is compressed as a whole
 PICKLE_BYTES = 64 * 2**20  # of names and shapes, without the tensors' numbers
 
 

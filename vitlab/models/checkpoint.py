@@ -20,9 +20,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from vitlab import __version__
-from vitlab.models.archives import PACKED, naming, regular, unpacked
+from vitlab.models.archives import naming, regular, unpacked
 from vitlab.models.trust import read_record
 from vitlab.models.zoo import Model, settings_of
+from vitlab.weights import PACKED
 
 KEY = "vitlab"
 UNREADABLE = "cannot be read as .safetensors"

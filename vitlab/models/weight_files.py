@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vitlab.models.archives import PACKED, check_arrays, check_pickle, check_storage, check_tensors, naming, regular
+from vitlab.models.archives import check_arrays, check_pickle, check_storage, check_tensors, naming, regular
 from vitlab.models.checkpoint import KEY, read_header, read_weights
 from vitlab.models.config import Settings
 from vitlab.models.names import canonical, detect
 from vitlab.models.trust import read_record, settings_from
 from vitlab.typed import misfit
-from vitlab.weights import find, shards
+from vitlab.weights import PACKED, find, shards
 
 Source = str | Path | Mapping[str, Tensor]
 

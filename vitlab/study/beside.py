@@ -12,14 +12,13 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vitlab.models.archives import PACKED
 from vitlab.report.families import family
 from vitlab.runs.run import Run
 from vitlab.runs.store import WEIGHTS
 from vitlab.study.plan import RATE, best_rate, grid
 from vitlab.study.settings import Sized, check_families, data_of
 from vitlab.tasks.settings import Floors, LinearProbe, Recipe
-from vitlab.weights import find, fingerprint
+from vitlab.weights import PACKED, find, fingerprint
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,7 +13,8 @@ from pathlib import Path
 from vitlab.errors import suggest
 
 FOLDER, PREFIX = Path(__file__).parent, "vitlab/"
-ENDINGS = (".safetensors", ".safetensors.xz")  # as they are, and compressed
+PACKED = ".xz"  # the ending of a file that is compressed as a whole
+ENDINGS = (".safetensors", f".safetensors{PACKED}")
 
 
 def shipped() -> list[str]:

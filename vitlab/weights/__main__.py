@@ -19,13 +19,12 @@ from torch import Tensor
 
 from vitlab.data.cards import cards
 from vitlab.files import write_all
-from vitlab.models.archives import PACKED
 from vitlab.models.checkpoint import read_header, read_metadata, read_weights, write_safetensors
 from vitlab.runs.run import Run, from_settings
 from vitlab.runs.store import WEIGHTS, Store
 from vitlab.study.study import end_with
 from vitlab.tasks.settings import MaskedPatch, task_name
-from vitlab.weights import ENDINGS, FOLDER, PREFIX
+from vitlab.weights import ENDINGS, FOLDER, PACKED, PREFIX
 
 HALF = 11  # significant bits of a number in half precision
 
