@@ -206,7 +206,7 @@ def test_tiny_images_are_not_enlarged(tmp_path):
 def test_photographs_are_held_against_the_weights_that_come_with_vitlab(photos):
     found = chosen(photos, 2000, beside=True).settings
     started = {run.init for run in plan(found) if run.init}
-    assert started == set(found.init) == set(weights_for(["ViT-Pico/4"])) and started
+    assert started == set(found.init) == set(weights_for(["ViT-Pico/4", "ResNet-Pico"])) and started
     tuned = {(run.model, run.recipe.lr) for run in plan(found) if run.init and trains(run)}
     assert tuned == {("ViT-Pico/4", 0.03), ("ResNet-Pico", 0.3)}
     assert not any(run.init for run in plan(chosen(photos, 2000).settings))

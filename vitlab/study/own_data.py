@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -148,15 +148,15 @@ def candidates(settings: Any, info: DataInfo, given: Collection[str]) -> Iterato
             yield {"image_size": sides[-1], "patch": patches[sides[-1]], "sizes": (size,)}
 
 
-def weights_for(models: Iterable[str]) -> tuple[str, ...]:
-    """Of the weights that come with vitlab, of each family those of the largest model that is no larger than the
-    largest of `models`.
+def weights_for(models: Collection[str]) -> tuple[str, ...]:
+    """Of the weights that come with vitlab, of each family of `models` those of the largest model that is no larger
+    than the largest of `models`.
     """
     order = {size: at for at, size in enumerate(SIZES)}
     most = max(order.get(size_of(model), len(SIZES)) for model in models)
     named = {start_of(source)[0].model: source for source in shipped()}
-    fit = [name for name in in_order(named) if order[size_of(name)] <= most]
-    return tuple({family(name): named[name] for name in fit}.values())
+    fit = {family(name): named[name] for name in in_order(named) if order[size_of(name)] <= most}
+    return tuple(fit[kind] for kind in fit if kind in set(map(family, models)))
 
 
 def sides_for(settings: Any, info: DataInfo, given: Collection[str]) -> list[int]:
