@@ -61,13 +61,13 @@ DEPTH = Claim(
 BOTH = Claim(
     "inside.both",
     "4.5, Figure 7",
-    "training spreads the heads of the first layer between local and global",
+    "training makes the heads of the first layer differ more in how far they look",
     unit="% of uniform distance",
     paper=FIGURE,
     says={
-        "holds": "the first layer of {first} learns to have local and global heads",
+        "holds": "the heads of the first layer of {first} learn to differ in how far they look",
         "does not hold": "the heads of the first layer of {first} become more alike",
-        "undecided": "whether the first layer of {first} has local and global heads is not decided",
+        "undecided": "whether the heads of the first layer of {first} learn to differ in how far they look is not decided",
     },
 )
 HYBRID = Claim(
