@@ -67,7 +67,7 @@ BOTH = Claim(
     says={
         "holds": "the heads of the first layer of {first} learn to differ in how far they look",
         "does not hold": "the heads of the first layer of {first} become more alike",
-        "undecided": "whether the heads of the first layer of {first} learn to differ in how far they look is not decided",
+        "undecided": "whether the first layer's heads of {first} learn to differ in how far they look is not decided",
     },
 )
 HYBRID = Claim(

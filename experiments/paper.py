@@ -199,7 +199,7 @@ def redraw_all(paper: Paper) -> int:
     """Remake all evidence of the studies from rows, several folders at a time, and then the ledger and the pages."""
     from vitlab.machine import cores
     from vitlab.runs.stored import rows_folders, write_rows
-    from vitlab.study.publish import Written, export, publish
+    from vitlab.study.publish import Written, export, outdated, publish
 
     known = studies(paper.studies)
     folders = [(name, folder) for name in known for folder in rows_folders(paper.results, name)]
@@ -213,6 +213,8 @@ def redraw_all(paper: Paper) -> int:
                 wrong += 1
                 continue
             fresh[folder], files = made
+            for name in outdated(folder, files, every=False):
+                (folder / name).unlink(missing_ok=True)
             write_rows(folder, files)
     claims = [claim for study in studies().values() for claim in study.claims]
     decided = publish(paper.results, fresh, claims)

@@ -90,6 +90,9 @@ def test_other_weights_in_the_same_file_are_another_start(tmp_path):
     assert floors and not any(run.init_fingerprint for run in floors), "untrained weights come from no file"
     shipped = replace(settings, checkpoint="vitlab/vit_pico_4.tiny_imagenet_32", models=("ViT-Pico/4",))
     assert shipped.starts()[0].init_fingerprint == "", "they are known by their name"
+    assert {data.image_size for data in shipped.sets().values()} == {32}, "which they were trained on"
+    with pytest.raises(ValueError, match="give --image_size"):
+        replace(shipped, checkpoint="hf-hub:someone/vit").sets()
 
 
 def test_a_checkpoint_takes_the_place_of_pretraining():

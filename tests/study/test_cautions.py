@@ -130,6 +130,11 @@ def test_what_was_learned_of_other_images_is_nothing_to_these():
     assert "nothing was learned" in said
 
 
+def test_a_model_is_looked_at_with_its_best_rate_and_not_with_the_mean_of_all():
+    bad, good = (rows(score, score).assign(**{"recipe.lr": lr}) for score, lr in ((0.5, 0.1), (0.9, 0.01)))
+    assert after(info(), pd.concat([bad, good])) == [] and after(info(), bad) != []
+
+
 def test_arms_of_one_model_are_looked_at_by_themselves():
     found = pd.concat(
         [

@@ -194,6 +194,20 @@ def test_long_trainings_take_the_rates_of_long_ones(photos):
         assert few.recipe.steps / many.recipe.steps == pytest.approx(share, rel=0.05)
 
 
+@pytest.mark.parametrize("words", [("--steps", "4000"), ("--epochs", "150")])
+def test_a_length_that_is_given_has_the_rates_and_the_warm_up_of_its_own(photos, words):
+    asked = {"steps": 4000} if "--steps" in words else {"epochs": 150.0}
+    recipe = replace(QUICK.recipe, batch_size=4, **asked)
+    found = chosen(photos, 2000, *words, "--batch_size", "4", recipe=recipe).settings
+    steps = math.prod(found.recipe.rounds(max(found.train_sizes)))
+    assert steps > 1600 and found.learning_rates["ViT"] == 3e-3
+    assert found.recipe.warmup_steps == pytest.approx(steps / 10, rel=0.02)
+    own = chosen(
+        photos, 2000, *words, "--batch_size", "4", "--warmup_steps", "7", recipe=replace(recipe, warmup_steps=7)
+    )
+    assert own.settings.recipe.warmup_steps == 7
+
+
 def test_tiny_images_are_not_enlarged(tmp_path):
     for side, patch in ((20, 2), (28, 4)):
         write_folder(tmp_path / str(side), {"a": 20, "b": 20}, side)

@@ -92,7 +92,7 @@ def lead(
         return None
 
     def ahead(value: str) -> dict[int, float]:
-        lines = [front(arm, cost=cost, value=value) for arm in arms]
+        lines = [curves(arm, x=cost, value=value) for arm in arms]
         at_few, at_many = (paired(*(_at(line, budget) for line in lines)) for budget in (few, many))
         return paired(at_few, at_many) if vanishes else at_few
 

@@ -23,6 +23,7 @@ FEW_IMAGES = 100  # of a test split
 POINTS = 0.05  # above the floor, or below validation, before it is worth a word
 COMMON = 0.75  # of the test images, before an accuracy is about one class
 MOST_TOKENS = 400  # of an image, before its patches are worth a word
+VARIED = ("recipe.", "options.", "task.", "data.shuffle", "data.image_size")  # of a model, other than its seed
 DEVIATIONS = 3  # of the sampling error, before two accuracies on different images differ
 
 
@@ -48,7 +49,7 @@ def before(info: DataInfo | None, settings: Any) -> list[str]:
 def after(info: DataInfo | None, rows: pd.DataFrame) -> list[str]:
     """What the rows of trainings say against an answer, at their largest train size.
 
-    Accuracies near the floor (chance, or always saying the commonest class) and a test accuracy far below that on
+    It is of the best model at its best settings. Accuracies near the floor (chance, or always saying the commonest class) and a test accuracy far below that on
     validation, which comes from where the training images do.
     """
     if info is None or "train_images" not in rows.columns:
@@ -62,11 +63,11 @@ def after(info: DataInfo | None, rows: pd.DataFrame) -> list[str]:
         done = arms(done)
         done = done[done["task.kind"] != "floors"]
     largest = done[done["train_images"] == done["train_images"].max()]
-    scores = largest.groupby(["split", "model"])["score"].mean().unstack("split")
+    varied = [name for name in largest.columns if name.startswith(VARIED) and largest[name].nunique(dropna=False) > 1]
+    scores = largest.groupby(["model", *varied, "split"], dropna=False)["score"].mean().unstack("split").reset_index()
     if not {"validation", "test"} <= set(scores.columns):
         return []
-    best = scores["validation"].idxmax()
-    validation, test = scores.loc[best, "validation"], scores.loc[best, "test"]
+    best, validation, test = scores.loc[scores["validation"].idxmax(), ["model", "validation", "test"]]
     said = [_below_validation(info, best, validation, test) or _near_floor(info, best, test)]
     seeds = done["seed"].nunique()
     said += [f"Warning: {_seeds(seeds)}; no trend is claimed."] if seeds < LEAST_SEEDS else []

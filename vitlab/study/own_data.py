@@ -213,7 +213,7 @@ def longest(
     four, three = tuple(dict.fromkeys(every[:1] + every[-3:])), every[::-2][::-1]
     thinned = [(lengths[0], merged(settings, {"train_sizes": fewer}, given)) for fewer in (four, three)]
     for steps, sizes in [*((steps, settings) for steps in reversed(lengths)), *thinned]:
-        tried = of_length(sizes, steps, given, taught)
+        tried = of_length(sizes, steps, info.sizes["train"], given, taught)
         found.append(Suited(tried, seconds(plan(tried), info, machine)))
         if found[-1].seconds <= BUDGET:
             break
@@ -226,21 +226,28 @@ def lengths_for(settings: Any, info: DataInfo) -> list[int]:
     return [steps for steps in LENGTHS if steps <= ceiling]
 
 
-def of_length(settings: Any, steps: int, given: Collection[str], taught: Photographs) -> Any:
+def of_length(settings: Any, steps: int, images: int, given: Collection[str], taught: Photographs) -> Any:
     """`settings` with `steps` for all images, and with the root of the share as many for fewer, which over-fit early.
 
-    Fine-tuning has as many, up to the longest of its trials. The warm-up and the rates are those for that length.
+    Fine-tuning has as many, up to the longest of its trials. The warm-up and the rates are those for that length, or
+    for the one that is given.
     """
-    if not {"steps", "epochs"} & set(given):
+    length = steps
+    if {"steps", "epochs"} & set(given):
+        largest = max((size or images for size in getattr(settings, "train_sizes", ())), default=images)
+        recipe = settings.recipe
+        length = recipe.steps if recipe.epochs is None else math.prod(recipe.rounds(largest))
+        settings = merged(settings, {"recipe": replace(recipe, warmup_steps=length // 10)}, given)
+    else:
         settings = merged(settings, {"recipe": _lasting(settings.recipe, steps)}, given)
         if sizes := getattr(settings, "train_sizes", ()):
             shares = {size: math.sqrt(size / max(sizes)) for size in sizes if size < max(sizes)}
             fewer = {size: max(LENGTHS[0], 50 * round(steps * share / 50)) for size, share in shares.items()}
             settings = merged(settings, {"steps_by_size": fewer}, given)
     if getattr(settings, "init", ()):
-        length = min(settings.recipe.steps, LONGEST_FINETUNING)
-        settings = merged(settings, {"finetune": _lasting(settings.finetune, length)}, given)
-    rates = taught.long_rates if settings.recipe.steps > LONG else taught.rates
+        finetune = _lasting(settings.finetune, min(length, LONGEST_FINETUNING))
+        settings = merged(settings, {"finetune": finetune}, given)
+    rates = taught.long_rates if length > LONG else taught.rates
     return merged(settings, {"learning_rates": {**taught.rates, **rates}}, given)
 
 

@@ -70,22 +70,36 @@ class Upstream(Settings):
                 f"{', '.join(names)}."
             )
         (run,) = self.bare()
-        hub = self.checkpoint.startswith(("hf-hub:", "hf_hub:"))  # of which nothing is known without a download
-        made = () if hub else start_with(run.model, self.checkpoint, "checkpoint")[0].options
+        made = () if self.on_hub else start_with(run.model, self.checkpoint, "checkpoint")[0].options
         options = tuple(sorted((dict(made) | dict(run.options)).items()))
         content = fingerprint(self.checkpoint)
         start = Run(run.model, Data(""), init=self.checkpoint, options=options, init_fingerprint=content)
         return grid(start, {"seed": seeds})
 
+    @property
+    def on_hub(self) -> bool:
+        """Whether the checkpoint is one of which nothing is known without a download."""
+        return self.checkpoint.startswith(("hf-hub:", "hf_hub:"))
+
+    def native_size(self) -> int:
+        """Pixels of pre-training, unless --image_size says otherwise. Raises ValueError where only a download would."""
+        if self.image_size:
+            return self.image_size
+        if not self.checkpoint:
+            return data_of(self.data)[1].image_size
+        if self.on_hub:
+            raise ValueError(f"The image size of {self.checkpoint} is not known without a download; give --image_size.")
+        return start_with(self.model_names()[0], self.checkpoint, "checkpoint")[1]
+
     def sets(self) -> dict[str, Data]:
         """The downstream sets, as they are asked for, at the resolution of pre-training.
 
         Raises:
-            ValueError: for data that cannot be had, and for more images of fine-tuning than a set has.
+            ValueError: for data and weights that cannot be had, and for more images of fine-tuning than a set has.
         """
         for source in self.downstream:
             check_sizes("finetune_size", source, [self.finetune_size])
-        size = self.image_size or data_of(self.data)[1].image_size
+        size = self.native_size()
         return {source: data_of(source, image_size=size)[0] for source in self.downstream}
 
     def on_subset(self, start: Run, data: Data) -> Run:
