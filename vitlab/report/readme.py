@@ -27,9 +27,9 @@ LEDGER = """## The ledger of claims
 What the paper claims, held against these runs. A claim *holds* (*does not hold*) if its 95% interval over seeds
 lies above (below) what it is tested against and its p is below 0.05, corrected by Holm over all primary claims on the
 data set, that of a secondary claim over all. Two things are *alike* by an equivalence test. A claim is *undecided*
-where neither is so, and *cannot be tested here* where what it takes is missing (a model above chance, a training that was not
-cut short, a tuned rate). Intervals are printed uncorrected. Where notes say that seeds were added after a look at the
-verdicts, p is too small.
+where neither is so, and *cannot be tested here* where what it takes is missing (a model above chance, a training that
+was not cut short, a tuned rate). Intervals are printed uncorrected. Where notes say that seeds were added after a look
+at the verdicts, p is too small.
 – is a claim that nobody held against that data. Effects are in points of accuracy, in log-odds (of right against wrong:
 +0.7 doubles the odds) or in doublings (of compute). Pico, Nano and Micro are models of 0.1, 0.35 and 1.2 M parameters.
 """

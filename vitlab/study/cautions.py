@@ -49,8 +49,8 @@ def before(info: DataInfo | None, settings: Any) -> list[str]:
 def after(info: DataInfo | None, rows: pd.DataFrame) -> list[str]:
     """What the rows of trainings say against an answer, at their largest train size.
 
-    It is of the best model at its best settings. Accuracies near the floor (chance, or always saying the commonest class) and a test accuracy far below that on
-    validation, which comes from where the training images do.
+    Accuracies of the best model at its best settings near the floor (chance, or always saying the commonest class), and
+    a test accuracy far below that on validation, which comes from where the training images do.
     """
     if info is None or "train_images" not in rows.columns:
         return []
