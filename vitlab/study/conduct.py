@@ -125,10 +125,11 @@ def conduct(study: Study, settings: Any, how: Execution, arguments: Sequence[str
         failed = launch(work, tracker, console, deadline) if work.every else set()
         rows = measured + [row for run in work.every for row in work.rows(run)]
         if any(row["status"] == "finished" for row in rows):
-            table = together(stored(folder, how), rows, study.name)  # others may have written there meanwhile
+            shown = pictures(study, settings, work)  # which takes its time, and others may write rows meanwhile
+            table = together(stored(folder, how), rows, study.name)
             record = recorded(study, settings, plan, arguments, table, measured)
             record |= {"cautions": said} if (said := cautions.after(about, planned(table, record["plan"]))) else {}
-            written = conclude(study, settings, folder, table, record, pictures(study, settings, work))
+            written = conclude(study, settings, folder, table, record, shown)
             tracker.evidence(folder, sorted({str(row["data.name"]) for row in rows if "data.name" in row}))
             finished(written, how)
         else:
