@@ -66,6 +66,11 @@ def test_a_name_that_there_is_not_is_answered_with_those_that_there_are():
         load("vitlab/none")
 
 
+def test_the_home_of_nobody_is_no_path():
+    with pytest.raises(ValueError, match=r"^~nobody_here/w\.npz is no path: .*home"):
+        find("~nobody_here/w.npz")
+
+
 @pytest.mark.parametrize(
     ("weights", "others"),
     [("model.safetensors", "pytorch_model.bin"), ("pytorch_model-00001-of-00002.bin", "optimizer.pt")],
