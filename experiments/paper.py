@@ -27,6 +27,7 @@ import tyro
 from vitlab.data.cards import cards
 from vitlab.data.words import parted
 from vitlab.runs.display import duration
+from vitlab.runs.place import WorkerDied
 from vitlab.study.command_line import Execution, at_home, parse, program, seconds
 from vitlab.study.study import Study, end_with
 from . import NAMES, studies
@@ -139,7 +140,7 @@ def forecast(found: Sequence[Part]) -> None:
     for part in found:
         try:
             part.work = prepared(part.study.plan(part.settings), part.how, dict(part.study.known(part.settings)))
-        except ValueError as error:
+        except (ValueError, OSError, WorkerDied) as error:
             part.reason = str(error)
             continue
         left: list[Run] = [run for run in part.work.left() if run.id not in counted]
@@ -191,6 +192,9 @@ def conduct_all(paper: Paper) -> int:
         except ValueError as error:
             print(f"error: {error}", file=sys.stderr)
             codes.append(WRONG)
+        except (OSError, WorkerDied) as error:
+            print(f"error: {error}", file=sys.stderr)
+            codes.append(FAILED)
     print(f"\n{codes.count(0)} of {len(codes)} studies are done; the page is {paper.results / 'index.html'}.")
     return next((code for code in (FAILED, WRONG, LEFT) if code in codes), 0)
 

@@ -196,6 +196,13 @@ def test_the_architecture_of_a_timm_name(source, name):
     assert guessed_name(source) == name
 
 
+def test_the_architecture_of_a_hugging_face_folder_in_ones_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "vit_hf").mkdir()
+    (tmp_path / "vit_hf" / "config.json").write_text('{"hidden_size": 192, "patch_size": 8}')
+    assert guessed_name("~/vit_hf") == "ViT-Ti/8"
+
+
 def test_given_weights_and_a_file_become_a_page(tmp_path):
     source, image = weights(tmp_path, "ViT-Pico/8", (32, 48)), photograph(tmp_path)
     words = (

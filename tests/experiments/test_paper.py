@@ -12,6 +12,7 @@ import pytest
 
 from experiments import NAMES, compare, paper, recipes, studies
 from experiments.data_scaling import STUDY
+from vitlab.runs.place import WorkerDied
 from vitlab.study.study import main
 
 ROOT = Path(__file__).parents[2]
@@ -97,6 +98,33 @@ def test_only_what_was_done_counts_as_done(tmp_path, capsys, monkeypatch):
     words = ["--studies", "scratch", "head", "block", "shape", "--runs", tmp_path, "--results", tmp_path]
     assert ended(paper.main, *words) == 1
     assert "1 of 4 studies are done" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("error", "code"), [(WorkerDied("killed"), 1), (OSError("full"), 1), (ValueError("no"), 2)])
+def test_an_error_of_one_study_does_not_end_the_others(error, code, tmp_path, capsys, monkeypatch):
+    asked = []
+
+    def conduct(study, *_):
+        asked.append(study.name)
+        if study.name == "scratch":
+            raise error
+        return 0
+
+    monkeypatch.setattr("vitlab.study.conduct.conduct", conduct)
+    assert ended(paper.main, "--studies", "scratch", "head", "--runs", tmp_path, "--results", tmp_path) == code
+    said = capsys.readouterr()
+    assert asked == ["scratch", "head"] and f"error: {error}" in said.err and "1 of 2 studies are done" in said.out
+
+
+@pytest.mark.parametrize("error", [WorkerDied("killed"), OSError("no space")])
+def test_a_study_that_cannot_be_prepared_has_its_reason_in_the_plan(error, tmp_path, monkeypatch):
+    def prepared(*_):
+        raise error
+
+    monkeypatch.setattr("vitlab.study.conduct.prepared", prepared)
+    found = paper.parts(paper.Paper(studies=("scratch",), runs=tmp_path))
+    paper.forecast(found)
+    assert [part.reason for part in found] == [str(error)]
 
 
 def test_stored_runs_are_made_again_only_where_there_are_any(tmp_path, capsys, monkeypatch):

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vitlab.inspection import attention_distances, share_of_local_heads, uniform_distance
+from vitlab.inspection import attention_distances, uniform_distance
 
 GRID = (3, 5)
 
@@ -92,12 +92,6 @@ def test_random_attention_equals_the_sum_written_out(h, w, prefix, seed):
             total += float(row[k] / row.sum()) * apart * 8 / (h * w)
     found = attention_distances([attention], grid=(h, w), stride=8, prefix=prefix)
     assert found.item() == pytest.approx(total, abs=1e-4)
-
-
-def test_share_of_local_heads_counts_heads_below_a_quarter_of_the_shorter_side():
-    distances = torch.tensor([[7.9, 8.1, 100.0, 0.0], [50.0, 50, 50, 50]])
-    assert share_of_local_heads(distances, (32, 64)).tolist() == [0.5, 0]
-    assert share_of_local_heads(distances, (32, 64), fraction=0.5).tolist() == [0.75, 0]
 
 
 def test_a_wrong_grid_and_a_model_without_attention_are_explained():

@@ -53,6 +53,12 @@ def test_a_path_may_have_equals_signs(tmp_path):
         start_of(f"ViT-Pic/2={path}")
 
 
+@pytest.mark.parametrize("source", ["~nobody_here/w.npz", "~nobody_here/w=1.npz", "ViT-B/16=~nobody_here/w.npz"])
+def test_the_home_of_nobody_is_refused(source):
+    with pytest.raises(ValueError, match="~nobody_here/w.* is no path"):
+        start_of(source)
+
+
 def test_the_plan_is_paired_and_at_the_pixels_of_the_weights(tmp_path):
     path = str(save_checkpoint(create("ViT-Pico/2", image_size=12, num_classes=5), tmp_path / "w.safetensors"))
     runs = Beside(init=(path,), rates=(0.1, 0.3)).pretrained({SEED: (0, 1), "data.train_size": (20, None)})

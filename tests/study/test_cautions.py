@@ -73,6 +73,11 @@ def test_small_patches_are_said_with_larger_ones_but_not_of_weights_that_are_ope
     assert before(info(), Inspection(data="mine", image_size=64, checkpoint=("weights.pt",))) == []
 
 
+def test_a_patch_that_is_no_number_is_left_to_the_zoo():
+    settings = SimpleNamespace(image_size=64, seeds=3, model_names=lambda: ["ViT-Pico/x"])
+    assert before(info(), settings) == []
+
+
 @pytest.mark.parametrize(("seeds", "words"), [(1, "with 1 seed a difference"), (2, "with 2 seeds a difference")])
 def test_few_seeds_claim_no_trend(seeds, words):
     for said in (before(info(), SimpleNamespace(seeds=seeds)), after(info(), rows(0.9, 0.9, seeds))):

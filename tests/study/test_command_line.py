@@ -21,7 +21,7 @@ def test_parts_add_up(hours, minutes, rest):
     assert seconds(f"{hours}h{minutes}m{rest}s") == 3600 * hours + 60 * minutes + rest
 
 
-@pytest.mark.parametrize("text", ["", "0", "0m", "-5m", "soon", "5 days", "30s 9m", "1e9"])
+@pytest.mark.parametrize("text", ["", "0", "0m", "-5m", "soon", "5 days", "30s 9m", "1e9", "1h30", "9m 30"])
 def test_what_is_no_length_of_time_is_said_with_what_to_write(text):
     with pytest.raises(ValueError, match="write it as 90s, 9m or 1h30m"):
         seconds(text)

@@ -12,6 +12,7 @@ import pytest
 import timm
 import torch
 
+from vitlab.data.cards import cards
 from vitlab.models import load, read_metadata
 from vitlab.models.checkpoint import read_weights
 from vitlab.models.timm_registry import register, timm_names
@@ -21,7 +22,8 @@ from vitlab.runs.run import Data, Run
 from vitlab.study.beside import short_name
 from vitlab.tasks.settings import MaskedPatch, Recipe
 from vitlab.weights import FOLDER, find, fingerprint, shipped
-from vitlab.weights.__main__ import ship
+from vitlab.weights.__main__ import card, ship
+from vitlab.weights.__main__ import trained as read
 
 LARGEST = 3 * 2**20  # bytes
 
@@ -64,6 +66,11 @@ def test_timm_makes_them_under_its_own_names(name):
 def test_a_name_that_there_is_not_is_answered_with_those_that_there_are():
     with pytest.raises(ValueError, match=r"comes with no weights 'vitlab/none'; there are .*tiny_imagenet"):
         load("vitlab/none")
+
+
+def test_the_home_of_nobody_is_no_path():
+    with pytest.raises(ValueError, match=r"^~nobody_here/w\.npz is no path: .*home"):
+        find("~nobody_here/w.npz")
 
 
 @pytest.mark.parametrize(
@@ -172,6 +179,14 @@ def test_the_card_is_true_of_the_recipe_the_start_and_the_place(trained, tmp_pat
     (source,) = re.findall(r'vitlab\.models\.load\("(.*?)"\)', text)
     assert torch.equal(load(source).head.weight, load(file).head.weight) and f"`--init {source}`" in text
     assert "Started from" not in ship(folder, tmp_path / "other").with_suffix(".md").read_text()
+
+
+@pytest.mark.parametrize(("name", "like"), [("eurosat_64", "eurosat"), ("cifar10@0,1", "cifar10"), ("holiday", None)])
+def test_the_licence_is_that_of_the_set_which_a_copy_or_some_classes_are_of(name, like, trained):
+    folder, run = trained
+    found = read(folder)
+    text = card(replace(found, run=replace(run, data=replace(run.data, name=name))), "w", 11)
+    assert f"- Data: {cards()[like].licence if like else 'see their own terms'}." in text
 
 
 def test_two_runs_are_not_written_over_one_another(trained, tmp_path):

@@ -167,6 +167,9 @@ def _wrong(path: Path, card: Card) -> str:
             0 < card.validation_fraction < 1 and 0 < card.test_fraction < 1
         ),
         _keys("splits", card.splits): not set(card.splits) <= SPLITS,
+        "splits lacks train; name the split to train on, or write {} where splits have the usual names": (
+            bool(card.splits) and "train" not in card.splits
+        ),
         _keys("sizes", card.sizes): set(card.sizes) != SPLITS,
         "columns must name the image and the label column": not {"image", "label"} <= set(card.columns),
         "mean and std must be given together": (card.mean is None) != (card.std is None),

@@ -19,6 +19,7 @@ from vitlab.models.facts import HALVES, known_facts
 from vitlab.models.zoo import settings_of
 from vitlab.runs.run import Run, from_settings
 from vitlab.runs.store import Store
+from vitlab.weights import find
 
 Triple = tuple[float, float, float]
 SIZES = {"tiny": "Ti", "small": "S", "base": "B", "large": "L", "huge": "H"}
@@ -75,13 +76,14 @@ def open_subject(source: str, store: Store, *, model: str = "", image_size: int 
 
 def guessed_name(source: str) -> str | None:
     """Our name for a timm model or a Hugging Face directory from its own words, `vit_base_patch16_224`; else None."""
-    config = Path(source) / "config.json"
+    path = find(source)
+    config = path / "config.json"
     if config.is_file():
         about = json.loads(config.read_text())
         size = {192: "Ti", 384: "S", 768: "B", 1024: "L", 1280: "H"}.get(about.get("hidden_size"))
         return f"ViT-{size}/{about.get('patch_size', 16)}" if size else None
     match = re.match(r"(?:hf[-_]hub:\S*/)?(?:vit|deit)_(tiny|small|base|large|huge)_patch(\d+)_", source)
-    return f"ViT-{SIZES[match[1]]}/{match[2]}" if match and not Path(source).exists() else None
+    return f"ViT-{SIZES[match[1]]}/{match[2]}" if match and not path.exists() else None
 
 
 def class_names(known: Sequence[str] | None, count: int) -> tuple[str, ...]:

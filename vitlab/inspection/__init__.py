@@ -1,6 +1,6 @@
 """Pure functions of weights, position embeddings and attention: what a trained ViT looks like inside."""
 
-from vitlab.inspection.distance import attention_distances, share_of_local_heads, uniform_distance
+from vitlab.inspection.distance import attention_distances, uniform_distance
 from vitlab.inspection.filters import FilterComponents, principal_filters
 from vitlab.inspection.position_similarity import PositionStructure, position_similarity, position_structure
 from vitlab.inspection.receptive_field import FieldSize, effective_receptive_field, field_size
@@ -23,6 +23,5 @@ __all__ = [
     "principal_filters",
     "rollout_matrix",
     "safe_batch_size",
-    "share_of_local_heads",
     "uniform_distance",
 ]

@@ -46,12 +46,3 @@ def uniform_distance(grid: tuple[int, int], stride: float) -> float:
     i, j = torch.arange(1.0 - h, h).double()[:, None], torch.arange(1.0 - w, w).double()
     total = ((h - i.abs()) * (w - j.abs()) * (i**2 + j**2).sqrt()).sum()
     return stride * float(total) / (h * w) ** 2
-
-
-def share_of_local_heads(distances: Tensor, image_size: tuple[int, int], *, fraction: float = 0.25) -> Tensor:
-    """Return the share, in [0, 1], of the heads (..., heads) that look less far than `fraction` of the shorter side.
-
-    `distances` are in pixels, as is `image_size` (height, width). A quarter is well below uniform attention, which on
-    a square grid gives about half of the side.
-    """
-    return (distances < fraction * min(image_size)).double().mean(-1)

@@ -49,7 +49,8 @@ class Run:
     """One training or evaluation. `init` is the Run (or the checkpoint, as `vitlab.models.load` reads it) to start
     from.
 
-    `options` are arguments of the model, as sorted pairs. `snapshots` is the number of weights kept along the way.
+    `options` are arguments of the model, as pairs whose order is part of the identity. `snapshots` is the number of
+    weights kept along the way.
     `init_fingerprint` is the content of a checkpoint that is a person's file (`vitlab.weights.fingerprint`).
     """
 

@@ -89,7 +89,7 @@ def start_of(source: str) -> tuple[Run, int]:
     from vitlab.models.zoo import names  # here, because it takes torch
 
     model, sign, where = source.partition("=")
-    if not sign or Path(source).expanduser().exists() or not (model in names() or find(where).exists()):
+    if not sign or find(source).exists() or not (model in names() or find(where).exists()):
         return start_with("", source)
     return start_with(model, where)
 

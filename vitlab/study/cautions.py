@@ -126,7 +126,8 @@ def _many_tokens(info: DataInfo, settings: Any) -> str:
     """Where patches are small for the images, and so a study takes many times as long as it could."""
     side = getattr(settings, "image_size", None) or info.image_size
     names = settings.model_names() if hasattr(settings, "model_names") else []
-    patch = min((int(name.partition("/")[2]) for name in names if "/" in name), default=side)
+    ends = [name.partition("/")[2] for name in names]
+    patch = min((int(end) for end in ends if end.isdecimal()), default=side)  # of a wrong name the zoo speaks
     tokens = (side // patch) ** 2
     fewer = next((size for size in PATCHES if side % size == 0 and (side // size) ** 2 <= TOKENS), None)
     if getattr(settings, "checkpoint", None) or tokens <= MOST_TOKENS or not fewer:

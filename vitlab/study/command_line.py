@@ -137,10 +137,12 @@ def seconds(text: str) -> float:
     """Read a length of time: `90s`, `9m`, `1h30m`, or plain seconds.
 
     Raises:
-        ValueError: for anything else.
+        ValueError: for anything else, such as `1h30`, whose 30 may be minutes or seconds.
     """
     number = r"(\d+(?:\.\d+)?)"
-    found = re.fullmatch(rf"(?:{number}h)?(?:{number}m)?(?:{number}s?)?", text.replace(" ", ""))
+    words = text.replace(" ", "")
+    words += "s" if re.fullmatch(number, words) else ""
+    found = re.fullmatch(rf"(?:{number}h)?(?:{number}m)?(?:{number}s)?", words)
     length = (
         sum(float(part or 0) * unit for part, unit in zip(found.groups(), (3600, 60, 1), strict=True)) if found else 0
     )

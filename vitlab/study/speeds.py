@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from functools import partial
@@ -26,6 +26,7 @@ from vitlab.study.engines import device_here, machinery
 from vitlab.study.own_data import Machine, merged, options_given, suited
 from vitlab.study.settings import data_of
 from vitlab.tasks.settings import Precision
+from vitlab.typed import misfit
 
 if TYPE_CHECKING:
     from vitlab.study.study import Study
@@ -45,7 +46,8 @@ class Speeds:
         self.machine = f"{hardware()}, {launcher.engine.resources.cpus} threads, {device}, {batch} images"
         self.known: dict[str, dict[str, float]] = {}
         with suppress(OSError, ValueError):  # a damaged file is measured anew
-            self.known = {str(machine): dict(found) for machine, found in json.loads(file.read_text()).items()}
+            found = json.loads(file.read_text())
+            self.known = {} if misfit(found, Mapping[str, Mapping[str, float]]) else found
 
     def __call__(self, model: str, side: int, precision: Precision) -> float:
         found, name = self.known.setdefault(self.machine, {}), f"{model} at {side} px in {precision}"

@@ -25,11 +25,16 @@ def shipped() -> list[str]:
 def find(source: str | Path) -> Path:
     """The file of a name in `shipped`; any other source as a path, whether or not there is such a file.
 
-    Raises ValueError for a name that begins like ours and is none, with the nearest that is.
+    Raises ValueError for a name that begins like ours and is none, with the nearest that is, and for the home of a
+    user whom there is not.
     """
     name = str(source)
-    if not name.startswith(PREFIX) or Path(source).expanduser().exists():
-        return Path(source).expanduser()
+    try:
+        path = Path(source).expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"{name} is no path: {error}") from None
+    if not name.startswith(PREFIX) or path.exists():
+        return path
     if name not in shipped():
         known = ", ".join(shipped()) or "none"
         raise ValueError(f"vitlab comes with no weights {name!r}; there are {known}.{suggest(name, shipped())}")

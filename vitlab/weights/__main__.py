@@ -17,7 +17,7 @@ import torch
 import tyro
 from torch import Tensor
 
-from vitlab.data.cards import cards
+from vitlab.data.cards import matching_card
 from vitlab.files import write_all
 from vitlab.models.checkpoint import read_header, read_metadata, read_weights, write_safetensors
 from vitlab.runs.run import Run, from_settings
@@ -123,7 +123,7 @@ def card(found: Trained, source: str, bits: int) -> str:
     """The card of shipped weights, in Markdown; `source` is what `vitlab.models.load` finds them by."""
     kept = f", rounded to {bits} significant bits" if bits < HALF else ""
     run, rows, about = found.run, found.rows, read_metadata(found.folder / WEIGHTS)
-    test, recipe, data = rows["test"], run.recipe, cards().get(run.data.name)
+    test, recipe, data = rows["test"], run.recipe, matching_card(run.data.name.partition("@")[0])
     scores = ", ".join(f"{split} {100 * row['score']:.1f}%" for split, row in sorted(rows.items()))
     steps = math.prod(recipe.rounds(test["train_images"]))
     warmup = min(recipe.warmup_steps, steps // 2)  # as `vitlab.tasks.optim` has it
