@@ -202,8 +202,8 @@ def conduct_all(paper: Paper) -> int:
 def redraw_all(paper: Paper) -> int:
     """Remake all evidence of the studies from rows, several folders at a time, and then the ledger and the pages."""
     from vitlab.machine import cores
-    from vitlab.runs.stored import rows_folders, write_rows
-    from vitlab.study.publish import Written, export, outdated, publish
+    from vitlab.runs.stored import rows_folders
+    from vitlab.study.publish import Written, export, keep, publish
 
     known = studies(paper.studies)
     folders = [(name, folder) for name in known for folder in rows_folders(paper.results, name)]
@@ -217,9 +217,7 @@ def redraw_all(paper: Paper) -> int:
                 wrong += 1
                 continue
             fresh[folder], files = made
-            for name in outdated(folder, files, every=False):
-                (folder / name).unlink(missing_ok=True)
-            write_rows(folder, files)
+            keep(folder, files, every=False)
     claims = [claim for study in studies().values() for claim in study.claims]
     decided = publish(paper.results, fresh, claims)
     if paper.export:

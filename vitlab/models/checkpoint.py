@@ -1,6 +1,6 @@
 """vitlab's own weight files: `.safetensors` that say which model they belong to, with a model card in the header.
 
-One that ends in `.safetensors.xz` is such a file compressed, as those that come with vitlab.
+One that ends in `.safetensors.xz` is such a file compressed, as two that come with vitlab.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import json
 import lzma
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -85,13 +85,12 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
 @contextmanager
 def _opened(path: Path) -> Iterator[safe_open]:
     """A `.safetensors` file open for reading; a compressed one for the time being under another name."""
-    with naming(path, UNREADABLE), TemporaryDirectory() as folder:
+    with naming(path, UNREADABLE), ExitStack() as opened:
         whole = regular(path)
         if path.suffix == PACKED:
-            whole = Path(folder, "model.safetensors")
+            whole = Path(opened.enter_context(TemporaryDirectory()), "model.safetensors")
             whole.write_bytes(unpacked(path))
-        with safe_open(whole, framework="pt") as file:
-            yield file
+        yield opened.enter_context(safe_open(whole, framework="pt"))
 
 
 def model_card(model: Model, record: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from vitlab.report.captions import alt
 from vitlab.report.evidence import Chart, Panel, Point, Series
-from vitlab.report.places import drawn_at, has_band
+from vitlab.report.places import drawn_at, has_band, has_seeds
 from vitlab.report.plain import number, tick_labels, tick_values
 from vitlab.report.style import DASHES, FAINT, GREY, INK, MARKERS, SeriesStyle, bar_colour, chart_styles
 
@@ -249,7 +249,7 @@ def _traces(
 
 def _seeds(chart: Chart, series: Series, xs: Sequence[float], style: SeriesStyle) -> list[dict[str, Any]]:
     """A dot for each seed of a line, where there are several at a point."""
-    if not _has_seeds(chart, series):
+    if not has_seeds(chart, series):
         return []
     found = [(x, point.x, *seed) for x, point in zip(xs, series.points, strict=True) for seed in point.seeds]
     words = [f"{number(float(x) * chart.x_scale)}, {label}" for _, x, label, _ in found]
@@ -258,10 +258,6 @@ def _seeds(chart: Chart, series: Series, xs: Sequence[float], style: SeriesStyle
     value = f"{_html(series.name)}: %{{y:.{chart.digits}f}}".removeprefix(": ")
     told = {"text": [_html(text) for text in words], "hovertemplate": f"{value} at %{{text}}<extra></extra>"}
     return [{"type": "scatter", "mode": "markers", **dots, **told, "marker": marker, **_behind(series)}]
-
-
-def _has_seeds(chart: Chart, series: Series) -> bool:
-    return chart.kind == "line" and any(len(point.seeds) > 1 for point in series.points)
 
 
 def _band(chart: Chart, series: Series, style: SeriesStyle) -> dict[str, Any]:
@@ -292,17 +288,12 @@ def _words(chart: Chart, series: Series, point: Point) -> str:
     cell = point.interval.format(digits=chart.digits, scale=chart.scale)
     lines = [f"{series.name}, {x}: {cell}".removeprefix(", ")]
     lines += [f"n = {point.interval.n}, 95% interval"] if point.interval.n > 1 else []
-    seeds = () if _has_seeds(chart, series) else point.seeds
+    seeds = () if has_seeds(chart, series) else point.seeds
     lines += [f"{label}: {value * chart.scale:.{chart.digits}f}" for label, value in seeds[:MOST]]
     lines += [f"and {len(seeds) - MOST} more"] if len(seeds) > MOST else []
     return _html("\n".join(lines))
 
 
 def _shown(values: Sequence[float], scale: float) -> list[float | None]:
-    """Values times `scale`, as exactly as pixels can show; NaN as null, which plotly leaves out."""
-    return [_place(value * scale) if math.isfinite(value) else None for value in values]
-
-
-def _place(value: float) -> float:
-    """A coordinate in six significant digits: finer than a pixel, and a third of the bytes."""
-    return float(f"{value:.6g}")
+    """Values times `scale` in six significant digits, finer than a pixel; NaN as null, which plotly leaves out."""
+    return [float(f"{value * scale:.6g}") if math.isfinite(value) else None for value in values]

@@ -33,6 +33,11 @@ def has_band(panel: Panel, series: Series) -> bool:
     return not panel.gap and len(series.points) > 1 and not any(math.isnan(p.interval.low) for p in series.points)
 
 
+def has_seeds(chart: Chart, series: Series) -> bool:
+    """Whether single seeds have dots of their own: of lines, where there are several at a point."""
+    return chart.kind == "line" and any(len(point.seeds) > 1 for point in series.points)
+
+
 def _ends(values: list[float], *, log: bool) -> tuple[float, float]:
     """The ends of the axis: the least and the largest value, or what is shown around a single one."""
     low, high = min(values, default=1.0), max(values, default=1.0)

@@ -59,12 +59,17 @@ def conclude(
     rows that an earlier plan asked for stay in the file. Raises OSError where the folder cannot be written.
     """
     drawn, files = made(study, settings, folder, rows, record, pictures or {})
-    for name in outdated(folder, files, every=bool(pictures)):
-        (folder / name).unlink(missing_ok=True)
-    write_rows(folder, files)
+    keep(folder, files, every=bool(pictures))
     evidence = publish(folder.parents[1], {folder: drawn})[folder]
     paths = [folder / name for name in (*files, "evidence.json", "evidence.md")]
     return Written(folder, evidence, paths, undrawn(rows, record.get("plan", ())))
+
+
+def keep(folder: Path, files: Mapping[str, bytes], *, every: bool) -> None:
+    """Write the files of a folder, and remove what is `outdated`. Raises OSError where it cannot be written."""
+    for name in outdated(folder, files, every=every):
+        (folder / name).unlink(missing_ok=True)
+    write_rows(folder, files)
 
 
 def outdated(folder: Path, files: Collection[str], *, every: bool) -> set[str]:
